@@ -1,0 +1,175 @@
+"""When to fetch the document next, and whether to believe what came.
+
+Pure: no clock and no I/O of its own; `now` is a monotonic time in seconds, times of Flagsmith are integers of
+microseconds. An announced time is only a hint: bodies stay old for up to a minute after it, and its order is not
+that of the changes. So the document is asked for again until it is as new as what was announced (the chase), and
+a body older than the published one is held back meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+from .backoff import FETCH, Backoff
+from .snapshot import Document, Snapshot
+
+FAR_DELAYS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+FAR_INTERVAL = 10.0
+NEAR_DELAYS = (1.0, 5.0, 20.0, 65.0)
+NEAR = 1_000_000  # microseconds
+CHASE_SECONDS = 90.0
+
+COALESCE_SECONDS = 0.25
+GAP_SECONDS = 2.0  # a stream that was away for longer may have missed something
+REPLAY_SECONDS = 1.0  # for the stream to replay the latest time after it opened
+REMEMBERED = 64
+
+TOKENS = 30.0
+TOKENS_PER_SECOND = 0.1
+NEVER = float("inf")
+
+
+@dataclass(frozen=True)
+class Chase:
+    """Asking again until the document is as new as `target`; `began` with the first body that was not."""
+
+    target: int
+    began: float | None = None
+    far: int = 0
+    near: int = 0
+
+    def next(self, body_time: int, now: float) -> tuple[float | None, Chase]:
+        """Return the seconds until the next try, None for no more, and the state after it."""
+        chase = self if self.began is not None else replace(self, began=now)
+        if 0 < self.target - body_time < NEAR:
+            delay = dict(enumerate(NEAR_DELAYS)).get(self.near)
+            return delay, replace(chase, near=self.near + 1)
+        delay = dict(enumerate(FAR_DELAYS)).get(self.far, FAR_INTERVAL)
+        if chase.began is not None and now + delay - chase.began > CHASE_SECONDS:
+            return None, chase
+        return delay, replace(chase, far=self.far + 1)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Tokens for requests that bring no change; spending never fails, but an empty bucket delays."""
+
+    tokens: float = TOKENS
+    at: float = -NEVER
+
+    def spend(self, now: float) -> Budget:
+        return Budget(self._level(now) - 1, now)
+
+    def ready_at(self) -> float:
+        return self.at if self.tokens >= 1 else self.at + (1 - self.tokens) / TOKENS_PER_SECOND
+
+    def _level(self, now: float) -> float:
+        return TOKENS if self.at == -NEVER else min(TOKENS, self.tokens + (now - self.at) * TOKENS_PER_SECOND)
+
+
+class Agenda:
+    """What is known of the environment's state, and when to ask for more.
+
+    `poll_interval` and `fallback_poll_interval` are seconds: with a healthy stream, and without; 0 is never.
+    """
+
+    def __init__(self, *, poll_interval: float, fallback_poll_interval: float, now: float) -> None:
+        self._poll_interval = poll_interval or NEVER
+        self._fallback_interval = min(fallback_poll_interval, self._poll_interval)
+        self._wanted_at: float | None = now  # a request to begin then or later is wanted
+        self._began_at = -NEVER  # the last request
+        self._fetched_at = now  # the beginning of the last request that succeeded
+        self._chase: Chase | None = None
+        self._chase_due: float | None = None
+        self._latest_event: int | None = None
+        self._remembered: deque[int] = deque(maxlen=REMEMBERED)
+        self._failures: Backoff = FETCH
+        self._not_before = -NEVER  # after a failure
+        self._budget = Budget()
+        self._reconcile_at: float | None = None
+        self._away_since: float | None = now  # without an open stream
+        self._deaf = False  # the project's real-time updates are off
+        self._clean_end = True
+
+    def due(self) -> float:
+        """Return when the next request is due; `inf` for never."""
+        wishes = (self._wanted_at, self._chase_due, self._reconcile_at, self._poll_at())
+        soonest = min(at for at in wishes if at is not None)
+        return max(soonest, self._not_before, self._began_at + COALESCE_SECONDS, self._budget.ready_at())
+
+    def begin(self, now: float) -> None:
+        """Note that a request begins."""
+        self._began_at = now
+        self._wanted_at = self._chase_due = self._reconcile_at = None
+
+    def want(self, now: float) -> None:
+        """Ask for a request as soon as it may be."""
+        self._wanted_at = now if self._wanted_at is None else min(self._wanted_at, now)
+
+    def announce(self, time: int | None, now: float) -> None:
+        """Take an event; one that was seen before costs nothing."""
+        self._reconcile_at = None
+        if time is None:
+            return self.want(now)
+        self._latest_event = time
+        if time in self._remembered or (self._chase and self._chase.target == time):
+            return None
+        self._chase = Chase(max(time, self._chase.target) if self._chase else time)
+        self._remembered.append(time)
+        self._chase_due = now
+
+    def connect(self, now: float) -> None:
+        """Note that the stream is open; what it may have missed is fetched unless it replays something."""
+        if self._away_since is not None:
+            unseen_since = max(self._away_since, self._fetched_at)
+            missed = not self._clean_end and unseen_since == self._away_since
+            if missed or now - unseen_since > GAP_SECONDS:
+                self._reconcile_at = now + REPLAY_SECONDS
+        self._away_since = None
+
+    def disconnect(self, now: float, *, clean: bool) -> None:
+        """Note that the stream is not open."""
+        if self._away_since is None:
+            self._away_since = now
+            self._clean_end = clean
+
+    def believe(self, document: Document, published: Snapshot | None, now: float) -> bool:
+        """Take a body; tell whether to publish it, or to hold it back while the chase goes on."""
+        self._fetched_at = self._began_at
+        self._failures, self._not_before = FETCH, -NEVER
+        self._deaf = not document.realtime_enabled
+        backward = published is not None and self._is_backward(document, published)
+        target = self._chase.target if self._chase else published.head.updated_at if backward and published else None
+        if target is not None and (backward or document.updated_at < target):
+            delay, chase = (self._chase or Chase(target)).next(document.updated_at, now)
+            if delay is not None:
+                self._chase, self._chase_due = chase, now + delay
+                return not backward
+        self._chase = self._chase_due = None
+        if document.updated_at not in self._remembered:
+            self._remembered.append(document.updated_at)
+        return True
+
+    def spend(self, now: float) -> None:
+        """Note that a request brought no change."""
+        self._budget = self._budget.spend(now)
+
+    def fail(self, now: float, *, retry_after: float | None = None) -> None:
+        """Note that a request, or storing what it brought, failed: it is tried again for ever."""
+        delay, self._failures = self._failures.next(floor=retry_after or 0.0)
+        self._not_before = now + delay
+        self._wanted_at = now
+        if self._chase:
+            self._chase = Chase(self._chase.target)
+
+    def _is_backward(self, document: Document, published: Snapshot) -> bool:
+        if document.updated_at == self._latest_event:
+            return False
+        emptied = bool(published.environment.flags) and not document.environment.flags
+        return emptied or document.updated_at < published.head.updated_at
+
+    def _poll_at(self) -> float:
+        if self._away_since is not None:
+            return max(self._fetched_at, self._away_since) + self._fallback_interval
+        return self._fetched_at + (self._fallback_interval if self._deaf else self._poll_interval)

@@ -1,0 +1,150 @@
+"""What users call: `get_flags`, `aget_flags`, and the `Flags` they return."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, cast
+
+from django.http import HttpRequest
+from flagsmith.models import Flag
+from flagsmith.models import Flags as SdkFlags
+
+from .conf import get_config
+from .exceptions import UnknownFlag
+from .scope import Scope, current_scope
+from .snapshot import Snapshot
+
+logger = logging.getLogger(__name__)
+
+UNKNOWN_REASON = "ERROR; code=FLAG_NOT_FOUND"
+DEFAULTS_REASON = "DEFAULTS"
+MAX_NAMES_LOGGED = 1_000
+
+_names_logged: set[str] = set()
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whom flags are evaluated for. Traits are compared by Flagsmith's segments; nothing is sent anywhere."""
+
+    identifier: str
+    traits: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Flags(Mapping[str, Flag]):
+    """The flags of an environment or an identity, read-only, in one snapshot.
+
+    Indexing never raises for an unknown name, unless `STRICT` is on: such a flag is what `DEFAULTS` says, else off.
+    Iteration, `len()` and `in` are about the flags that Flagsmith knows. Each flag handed out is the caller's own.
+    """
+
+    def __init__(self, snapshot: Snapshot | None, identity: Identity | None = None) -> None:
+        self.snapshot = snapshot
+        self.identity = identity
+
+    def is_feature_enabled(self, name: str) -> bool:
+        """Tell whether a flag is on; an unknown one is not, unless `DEFAULTS` says so."""
+        return self._find(name).enabled
+
+    def get_feature_value(self, name: str, default: Any = None) -> Any:
+        """Return a flag's value, also where it is off; `default` where it has none or is unknown."""
+        flag = self._find(name, has_default=default is not None)
+        return default if flag.value is None or (flag.is_default and default is not None) else flag.value
+
+    def get_flag(self, name: str) -> Flag:
+        """Return a flag with its value, variant and reason; `is_default` tells an unknown one."""
+        return replace(self._find(name))
+
+    def all_flags(self) -> list[Flag]:
+        """Return all flags that Flagsmith knows."""
+        return [self.get_flag(name) for name in self]
+
+    __getitem__ = get_flag
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._environment_flags)
+
+    def __len__(self) -> int:
+        return len(self._environment_flags)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._environment_flags
+
+    def __repr__(self) -> str:
+        return f"<Flags of {'the environment' if self.identity is None else 'an identity'}: {len(self)}>"
+
+    @cached_property
+    def _environment_flags(self) -> Mapping[str, Flag]:
+        return self.snapshot.environment.flags if self.snapshot else {}
+
+    @cached_property
+    def _identity_flags(self) -> SdkFlags | None:
+        if self.snapshot is None or self.identity is None:
+            return None
+        return self.snapshot.environment.identity_flags(self.identity.identifier, self.identity.traits)
+
+    def _find(self, name: str, *, has_default: bool = False) -> Flag:
+        """Return a flag that must not leave this object."""
+        flag = self._environment_flags.get(name)
+        if flag is None:
+            return self._default(name, has_default)
+        if self._identity_flags is None:
+            return flag
+        return cast(Flag, self._identity_flags.get_flag(name))
+
+    def _default(self, name: str, has_default: bool) -> Flag:
+        config = get_config()
+        if name in config.defaults:
+            return default_flag(name, config.defaults[name])
+        if not has_default:
+            self._report_unknown(name, config.strict)
+        return Flag(False, None, feature_id=0, feature_name=name, reason=UNKNOWN_REASON, is_default=True)
+
+    def _report_unknown(self, name: str, strict: bool) -> None:
+        why = "there are no flags yet: is `manage.py flagsmith_listen` running?"
+        if self.snapshot:
+            why = f"there is none of this name in Flagsmith's environment {self.snapshot.environment.name!r}"
+        if strict:
+            raise UnknownFlag(f"Unknown flag {name!r}: {why}. Create it, or name it in FLAGSMITH['DEFAULTS'].")
+        if name not in _names_logged and len(_names_logged) < MAX_NAMES_LOGGED:
+            _names_logged.add(name)
+            logger.warning("Flag %r is off: %s", name, why)
+
+
+def default_flag(name: str, form: Any) -> Flag:
+    """Return the flag that one of the three forms of `DEFAULTS` means."""
+    given = form if isinstance(form, dict) else {"enabled": form} if isinstance(form, bool) else {"value": form}
+    return Flag(
+        given.get("enabled", True),
+        given.get("value"),
+        feature_id=0,
+        feature_name=name,
+        reason=DEFAULTS_REASON,
+        is_default=True,
+    )
+
+
+def get_flags(request: HttpRequest | None = None, *, identity: Identity | None = None) -> Flags:
+    """Return the flags of an identity, else of the environment.
+
+    Within a request all reads see one snapshot; `request` may be left out where the middleware runs.
+    """
+    scope = current_scope(request)
+    return _flags(scope, scope.snapshot(), identity)
+
+
+async def aget_flags(request: HttpRequest | None = None, *, identity: Identity | None = None) -> Flags:
+    """Return what `get_flags` returns, without blocking the event loop."""
+    scope = current_scope(request)
+    return _flags(scope, await scope.asnapshot(), identity)
+
+
+def _flags(scope: Scope, snapshot: Snapshot | None, identity: Identity | None) -> Flags:
+    key = identity and identity.identifier
+    flags = scope.flags.get(key)
+    if flags is None or flags.identity != identity:
+        flags = scope.flags[key] = Flags(snapshot, identity)
+    return flags

@@ -1,0 +1,77 @@
+"""System checks of the `FLAGSMITH` setting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+
+from .conf import KEYS, Problem, find_missing, find_problems
+from .store import is_per_process
+
+# Keys that are part of the setting and have no effect in this version.
+RESERVED = ("MAX_STALE", "LEASE_SECONDS", "LISTENER", "IDENTITY", "SNAPSHOT_FILE", "ADMIN_PERMISSION")
+
+CACHES_TO_PASTE = """
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    "flagsmith": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": "redis://127.0.0.1:6379/0",
+        "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
+    },
+}
+FLAGSMITH = {"CACHE": "flagsmith", ...}"""
+
+
+def find_missing_cache(setting: Mapping[str, Any]) -> list[Problem]:
+    """Return what is wrong with the alias that a well-formed setting names."""
+    alias = _alias(setting)
+    if alias in settings.CACHES:
+        return []
+    return [
+        Problem(
+            "flagsmith.E006",
+            f"FLAGSMITH['CACHE'] is {alias!r}, which is not in CACHES.",
+            f"Add it there, or name one of: {', '.join(settings.CACHES)}.",
+        )
+    ]
+
+
+def find_command_problems(setting: Any) -> list[Problem]:
+    """Return why a listener in a process of its own can't work."""
+    problems = find_problems(setting) or [*find_missing(setting), *find_missing_cache(setting)]
+    if not problems and is_per_process(_alias(setting)):
+        return [
+            Problem(
+                "",
+                f"The cache {_alias(setting)!r} lives in one process only: no other would see what the listener stores.",
+                f"Use one that is shared, for instance with these lines in your settings:\n{CACHES_TO_PASTE}",
+            )
+        ]
+    return problems
+
+
+def _alias(setting: Mapping[str, Any]) -> str:
+    return str(setting.get("CACHE", KEYS["CACHE"].default))
+
+
+@register
+def check_setting(**kwargs: Any) -> list[CheckMessage]:
+    """Report unknown keys, wrong values, a client-side or missing key, and a cache that is not there."""
+    setting = getattr(settings, "FLAGSMITH", {})
+    problems = find_problems(setting) or [*find_missing(setting), *find_missing_cache(setting)]
+    return [Error(problem.message, hint=problem.hint, id=problem.id) for problem in problems]
+
+
+@register
+def check_reserved_keys(**kwargs: Any) -> list[CheckMessage]:
+    """Warn of keys that do nothing yet."""
+    setting = getattr(settings, "FLAGSMITH", {})
+    return [
+        Warning(f"FLAGSMITH[{key!r}] has no effect in this version.", hint="Remove it for now.", id="flagsmith.W001")
+        for key in RESERVED
+        if isinstance(setting, dict) and key in setting
+    ]

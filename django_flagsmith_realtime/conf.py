@@ -1,0 +1,198 @@
+"""The `FLAGSMITH` setting as one typed, immutable object."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.dispatch import receiver
+
+SERVER_KEY_HINT = (
+    "Create a server-side key in Flagsmith under your environment's SDK Keys "
+    '("Server-side Environment Keys"); it starts with "ser.".'
+)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a key accepts: a predicate, and the words for it in an error."""
+
+    accepts: Callable[[Any], bool]
+    words: str
+
+    def or_none(self) -> Expected:
+        return Expected(lambda value: value is None or self.accepts(value), f"{self.words}, or None")
+
+
+def _is_url(value: object) -> bool:
+    if not isinstance(value, str) or value != value.strip():
+        return False
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _seconds(minimum: float, *, exclusive: bool = False) -> Expected:
+    if exclusive:
+        return Expected(
+            lambda value: _is_number(value) and value > minimum,
+            f"a number of seconds above {minimum:g}",
+        )
+    return Expected(
+        lambda value: _is_number(value) and value >= minimum,
+        f"a number of seconds, at least {minimum:g}",
+    )
+
+
+def _is_header_text(value: object) -> bool:
+    return isinstance(value, str) and value.isascii() and value.isprintable() and value == value.strip()
+
+
+def _is_headers(value: object) -> bool:
+    return isinstance(value, Mapping) and all(_is_header_text(text) for item in value.items() for text in item)
+
+
+def _is_default(value: object) -> bool:
+    if isinstance(value, dict):
+        return bool(value) and value.keys() <= {"enabled", "value"} and isinstance(value.get("enabled", True), bool)
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
+def _is_defaults(value: object) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and _is_default(default) for name, default in value.items()
+    )
+
+
+KEY = Expected(lambda value: _is_header_text(value) and value != "", "a non-empty string without spaces around it")
+TEXT = Expected(lambda value: isinstance(value, str) and value != "", "a non-empty string")
+URL = Expected(_is_url, 'an absolute URL such as "https://flagsmith.example.com/api/v1/"')
+BOOL = Expected(lambda value: isinstance(value, bool), "True or False")
+LISTENERS = Expected(lambda value: value in ("command", "inline"), '"command" or "inline"')
+IMPORTABLE = Expected(lambda value: callable(value) or TEXT.accepts(value), "a callable or the dotted path of one")
+HEADERS = Expected(_is_headers, "a dict of header names to values, both plain ASCII strings")
+DEFAULTS = Expected(
+    _is_defaults,
+    'a dict of flag names to a bool, a value, or {"enabled": bool, "value": value}',
+)
+
+
+def _key(default: object, expected: Expected, *, secret: bool = False) -> Any:
+    return field(default=default, repr=not secret, metadata={"expected": expected})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The `FLAGSMITH` setting; every attribute is its key in lower case, durations are in seconds."""
+
+    environment_key: str | None = _key(None, KEY.or_none(), secret=True)
+    api_url: str = _key("https://edge.api.flagsmith.com/api/v1/", URL)
+    realtime_url: str | None = _key("https://realtime.flagsmith.com/", URL.or_none())
+    stream_key: str | None = _key(None, KEY.or_none(), secret=True)
+    cache: str = _key("default", TEXT)
+    poll_interval: float = _key(300, _seconds(0))
+    fallback_poll_interval: float = _key(30, _seconds(1))
+    freshness: float = _key(0, _seconds(0))
+    max_stale: float | None = _key(None, _seconds(0, exclusive=True).or_none())
+    request_timeout: float = _key(10, _seconds(0, exclusive=True))
+    stream_timeout: float = _key(45, _seconds(0, exclusive=True))
+    lease_seconds: float = _key(15, _seconds(8))
+    listener: str = _key("command", LISTENERS)
+    identity: str | Callable[..., Any] | None = _key(None, IMPORTABLE.or_none())
+    defaults: Mapping[str, Any] = _key(MappingProxyType({}), DEFAULTS)
+    strict: bool = _key(False, BOOL)
+    snapshot_file: str | None = _key(None, TEXT.or_none())
+    admin_permission: str | None = _key(None, TEXT.or_none())
+    headers: Mapping[str, str] = _key(MappingProxyType({}), HEADERS, secret=True)
+
+
+KEYS: Mapping[str, Any] = MappingProxyType({item.name.upper(): item for item in fields(Config)})
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with the setting; `id` is that of its system check."""
+
+    id: str
+    message: str
+    hint: str
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}"
+
+
+def find_problems(setting: object) -> list[Problem]:
+    """Return what is wrong with a value of `FLAGSMITH`, missing keys aside."""
+    if not isinstance(setting, Mapping):
+        return [
+            Problem(
+                "flagsmith.E005",
+                f"FLAGSMITH is {type(setting).__name__}, not a dict.",
+                'Write FLAGSMITH = {"ENVIRONMENT_KEY": "ser.…"} in your settings.',
+            )
+        ]
+    return [problem for key, value in setting.items() for problem in _key_problems(key, value)]
+
+
+def find_missing(setting: object) -> list[Problem]:
+    """Return what a listener needs and does not find in a well-formed value of `FLAGSMITH`."""
+    if isinstance(setting, Mapping) and not setting.get("ENVIRONMENT_KEY"):
+        return [Problem("flagsmith.E001", "FLAGSMITH['ENVIRONMENT_KEY'] is missing.", SERVER_KEY_HINT)]
+    return []
+
+
+def _key_problems(key: object, value: object) -> Iterable[Problem]:
+    if key not in KEYS:
+        yield Problem(
+            "flagsmith.E003",
+            f"FLAGSMITH[{key!r}] is not a known key.",
+            f"Remove it or correct its name; the keys are {', '.join(sorted(KEYS))}.",
+        )
+    elif not (expected := KEYS[str(key)].metadata["expected"]).accepts(value):
+        shown = f"{value!r}" if KEYS[str(key)].repr else f"a {type(value).__name__} that does not fit"
+        yield Problem("flagsmith.E004", f"FLAGSMITH[{key!r}] is {shown}.", f"Set it to {expected.words}.")
+    elif key == "ENVIRONMENT_KEY" and value is not None and not str(value).startswith("ser."):
+        yield Problem(
+            "flagsmith.E002",
+            "FLAGSMITH['ENVIRONMENT_KEY'] is a client-side key; flags are evaluated here, which needs a server-side one.",
+            SERVER_KEY_HINT,
+        )
+
+
+def _with_slash(url: str | None) -> str | None:
+    return None if url is None else url.rstrip("/") + "/"
+
+
+@cache
+def get_config() -> Config:
+    """Return the `FLAGSMITH` setting; raise `ImproperlyConfigured` for one with problems."""
+    setting = getattr(settings, "FLAGSMITH", {})
+    if problems := find_problems(setting):
+        raise ImproperlyConfigured(str(problems[0]))
+    values = {key.lower(): value for key, value in setting.items()}
+    for url in ("api_url", "realtime_url"):
+        values[url] = _with_slash(values.get(url, KEYS[url.upper()].default))
+    for mapping in ("defaults", "headers"):
+        values[mapping] = MappingProxyType(dict(values.get(mapping, {})))
+    return Config(**values)
+
+
+@receiver(setting_changed)
+def _forget(*, setting: str, **kwargs: Any) -> None:
+    if setting == "FLAGSMITH":
+        get_config.cache_clear()

@@ -1,0 +1,150 @@
+"""Reading an environment document: its shape checked, only what evaluation uses kept.
+
+Pure: the JSON of `GET environment-document/` in, plain data out. What is not in that shape raises
+`InvalidDocument` with the path to it, so that nothing unread ever reaches the cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from .exceptions import InvalidDocument
+
+T = TypeVar("T")
+Plain = dict[str, Any]
+
+MISSING = object()
+SCALAR = (str, int, float, type(None))
+
+
+def trim(document: object) -> Plain:
+    """Return the document with only what evaluation uses, in the same shape; raise `InvalidDocument`."""
+    root = _Node(document, "")
+    project = root.child("project")
+    return {
+        "api_key": root.get("api_key", str),
+        "name": root.get("name", str),
+        "project": {"segments": project.each("segments", _segment)},
+        "feature_states": root.each("feature_states", _feature_state),
+        "identity_overrides": root.each("identity_overrides", _identity_override, default=[]),
+    }
+
+
+def digest(trimmed: Plain) -> str:
+    """Return a digest of what evaluation uses; the order of lists and the ids of features do not count."""
+    return hashlib.sha256(_dumps(_canonical(trimmed)).encode()).hexdigest()[:32]
+
+
+def _dumps(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _canonical(value: Any, key: str = "") -> Any:
+    if isinstance(value, dict):
+        return {name: _canonical(item, name) for name, item in value.items() if not (key == "feature" and name == "id")}
+    if isinstance(value, list):
+        return sorted((_canonical(item) for item in value), key=_dumps)
+    return value
+
+
+class _Node:
+    """One JSON object of the document, with the path to it for errors."""
+
+    def __init__(self, value: object, path: str) -> None:
+        if not isinstance(value, Mapping):
+            raise InvalidDocument(
+                f"Flagsmith's answer is no environment document: {path or 'the body'} is {_name(value)}, not an object."
+            )
+        self.value = value
+        self.path = path
+
+    def get(self, key: str, *types: type, default: object = MISSING) -> Any:
+        found = self.value.get(key, default)
+        if found is default and default is not MISSING:
+            return found
+        if not isinstance(found, types):
+            raise InvalidDocument(f"Flagsmith's answer is no environment document: {self._at(key)} is {_name(found)}.")
+        return found
+
+    def child(self, key: str) -> _Node:
+        return _Node(self.value.get(key, MISSING), self._at(key))
+
+    def each(self, key: str, read: Callable[[_Node], T], default: object = MISSING) -> list[T]:
+        items = self.get(key, list, default=default)
+        return [read(_Node(item, f"{self._at(key)}[{index}]")) for index, item in enumerate(items)]
+
+    def _at(self, key: str) -> str:
+        return f"{self.path}.{key}" if self.path else key
+
+
+def _name(value: object) -> str:
+    return "missing" if value is MISSING else "null" if value is None else type(value).__name__
+
+
+def _segment(node: _Node) -> Plain:
+    return {
+        "id": node.get("id", int),
+        "name": node.get("name", str),
+        "rules": node.each("rules", _rule),
+        "feature_states": node.each("feature_states", _feature_state, default=[]),
+    }
+
+
+def _rule(node: _Node) -> Plain:
+    return {
+        "type": node.get("type", str),
+        "rules": node.each("rules", _rule, default=[]),
+        "conditions": node.each("conditions", _condition, default=[]),
+    }
+
+
+def _condition(node: _Node) -> Plain:
+    return {
+        "operator": node.get("operator", str),
+        "value": node.get("value", list, *SCALAR, default=None),
+        "property_": node.get("property_", str, default=None),
+    }
+
+
+def _feature_state(node: _Node) -> Plain:
+    feature = node.child("feature")
+    variants = node.each("multivariate_feature_state_values", _variant, default=[])
+    state = {
+        "feature": {"id": feature.get("id", int), "name": feature.get("name", str)},
+        "enabled": node.get("enabled", bool),
+        "feature_state_value": node.get("feature_state_value", *SCALAR),
+        # The SDK hashes the state's id, else its uuid, to split by percentage: only where there are variants.
+        "featurestate_uuid": _hashed_id(node) if variants else "",
+        "multivariate_feature_state_values": variants,
+    }
+    if node.get("feature_segment", Mapping, default=None) is not None:
+        state["feature_segment"] = {"priority": node.child("feature_segment").get("priority", int, float)}
+    return state
+
+
+def _hashed_id(node: _Node) -> str:
+    return str(node.get("django_id", int, default=None) or node.get("featurestate_uuid", str))
+
+
+def _variant(node: _Node) -> Plain:
+    option = node.child("multivariate_feature_option")
+    variant_id = node.get("id", int, default=None)  # the SDK orders variants by it, else by the uuid
+    return {
+        "multivariate_feature_option": {
+            "value": option.get("value", *SCALAR),
+            "key": option.get("key", str, default=None),
+        },
+        "percentage_allocation": node.get("percentage_allocation", int, float),
+        "id": variant_id,
+        "mv_fs_value_uuid": "" if variant_id else node.get("mv_fs_value_uuid", str),
+    }
+
+
+def _identity_override(node: _Node) -> Plain:
+    return {
+        "identifier": node.get("identifier", str),
+        "identity_features": node.each("identity_features", _feature_state),
+    }

@@ -1,0 +1,92 @@
+"""`manage.py flagsmith_listen`: the listener as a process of its own."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from ...checks import find_command_problems
+from ...conf import Config, get_config
+from ...exceptions import FlagsmithError
+from ...listener import build_listener
+from ...refresh import build_refresher
+
+LEVELS = {0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG, 3: logging.DEBUG}
+
+
+class Command(BaseCommand):
+    help = (
+        "Keep the feature flags in Django's cache in step with Flagsmith: fetch them, hold Flagsmith's stream open, "
+        "and fetch them again whenever it says that they changed. Run one per deployment, beside the web processes. "
+        "SIGTERM and Ctrl-C end it within a second."
+    )
+    requires_system_checks: list[str] = []  # its own errors are one line, not a report
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--once",
+            action="store_true",
+            help="fetch and publish the flags once, and exit: 0 when they are in the cache, 1 with the reason when not",
+        )
+
+    def handle(self, *args: Any, once: bool, verbosity: int, **options: Any) -> None:
+        if problems := find_command_problems(getattr(settings, "FLAGSMITH", {})):
+            raise CommandError(str(problems[0]))
+        self._log_to_terminal(LEVELS[verbosity])
+        if once:
+            self._refresh(get_config())
+        else:
+            self._listen(get_config())
+
+    def _refresh(self, config: Config) -> None:
+        try:
+            update = build_refresher(config).refresh()
+        except FlagsmithError as error:
+            raise CommandError(str(error)) from None
+        self.stdout.write(f"Published version {update.snapshot.version[:8]}" if update else "Nothing changed")
+
+    def _listen(self, config: Config) -> None:
+        listener = build_listener(config)
+        with on_stop_signal(listener.stop):
+            listener.run()
+
+    def _log_to_terminal(self, level: int) -> None:
+        """Show what the listener says, unless the project's LOGGING takes care of it."""
+        logger = logging.getLogger("django_flagsmith_realtime")
+        if not logger.hasHandlers():
+            handler = logging.StreamHandler(self.stdout)
+            handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+            logger.addHandler(handler)
+        if logger.level == logging.NOTSET:
+            logger.setLevel(level)
+
+
+@contextmanager
+def on_stop_signal(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` at the first SIGTERM or SIGINT; the second one kills."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    previous = {number: signal.getsignal(number) for number in numbers}
+
+    def handle(number: int, frame: object) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_DFL)
+        stop()
+
+    for number in numbers:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

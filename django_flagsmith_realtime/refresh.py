@@ -1,0 +1,123 @@
+"""Fetch, compare, publish, announce: the only writer of the snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from .changes import FlagChange, diff
+from .conf import Config
+from .exceptions import WrongEnvironment
+from .signals import flag_changed, flags_updated
+from .snapshot import Document, Head, Snapshot
+from .source import ApiSource
+from .store import Store
+
+
+class Source(Protocol):
+    """Where documents come from; `fetch` raises `FlagsmithError`."""
+
+    def fetch(self) -> Document: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Update:
+    """A version that was published; `changes` by flag name."""
+
+    snapshot: Snapshot
+    previous: Snapshot | None
+    changes: Mapping[str, FlagChange]
+
+
+class Refresher:
+    """Brings what Flagsmith says into the cache. `published` is what the cache holds, as far as this one knows."""
+
+    def __init__(self, *, source: Source, store: Store) -> None:
+        self._source = source
+        self._store = store
+        self._seen: Head | None = None  # the published head when it was last looked at
+        self.published: Snapshot | None = None
+
+    def load(self) -> None:
+        """Read what is published; what this one knew stays where the cache holds nothing."""
+        self._seen = self._store.read_head()
+        environment = self._seen and self._store.read_environment(self._seen.sequence)
+        if self._seen and environment:
+            self.published = Snapshot(self._seen, environment)
+
+    def refresh(self) -> Update | None:
+        """Fetch and publish at once; None where nothing changed."""
+        self.load()
+        document = self.fetch()
+        while self.has_moved():
+            self.load()
+            document = self.fetch()
+        return self.publish(document)
+
+    def fetch(self) -> Document:
+        """Ask Flagsmith. Any thread may call this, the rest is for one."""
+        document = self._source.fetch()
+        self._check_environment(document)
+        return document
+
+    def has_moved(self) -> bool:
+        """Tell whether somebody else published since `load`, so that what was fetched meanwhile may be older."""
+        head = self._store.read_head()
+        return head is not None and (self._seen is None or head.sequence != self._seen.sequence)
+
+    def publish(self, document: Document) -> Update | None:
+        """Store a document whose content differs from what is published, and send the signals."""
+        previous, head = self.published, self._store.read_head()
+        if previous and head and head.version == previous.version == document.environment.version:
+            if document.updated_at != head.updated_at:
+                self._adopt(self._store.confirm(previous, document.updated_at))
+            return None
+        snapshot = self._store.publish(document, after=head or (previous and previous.head))
+        self._adopt(snapshot)
+        changes = diff(previous and previous.environment, document.environment)
+        update = Update(snapshot, previous, changes)
+        announce(update)
+        return update
+
+    def close(self) -> None:
+        """End a request under way."""
+        self._source.close()
+
+    def _adopt(self, snapshot: Snapshot) -> None:
+        self.published, self._seen = snapshot, snapshot.head
+
+    def _check_environment(self, document: Document) -> None:
+        published = self.published
+        if published and published.environment.api_key != document.environment.api_key:
+            raise WrongEnvironment(
+                f"Flagsmith answered with the environment {document.environment.name!r}, but "
+                f"{published.environment.name!r} is published under this key: check FLAGSMITH['API_URL']."
+            )
+
+
+def announce(update: Update) -> None:
+    """Send `flags_updated`, and `flag_changed` for each flag unless it is the first snapshot of all."""
+    if not update.changes:
+        return
+    flags_updated.send_robust(
+        Snapshot,
+        changes=update.changes,
+        snapshot=update.snapshot,
+        previous=update.previous,
+        updated_at=update.snapshot.updated_at,
+    )
+    if update.previous:
+        for change in update.changes.values():
+            flag_changed.send_robust(Snapshot, name=change.name, old=change.old, new=change.new)
+
+
+def build_refresher(config: Config) -> Refresher:
+    """Return the refresher that the settings describe."""
+    key = config.environment_key or ""
+    source = ApiSource(
+        api_url=config.api_url, environment_key=key, timeout=config.request_timeout, headers=config.headers
+    )
+    return Refresher(source=source, store=Store(config.cache, key))

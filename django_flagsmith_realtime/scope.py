@@ -1,0 +1,75 @@
+"""One request's or task's view of the flags: a snapshot that is asked for once, when a flag is first read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from django.http import HttpRequest
+
+from .conf import get_config
+from .snapshot import Snapshot
+from .store import get_reader
+
+if TYPE_CHECKING:
+    from .api import Flags
+
+UNSCOPED_SECONDS = 1.0  # outside a scope the cache is asked at most this often
+ATTRIBUTE = "_flagsmith_scope"
+
+
+class Scope:
+    """Pins the snapshot that its first read finds; `flags` holds what was built on it, by identifier."""
+
+    def __init__(self) -> None:
+        self.flags: dict[str | None, Flags] = {}
+        self._pinned = False
+        self._snapshot: Snapshot | None = None
+
+    def snapshot(self) -> Snapshot | None:
+        if not self._pinned:
+            self._pin(get_reader().current(get_config().freshness))
+        return self._snapshot
+
+    async def asnapshot(self) -> Snapshot | None:
+        if not self._pinned:
+            self._pin(await get_reader().acurrent(get_config().freshness))
+        return self._snapshot
+
+    def _pin(self, snapshot: Snapshot | None) -> None:
+        if not self._pinned:  # a coroutine beside this one may have come first
+            self._snapshot, self._pinned = snapshot, True
+
+
+class Unscoped(Scope):
+    """For reads outside a request: nothing is pinned, and the cache is asked at most once a second."""
+
+    def snapshot(self) -> Snapshot | None:
+        return get_reader().current(max(UNSCOPED_SECONDS, get_config().freshness))
+
+    async def asnapshot(self) -> Snapshot | None:
+        return await get_reader().acurrent(max(UNSCOPED_SECONDS, get_config().freshness))
+
+
+_current: ContextVar[Scope | None] = ContextVar("flagsmith_scope", default=None)
+
+
+def current_scope(request: HttpRequest | None = None) -> Scope:
+    """Return the request's scope, made on first use; without a request, that of the context."""
+    if request is None:
+        return _current.get() or Unscoped()
+    attributes: dict[str, Any] = request.__dict__
+    return attributes.setdefault(ATTRIBUTE, Scope())  # type: ignore[no-any-return]
+
+
+@contextmanager
+def request_scope(request: HttpRequest) -> Iterator[Scope]:
+    """Make the request's scope the one that reads without a request find."""
+    scope = current_scope(request)
+    token = _current.set(scope)
+    try:
+        yield scope
+    finally:
+        _current.reset(token)

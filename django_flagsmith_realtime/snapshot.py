@@ -1,0 +1,139 @@
+"""The flags of an environment at one moment, as immutable values; evaluation by the official SDK."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, cast
+
+from flagsmith import Flagsmith
+from flagsmith.api.types import EnvironmentModel
+from flagsmith.models import Flag
+from flagsmith.models import Flags as SdkFlags
+
+from . import document
+from .exceptions import InvalidDocument
+from .timestamps import parse_iso, to_datetime
+
+
+class Environment:
+    """One version of an environment: what the SDK evaluates, evaluated at most once per process.
+
+    `document` is plain data in the shape of Flagsmith's environment document and is never changed.
+    """
+
+    def __init__(self, document: document.Plain) -> None:
+        self.document = document
+
+    @classmethod
+    def from_payload(cls, payload: bytes) -> Environment:
+        """Read what `payload` wrote; raise ValueError for anything else."""
+        try:
+            plain = json.loads(zlib.decompress(payload))
+        except zlib.error as error:
+            raise ValueError("not a payload of this package") from error
+        if not isinstance(plain, dict):
+            raise ValueError("not a payload of this package")
+        return cls(plain)
+
+    @cached_property
+    def payload(self) -> bytes:
+        return zlib.compress(json.dumps(self.document, separators=(",", ":")).encode())
+
+    @cached_property
+    def version(self) -> str:
+        return document.digest(self.document)
+
+    @property
+    def api_key(self) -> str:
+        """The client-side key of the environment, which names it in the stream's URL."""
+        return cast(str, self.document["api_key"])
+
+    @property
+    def name(self) -> str:
+        return cast(str, self.document["name"])
+
+    @cached_property
+    def flags(self) -> Mapping[str, Flag]:
+        """The environment's flags by name. The SDK's `Flag` is mutable: hand out copies only."""
+        return MappingProxyType({flag.feature_name: flag for flag in self._sdk.get_environment_flags().all_flags()})
+
+    def identity_flags(self, identifier: str, traits: Mapping[str, Any]) -> SdkFlags:
+        """Return the SDK's own flags of an identity, each evaluated when it is first asked for."""
+        return self._sdk.get_identity_flags(identifier, dict(traits))
+
+    @cached_property
+    def _sdk(self) -> Flagsmith:
+        return Flagsmith(offline_mode=True, offline_handler=_Offline(self.document))
+
+
+@dataclass(frozen=True)
+class _Offline:
+    document: document.Plain
+
+    def get_environment(self) -> EnvironmentModel:
+        return cast(EnvironmentModel, self.document)
+
+
+@dataclass(frozen=True)
+class Document:
+    """What one request to Flagsmith brought; `updated_at` in microseconds."""
+
+    environment: Environment
+    updated_at: int
+    realtime_enabled: bool
+
+
+def parse_document(body: object) -> Document:
+    """Read an environment document; raise `InvalidDocument` for anything else."""
+    environment = Environment(document.trim(body))
+    assert isinstance(body, Mapping)  # `trim` saw to it
+    try:
+        updated_at = parse_iso(body.get("updated_at", ""))
+        _ = environment.flags
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise InvalidDocument(f"Flagsmith's answer is no environment document: {error}.") from error
+    return Document(environment, updated_at, body["project"].get("enable_realtime_updates") is not False)
+
+
+@dataclass(frozen=True)
+class Head:
+    """Which snapshot is published. Times in microseconds: `updated_at` is Flagsmith's, `published_at` ours."""
+
+    sequence: int
+    version: str
+    updated_at: int
+    published_at: int
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """The published flags of the environment at one moment."""
+
+    head: Head
+    environment: Environment
+
+    @property
+    def sequence(self) -> int:
+        """Grows with each snapshot that is published."""
+        return self.head.sequence
+
+    @property
+    def version(self) -> str:
+        """A digest of the content: two snapshots that evaluate alike have the same."""
+        return self.head.version
+
+    @property
+    def updated_at(self) -> datetime:
+        """When Flagsmith says that the environment was last changed."""
+        return to_datetime(self.head.updated_at)
+
+    @property
+    def published_at(self) -> datetime:
+        """When the listener stored it."""
+        return to_datetime(self.head.published_at)

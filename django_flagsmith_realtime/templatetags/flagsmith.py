@@ -1,0 +1,58 @@
+"""Template tags: `{% flag %}`, `{% flag_value %}`, `{% get_flag %}`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import template
+from django.template.base import FilterExpression, NodeList, Parser, Token
+from django.template.context import Context
+from flagsmith.models import Flag
+
+from ..api import Flags, get_flags
+
+register = template.Library()
+
+
+def _flags(context: Context) -> Flags:
+    return get_flags(context.get("request"))
+
+
+class FlagNode(template.Node):
+    """Renders one of two parts of a template."""
+
+    child_nodelists = ("on", "off")
+
+    def __init__(self, name: FilterExpression, on: NodeList, off: NodeList) -> None:
+        self.name = name
+        self.on = on
+        self.off = off
+
+    def render(self, context: Context) -> str:
+        enabled = _flags(context).is_feature_enabled(str(self.name.resolve(context)))
+        return (self.on if enabled else self.off).render(context)
+
+
+@register.tag
+def flag(parser: Parser, token: Token) -> FlagNode:
+    """Render what is inside while a flag is on: `{% flag "name" %}…{% else %}…{% endflag %}`."""
+    tag, *arguments = token.split_contents()
+    if len(arguments) != 1:
+        raise template.TemplateSyntaxError(f'{{% {tag} %}} takes the name of one flag: {{% {tag} "new_checkout" %}}')
+    on, off = parser.parse(("else", "endflag")), NodeList()
+    if parser.next_token().contents == "else":
+        off = parser.parse(("endflag",))
+        parser.delete_first_token()
+    return FlagNode(parser.compile_filter(arguments[0]), on, off)
+
+
+@register.simple_tag(takes_context=True)
+def flag_value(context: Context, name: str, default: Any = "") -> Any:
+    """Output a flag's value, escaped: `{% flag_value "banner" default="Welcome" %}`, also `… as text`."""
+    return _flags(context).get_feature_value(name, default)
+
+
+@register.simple_tag(takes_context=True)
+def get_flag(context: Context, name: str) -> Flag:
+    """Put a flag into a variable: `{% get_flag "new-checkout" as checkout %}`."""
+    return _flags(context).get_flag(name)

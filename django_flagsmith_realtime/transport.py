@@ -1,0 +1,161 @@
+"""HTTP as `source` and `stream` need it: interruptible, and with errors that a person can act on."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from time import time
+from typing import Any
+from urllib.parse import urlsplit
+from weakref import WeakSet
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError as Urllib3Error
+from urllib3.exceptions import NameResolutionError, NewConnectionError, ReadTimeoutError
+
+from .exceptions import (
+    HttpError,
+    NotFound,
+    RateLimited,
+    Refused,
+    ServerError,
+    TimedOut,
+    UnexpectedAnswer,
+    Unreachable,
+)
+
+USER_AGENT = "django-flagsmith-realtime"
+TRANSPORT_ERRORS = (requests.RequestException, Urllib3Error, OSError)
+MAX_RETRY_AFTER = 3600.0  # seconds
+
+
+class InterruptibleSession(requests.Session):
+    """A session whose exchange under way another thread can end, whatever it waits for."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        super().__init__()
+        self.headers.update({"User-Agent": USER_AGENT, **headers})
+        self._adapter = _TrackingAdapter()
+        self.mount("http://", self._adapter)
+        self.mount("https://", self._adapter)
+
+    def interrupt(self) -> None:
+        """Shut the open sockets down: a blocked read ends at once, with an error or the end of the body."""
+        for sock in list(self._adapter.sockets):
+            try:
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # below TLS, whose state the reader is using
+            except OSError:
+                pass  # it is closed already
+
+
+class _TrackingAdapter(HTTPAdapter):
+    """Knows the sockets that its connections opened."""
+
+    def __init__(self) -> None:
+        self.sockets: WeakSet[socket.socket] = WeakSet()
+        super().__init__(pool_connections=1, pool_maxsize=1)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)  # type: ignore[no-untyped-call]
+        self._track(self.poolmanager)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        return self._track(super().proxy_manager_for(*args, **kwargs))  # type: ignore[no-untyped-call]
+
+    def _track(self, manager: PoolManager) -> PoolManager:
+        manager.pool_classes_by_scheme = _tracking_pools(self.sockets)
+        return manager
+
+
+def _tracking_pools(sockets: WeakSet[socket.socket]) -> dict[str, type[HTTPConnectionPool]]:
+    class TrackedConnection(HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+            sockets.add(self.sock)
+
+    class TrackedSecureConnection(HTTPSConnection):
+        def connect(self) -> None:
+            super().connect()
+            sockets.add(self.sock)
+
+    class TrackedPool(HTTPConnectionPool):
+        ConnectionCls = TrackedConnection
+
+    class TrackedSecurePool(HTTPSConnectionPool):
+        ConnectionCls = TrackedSecureConnection
+
+    return {"http": TrackedPool, "https": TrackedSecurePool}
+
+
+def origin(url: str) -> tuple[str, str, int]:
+    """Return scheme, host and port of a URL."""
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    return parts.scheme, (parts.hostname or "").lower(), port
+
+
+def describe(error: BaseException, url: str) -> HttpError:
+    """Turn an error of the HTTP client into one of ours; its text names the host, never the path or a key."""
+    host = urlsplit(url).netloc.rpartition("@")[2]
+    for cause in _causes(error):
+        if isinstance(cause, (TimeoutError, requests.Timeout, ReadTimeoutError)):
+            return TimedOut(f"{host} did not answer in time.")
+        if isinstance(cause, (NameResolutionError, socket.gaierror)):
+            return Unreachable(f"The host name {host!r} could not be resolved: check the URL and DNS.")
+        if isinstance(cause, ssl.SSLError):
+            return Unreachable(f"TLS with {host} failed: {cause.reason or 'the connection broke'}.")
+        if isinstance(cause, ConnectionRefusedError):
+            return Unreachable(f"{host} refused the connection: is it running, and is the URL right?")
+        if isinstance(cause, NewConnectionError):
+            return Unreachable(f"{host} can't be reached: check the URL and the network.")
+    return Unreachable(f"The connection to {host} broke.")
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """Return an error with all that it was made from, the innermost first."""
+    found: list[BaseException] = []
+    pending: list[Any] = [error]
+    while pending:
+        candidate = pending.pop()
+        if isinstance(candidate, BaseException) and candidate not in found:
+            found.append(candidate)
+            pending += [candidate.__cause__, candidate.__context__, getattr(candidate, "reason", None), *candidate.args]
+    return found[::-1]
+
+
+def refuse_status(response: requests.Response, setting: str, key_remedy: str) -> None:
+    """Raise the error for a status other than 200; `setting` names the URL's key in the settings."""
+    status = response.status_code
+    host = urlsplit(response.url).netloc.rpartition("@")[2]
+    retry_after = read_retry_after(response.headers.get("Retry-After"))
+    if status == 200:
+        return
+    if status in (401, 403, 407):
+        raise Refused(f"{host} refused the request ({status}): {key_remedy}", retry_after=retry_after)
+    if status in (404, 410):
+        raise NotFound(
+            f"{host} has no such endpoint ({status}): check FLAGSMITH['{setting}'].", retry_after=retry_after
+        )
+    if status == 429:
+        raise RateLimited(f"{host} asks for fewer requests (429).", retry_after=retry_after)
+    if status >= 500:
+        raise ServerError(f"{host} failed ({status}).", retry_after=retry_after)
+    raise UnexpectedAnswer(
+        f"{host} answered with status {status}: check FLAGSMITH['{setting}'].", retry_after=retry_after
+    )
+
+
+def read_retry_after(value: str | None) -> float | None:
+    """Return the seconds of a `Retry-After` header, given in seconds or as a date (RFC 9110, 10.2.3)."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value) if value.strip().isdigit() else parsedate_to_datetime(value).timestamp() - time()
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
