@@ -111,10 +111,13 @@ class Agenda:
         """Take an event; one that was seen before costs nothing."""
         self._reconcile_at = None
         if time is None:
-            return self.want(now)
-        self._latest_event = time
-        if time in self._remembered or (self._chase and self._chase.target == time):
-            return None
+            self.want(now)
+        else:
+            self._latest_event = time
+            if time not in self._remembered:
+                self._pursue(time, now)
+
+    def _pursue(self, time: int, now: float) -> None:
         self._chase = Chase(max(time, self._chase.target) if self._chase else time)
         self._remembered.append(time)
         self._chase_due = now

@@ -143,7 +143,7 @@ async def aget_flags(request: HttpRequest | None = None, *, identity: Identity |
 
 
 def _flags(scope: Scope, snapshot: Snapshot | None, identity: Identity | None) -> Flags:
-    key = identity and identity.identifier
+    key = identity.identifier if identity else None
     flags = scope.flags.get(key)
     if flags is None or flags.identity != identity:
         flags = scope.flags[key] = Flags(snapshot, identity)

@@ -47,7 +47,7 @@ def find_command_problems(setting: Any) -> list[Problem]:
         return [
             Problem(
                 "",
-                f"The cache {_alias(setting)!r} lives in one process only: no other would see what the listener stores.",
+                f"The cache {_alias(setting)!r} lives in one process: no other would see what is stored there.",
                 f"Use one that is shared, for instance with these lines in your settings:\n{CACHES_TO_PASTE}",
             )
         ]

@@ -169,7 +169,7 @@ def _key_problems(key: object, value: object) -> Iterable[Problem]:
     elif key == "ENVIRONMENT_KEY" and value is not None and not str(value).startswith("ser."):
         yield Problem(
             "flagsmith.E002",
-            "FLAGSMITH['ENVIRONMENT_KEY'] is a client-side key; flags are evaluated here, which needs a server-side one.",
+            "FLAGSMITH['ENVIRONMENT_KEY'] is a client-side key; evaluating flags here takes a server-side one.",
             SERVER_KEY_HINT,
         )
 

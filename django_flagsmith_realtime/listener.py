@@ -142,11 +142,15 @@ class Listener:
         try:
             if self._refresher.has_moved():
                 self._refresher.load()
-                return self._agenda.want(now)
-            believed = self._agenda.believe(document, self._refresher.published, now)
-            update = self._refresher.publish(document) if believed else None
+                self._agenda.want(now)
+            else:
+                self._publish(document, now)
         except FlagsmithError as error:
-            return self._take_failure(error)
+            self._take_failure(error)
+
+    def _publish(self, document: Document, now: float) -> None:
+        believed = self._agenda.believe(document, self._refresher.published, now)
+        update = self._refresher.publish(document) if believed else None
         self._api_outage.end("Updates work again after %.0f s")
         if update is None:
             self._agenda.spend(now)

@@ -75,9 +75,9 @@ class Refresher:
             if document.updated_at != head.updated_at:
                 self._adopt(self._store.confirm(previous, document.updated_at))
             return None
-        snapshot = self._store.publish(document, after=head or (previous and previous.head))
+        snapshot = self._store.publish(document, after=head or self._seen)
         self._adopt(snapshot)
-        changes = diff(previous and previous.environment, document.environment)
+        changes = diff(previous.environment if previous else None, document.environment)
         update = Update(snapshot, previous, changes)
         announce(update)
         return update

@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 
 import requests
 
-from .exceptions import HttpError, InvalidDocument, RedirectRefused, TimedOut, TooLarge
+from .exceptions import FlagsmithError, InvalidDocument, RedirectRefused, TimedOut, TooLarge
 from .snapshot import Document, parse_document
 from .transport import TRANSPORT_ERRORS, InterruptibleSession, describe, origin, refuse_status
 
@@ -41,11 +41,12 @@ class ApiSource:
     def fetch(self) -> Document:
         """Fetch the document, all pages of it."""
         with _deadline(self._timeout, self._session.interrupt) as passed:
+            failure: FlagsmithError
             try:
                 return self._fetch()
             except TRANSPORT_ERRORS as error:
                 failure = describe(error, self._url)
-            except (HttpError, InvalidDocument) as error:
+            except FlagsmithError as error:
                 failure = error
         if passed.is_set():
             failure = TimedOut(f"Flagsmith did not answer within {self._timeout:g} s (FLAGSMITH['REQUEST_TIMEOUT']).")
@@ -75,7 +76,7 @@ class ApiSource:
         for _ in range(MAX_REDIRECTS):
             response = self._session.get(url, timeout=self._timeout, stream=True, allow_redirects=False)
             if not response.is_redirect:
-                refuse_status(response, "API_URL", KEY_REMEDY)
+                refuse_status(response, "FLAGSMITH['API_URL']", KEY_REMEDY)
                 return response
             response.close()
             url = _same_origin(url, response.headers["Location"])

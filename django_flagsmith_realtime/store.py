@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from django.core.cache import InvalidCacheBackendError, caches
 from django.core.cache.backends.base import BaseCache
@@ -54,7 +54,8 @@ class CacheHandle:
     def __init__(self, alias: str) -> None:
         if alias not in caches.settings:
             raise InvalidCacheBackendError(
-                f"FLAGSMITH['CACHE'] is {alias!r}, which is not in CACHES. Add it there or name one of {list(caches.settings)}."
+                f"FLAGSMITH['CACHE'] is {alias!r}, which is not in CACHES. "
+                f"Add it there, or name one of: {', '.join(caches.settings)}."
             )
         self._alias = alias
         self._per_thread = str(caches.settings[alias]["BACKEND"]).endswith(NOT_THREAD_SAFE_BACKENDS)
@@ -70,7 +71,7 @@ class CacheHandle:
         if self._per_thread:
             if not hasattr(self._local, "cache"):
                 self._local.cache = caches.create_connection(self._alias)
-            return self._local.cache
+            return cast(BaseCache, self._local.cache)
         if self._shared is None:
             self._shared = caches.create_connection(self._alias)
         return self._shared

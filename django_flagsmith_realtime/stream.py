@@ -68,7 +68,7 @@ class Stream:
             with self._session.get(
                 self._url, stream=True, allow_redirects=False, timeout=(CONNECT_TIMEOUT, self._timeout)
             ) as response:
-                refuse_status(response, "REALTIME_URL", KEY_REMEDY)
+                refuse_status(response, "FLAGSMITH['REALTIME_URL']", KEY_REMEDY)
                 _refuse_content(response.headers.get("Content-Type", ""))
                 yield Connected()
                 yield from self._read(response.raw)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from time import time
 from typing import Any
@@ -47,10 +48,8 @@ class InterruptibleSession(requests.Session):
     def interrupt(self) -> None:
         """Shut the open sockets down: a blocked read ends at once, with an error or the end of the body."""
         for sock in list(self._adapter.sockets):
-            try:
+            with suppress(OSError):  # it may be closed already
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)  # below TLS, whose state the reader is using
-            except OSError:
-                pass  # it is closed already
 
 
 class _TrackingAdapter(HTTPAdapter):
@@ -61,11 +60,11 @@ class _TrackingAdapter(HTTPAdapter):
         super().__init__(pool_connections=1, pool_maxsize=1)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)  # type: ignore[no-untyped-call]
+        super().init_poolmanager(*args, **kwargs)
         self._track(self.poolmanager)
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        return self._track(super().proxy_manager_for(*args, **kwargs))  # type: ignore[no-untyped-call]
+        return self._track(super().proxy_manager_for(*args, **kwargs))
 
     def _track(self, manager: PoolManager) -> PoolManager:
         manager.pool_classes_by_scheme = _tracking_pools(self.sockets)
@@ -128,26 +127,22 @@ def _causes(error: BaseException) -> list[BaseException]:
     return found[::-1]
 
 
-def refuse_status(response: requests.Response, setting: str, key_remedy: str) -> None:
-    """Raise the error for a status other than 200; `setting` names the URL's key in the settings."""
+def refuse_status(response: requests.Response, remedy: str, key_remedy: str) -> None:
+    """Raise the error for a status other than 200; the remedies say which settings to check."""
     status = response.status_code
-    host = urlsplit(response.url).netloc.rpartition("@")[2]
-    retry_after = read_retry_after(response.headers.get("Retry-After"))
     if status == 200:
         return
+    host = urlsplit(response.url).netloc.rpartition("@")[2]
+    retry_after = read_retry_after(response.headers.get("Retry-After"))
     if status in (401, 403, 407):
         raise Refused(f"{host} refused the request ({status}): {key_remedy}", retry_after=retry_after)
     if status in (404, 410):
-        raise NotFound(
-            f"{host} has no such endpoint ({status}): check FLAGSMITH['{setting}'].", retry_after=retry_after
-        )
+        raise NotFound(f"{host} has no such endpoint ({status}): check {remedy}.", retry_after=retry_after)
     if status == 429:
         raise RateLimited(f"{host} asks for fewer requests (429).", retry_after=retry_after)
     if status >= 500:
         raise ServerError(f"{host} failed ({status}).", retry_after=retry_after)
-    raise UnexpectedAnswer(
-        f"{host} answered with status {status}: check FLAGSMITH['{setting}'].", retry_after=retry_after
-    )
+    raise UnexpectedAnswer(f"{host} answered with status {status}: check {remedy}.", retry_after=retry_after)
 
 
 def read_retry_after(value: str | None) -> float | None:

@@ -28,7 +28,7 @@ class Command(BaseCommand):
         "and fetch them again whenever it says that they changed. Run one per deployment, beside the web processes. "
         "SIGTERM and Ctrl-C end it within a second."
     )
-    requires_system_checks: list[str] = []  # its own errors are one line, not a report
+    requires_system_checks = ()  # its own errors are one line, not a report
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
