@@ -75,11 +75,12 @@ class ApiSource:
         """Follow redirects within the origin: requests would carry the environment key to any other."""
         for _ in range(MAX_REDIRECTS):
             response = self._session.get(url, timeout=self._timeout, stream=True, allow_redirects=False)
-            if not response.is_redirect:
-                refuse_status(response, "FLAGSMITH['API_URL']", KEY_REMEDY)
+            if response.status_code == 200:
                 return response
-            response.close()
-            url = _same_origin(url, response.headers["Location"])
+            with response:
+                if not response.is_redirect:
+                    refuse_status(response, "FLAGSMITH['API_URL']", KEY_REMEDY)
+                url = _same_origin(url, response.headers["Location"])
         raise RedirectRefused("Flagsmith's API redirects in a circle: check FLAGSMITH['API_URL'].")
 
 
@@ -133,7 +134,8 @@ def _parse(body: bytes) -> dict[str, Any]:
             f"Flagsmith's API answered with {shown} instead of a document: check FLAGSMITH['API_URL']."
         ) from error
     if not isinstance(page, dict):
-        raise InvalidDocument(f"Flagsmith's answer is no environment document but a JSON {type(page).__name__}.")
+        shown = "null" if page is None else type(page).__name__
+        raise InvalidDocument(f"Flagsmith's answer is no environment document but a JSON {shown}.")
     return page
 
 

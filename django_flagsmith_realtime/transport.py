@@ -31,7 +31,7 @@ from .exceptions import (
 )
 
 USER_AGENT = "django-flagsmith-realtime"
-TRANSPORT_ERRORS = (requests.RequestException, Urllib3Error, OSError)
+TRANSPORT_ERRORS = (requests.RequestException, Urllib3Error, OSError, ValueError)
 MAX_RETRY_AFTER = 3600.0  # seconds
 
 
@@ -112,6 +112,8 @@ def describe(error: BaseException, url: str) -> HttpError:
             return Unreachable(f"{host} refused the connection: is it running, and is the URL right?")
         if isinstance(cause, NewConnectionError):
             return Unreachable(f"{host} can't be reached: check the URL and the network.")
+        if isinstance(cause, ValueError):
+            return UnexpectedAnswer(f"{host} sends headers that make no sense: is the URL right?")
     return Unreachable(f"The connection to {host} broke.")
 
 
