@@ -1,0 +1,44 @@
+# `make help` lists what there is. Each target makes its own .venv where there is none.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint tox build clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+demo: .venv/demo ## a Flagsmith stand-in, the listener and a shop with two workers: two URLs to open
+	@$(BIN)/python example_project/manage.py demo $(ARGS)
+
+test: .venv/dev ## the fast test suite
+	$(BIN)/python -m pytest -n auto $(ARGS)
+
+test-slow: .venv/dev ## the tests with a browser or of some length
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: .venv/dev ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+tox: .venv/dev ## the suite on every installed Python and every supported Django
+	$(BIN)/tox $(ARGS)
+
+build: .venv/dev ## the wheel and the source distribution, in dist/
+	$(BIN)/python -m build
+
+clean: ## remove what the commands above made
+	rm -rf .venv .tox .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info example_project/.demo
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv .venv
+
+.venv/demo: .venv/bin/python setup.cfg example_project/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e . -r example_project/requirements.txt
+	@touch $@
+
+.venv/dev: .venv/bin/python setup.cfg
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
