@@ -72,12 +72,14 @@ class Listener:
         self._stopping = False
         self._noticed_at: float | None = None  # the first event since the last publish
         self._connected_before = False
+        self._is_up_to_date = False
         self._realtime_enabled = True
         self._api_outage = Outage(clock)
         self._stream_outage = Outage(clock)
 
     def run(self) -> None:
         """Listen until `stop` is called."""
+        logger.info("Started")
         try:
             self._load()
             while not self._stopping:
@@ -152,20 +154,28 @@ class Listener:
         believed = self._agenda.believe(document, self._refresher.published, now)
         update = self._refresher.publish(document) if believed else None
         self._api_outage.end("Updates work again after %.0f s")
-        if update is None:
-            self._agenda.spend(now)
-        else:
+        if update:
             self._log_update(update)
+        else:
+            self._agenda.spend(now)
+            self._log_up_to_date()
 
     def _take_failure(self, error: FlagsmithError) -> None:
         self._agenda.fail(self._clock(), retry_after=error.retry_after if isinstance(error, HttpError) else None)
         self._api_outage.begin("No update: %s The flags stay as they are; trying again.", error)
 
     def _log_update(self, update: Update) -> None:
+        self._is_up_to_date = True
         took = f" in {(self._clock() - self._noticed_at) * 1000:.0f} ms" if self._noticed_at else ""
         self._noticed_at = None
         flags = ", ".join(map(str, update.changes.values())) if update.previous else f"{len(update.changes)} flags"
         logger.info("Updated%s to version %s: %s", took, update.snapshot.version[:8], flags or "no flag changed")
+
+    def _log_up_to_date(self) -> None:
+        published = self._refresher.published
+        if published and not self._is_up_to_date:
+            self._is_up_to_date = True
+            logger.info("Up to date: version %s, %d flags", published.version[:8], len(published.environment.flags))
 
     def _note_realtime(self, enabled: bool) -> None:
         if self._realtime_enabled and not enabled and self._open_stream:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 from argparse import ArgumentParser
@@ -19,6 +20,7 @@ from ...exceptions import FlagsmithError
 from ...listener import build_listener
 from ...refresh import build_refresher
 
+PATIENCE = 0.7  # seconds for a stop, while the cache hangs
 LEVELS = {0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG, 3: logging.DEBUG}
 
 
@@ -55,8 +57,21 @@ class Command(BaseCommand):
 
     def _listen(self, config: Config) -> None:
         listener = build_listener(config)
-        with on_stop_signal(listener.stop):
+
+        def stop() -> None:
+            listener.stop()
+            timer = threading.Timer(PATIENCE, self._leave)
+            timer.daemon = True
+            timer.start()
+
+        with on_stop_signal(stop):
             listener.run()
+
+    def _leave(self) -> None:
+        """End the process although the cache hangs: every step of a publish may be the last one."""
+        self.stderr.write("Stopped while the cache did not answer")
+        self.stderr.flush()
+        os._exit(0)
 
     def _log_to_terminal(self, level: int) -> None:
         """Show what the listener says, unless the project's LOGGING takes care of it."""

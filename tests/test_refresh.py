@@ -1,0 +1,226 @@
+"""Fetch, compare, publish, announce."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.cache import caches
+from django.dispatch import Signal
+
+from django_flagsmith_realtime.exceptions import WrongEnvironment
+from django_flagsmith_realtime.refresh import Refresher
+from django_flagsmith_realtime.signals import flag_changed, flags_updated
+from django_flagsmith_realtime.snapshot import Document, Snapshot, parse_document
+from django_flagsmith_realtime.store import Store
+
+RECORDED = json.loads((Path(__file__).parent / "recordings/api/environment_document.json").read_text())
+
+
+class EditedSource:
+    """Answers with the recorded document as a test has edited it."""
+
+    def __init__(self) -> None:
+        self.body = copy.deepcopy(RECORDED)
+        self.meanwhile: Callable[[], object] | None = None
+
+    def fetch(self) -> Document:
+        document = parse_document(copy.deepcopy(self.body))
+        if meanwhile := self.meanwhile:
+            self.meanwhile = None
+            meanwhile()
+        return document
+
+    def close(self) -> None: ...
+
+    def state(self, name: str) -> dict[str, Any]:
+        return next(state for state in self.body["feature_states"] if state["feature"]["name"] == name)
+
+
+class Sent(list[tuple[Signal, dict[str, Any]]]):
+    """The signals that were sent, in order."""
+
+    def take(self, signal: Signal, **values: Any) -> None:
+        self.append((signal, values))
+
+    def of(self, signal: Signal) -> list[dict[str, Any]]:
+        return [values for sent, values in self if sent is signal]
+
+
+@pytest.fixture
+def sent() -> Iterator[Sent]:
+    sent = Sent()
+    for signal in (flags_updated, flag_changed):
+        signal.connect(sent.take)
+    yield sent
+    for signal in (flags_updated, flag_changed):
+        signal.disconnect(sent.take)
+
+
+@pytest.fixture
+def source() -> EditedSource:
+    return EditedSource()
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    caches["default"].clear()
+    yield Store("default", "ser.tests")
+    caches["default"].clear()
+
+
+@pytest.fixture
+def refresher(source: EditedSource, store: Store) -> Refresher:
+    return Refresher(source=source, store=store)
+
+
+def test_the_first_snapshot_of_an_empty_cache_sends_flags_updated_alone(refresher: Refresher, sent: Sent) -> None:
+    update = refresher.refresh()
+    assert update and update.previous is None
+    [values] = sent.of(flags_updated)
+    assert values["previous"] is None
+    assert values["snapshot"] is update.snapshot
+    assert set(values["changes"]) == {state["feature"]["name"] for state in RECORDED["feature_states"]}
+    assert sent.of(flag_changed) == []
+
+
+def test_an_unchanged_document_sends_nothing(refresher: Refresher, sent: Sent) -> None:
+    refresher.refresh()
+    sent.clear()
+    assert refresher.refresh() is None
+    assert sent == []
+
+
+def test_an_environment_saved_without_a_change_moves_the_date_alone(
+    refresher: Refresher, source: EditedSource, store: Store, sent: Sent
+) -> None:
+    refresher.refresh()
+    before = store.read_head()
+    sent.clear()
+    source.body["updated_at"] = "2026-11-22T20:00:00.000001+00:00"
+    assert refresher.refresh() is None
+    after = store.read_head()
+    assert before and after and after.updated_at > before.updated_at
+    assert (after.sequence, after.version) == (before.sequence, before.version)
+    assert sent == []
+
+
+def test_a_change_sends_flags_updated_and_then_each_flag(
+    refresher: Refresher, source: EditedSource, sent: Sent
+) -> None:
+    refresher.refresh()
+    sent.clear()
+    source.state("new_checkout")["enabled"] = True
+    source.state("banner_text")["feature_state_value"] = "Sale"
+    source.body["updated_at"] = "2026-11-22T20:00:00+00:00"
+    update = refresher.refresh()
+    assert update
+    assert [signal for signal, _ in sent] == [flags_updated, flag_changed, flag_changed]
+    values = sent[0][1]
+    assert values["sender"] is Snapshot
+    assert values["snapshot"].sequence > values["previous"].sequence
+    assert values["updated_at"].isoformat() == "2026-11-22T20:00:00+00:00"
+    assert {name: change.aspects for name, change in values["changes"].items()} == {
+        "banner_text": {"value"},
+        "new_checkout": {"enabled"},
+    }
+    banner, checkout = sent.of(flag_changed)
+    assert (banner["name"], banner["old"].value, banner["new"].value) == (
+        "banner_text",
+        "Welcome to Northwind",
+        "Sale",
+    )
+    assert (checkout["name"], checkout["old"].enabled, checkout["new"].enabled) == ("new_checkout", False, True)
+
+
+def test_ids_that_move_are_published_without_a_signal(
+    refresher: Refresher, source: EditedSource, sent: Sent
+) -> None:
+    refresher.refresh()
+    sent.clear()
+    source.state("checkout_button")["django_id"] = 990_019  # its percentage split hashes another id now
+    update = refresher.refresh()
+    assert update and not update.changes
+    assert sent == []
+
+
+class FailingReceiver:
+    """A callable without a `__qualname__`."""
+
+    def __call__(self, **values: Any) -> None:
+        raise RuntimeError("receiver")
+
+
+def fail(reason: str, **values: Any) -> None:
+    raise RuntimeError(reason)
+
+
+@pytest.mark.parametrize("receiver", [FailingReceiver(), partial(fail, "partial")], ids=["object", "partial"])
+def test_a_receiver_that_raises_is_logged_and_stops_nobody(
+    refresher: Refresher, receiver: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    sent = Sent()
+    flags_updated.connect(receiver)
+    flags_updated.connect(sent.take)
+    try:
+        assert refresher.refresh()
+    finally:
+        flags_updated.disconnect(receiver)
+        flags_updated.disconnect(sent.take)
+    assert len(sent) == 1
+    assert "receiver of Flagsmith signals failed" in caplog.text
+
+
+def test_a_document_of_another_environment_is_refused_and_the_flags_stay(
+    refresher: Refresher, source: EditedSource, store: Store
+) -> None:
+    refresher.refresh()
+    before = store.read_head()
+    source.body["api_key"] = "another"
+    with pytest.raises(WrongEnvironment, match="API_URL"):
+        refresher.refresh()
+    assert store.read_head() == before
+
+
+def test_a_writer_that_was_overtaken_starts_over(
+    refresher: Refresher, source: EditedSource, store: Store
+) -> None:
+    refresher.refresh()
+    other_source = EditedSource()
+    other_source.state("banner_text")["feature_state_value"] = "newer"
+
+    def overtake() -> None:
+        Refresher(source=other_source, store=store).refresh()
+        source.body = other_source.body  # what Flagsmith says when it is asked again
+
+    source.meanwhile = overtake
+    assert refresher.refresh() is None, "the newer one is there already"
+    assert refresher.published
+    assert refresher.published.environment.flags["banner_text"].value == "newer"
+
+
+def test_an_emptied_cache_is_filled_again_without_a_signal(
+    refresher: Refresher, store: Store, sent: Sent
+) -> None:
+    first = refresher.refresh()
+    sent.clear()
+    caches["default"].clear()
+    update = refresher.refresh()
+    assert first and update and update.snapshot.sequence > first.snapshot.sequence
+    assert store.read_head() == update.snapshot.head
+    assert sent == []
+
+
+def test_an_unreadable_payload_is_replaced(refresher: Refresher, source: EditedSource, store: Store) -> None:
+    update = refresher.refresh()
+    assert update
+    store.handle.get().set(f"{store._prefix}:payload:{update.snapshot.sequence}", b"not a payload")
+    fresh = Refresher(source=source, store=store)
+    repaired = fresh.refresh()
+    assert repaired and repaired.snapshot.sequence > update.snapshot.sequence
+    assert store.read_environment(repaired.snapshot.sequence)
