@@ -23,7 +23,7 @@ CACHES = {
         "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
     },
 }
-FLAGSMITH = {"CACHE": "flagsmith", ...}"""
+FLAGSMITH = {"CACHE": "flagsmith", "ENVIRONMENT_KEY": "ser.…"}"""
 
 
 def find_missing_cache(setting: Mapping[str, Any]) -> list[Problem]:

@@ -13,16 +13,18 @@ import os
 import threading
 import time
 import weakref
+import zlib
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import cache
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from json import JSONDecodeError
+from pickle import PickleError
 from typing import Any, cast
 
 from django.core.cache import InvalidCacheBackendError, caches
 from django.core.cache.backends.base import BaseCache
 from django.core.signals import setting_changed
-from django.db import close_old_connections
+from django.db import connections
 from django.dispatch import receiver
 
 from .conf import Config, get_config
@@ -35,11 +37,13 @@ logger = logging.getLogger(__name__)
 SCHEMA = 1
 PER_PROCESS_BACKENDS = ("locmem.LocMemCache", "dummy.DummyCache")
 NOT_THREAD_SAFE_BACKENDS = ("memcached.PyLibMCCache",)
+UNREADABLE = (EOFError, JSONDecodeError, PickleError, UnicodeDecodeError, zlib.error)
 
 SUPERSEDED_SECONDS = 600  # a superseded payload stays for readers that saw its head
 RETRY_SECONDS = 1.0  # between looks at a cache that failed
 CONFIRMED_SECONDS = 1.0  # a read on an event loop blocks only for an older confirmation
 WAIT_SECONDS = 0.05  # for a look that another thread has under way
+READING_THREAD_SECONDS = 0.5  # for a look in the reading thread
 STEP_BACK_SECONDS = 10.0  # a lower sequence is believed after this
 
 
@@ -85,8 +89,15 @@ def _cache_errors() -> Iterator[None]:
     except StoreError:
         raise
     except Exception as error:
-        close_old_connections()  # for DatabaseCache, outside a request
+        _close_broken_connections()
         raise StoreError(f"The cache failed: {type(error).__name__}: {error}") from error
+
+
+def _close_broken_connections() -> None:
+    """Let DatabaseCache connect again; a connection that works may be in the middle of a caller's transaction."""
+    for connection in connections.all(initialized_only=True):
+        if connection.errors_occurred and not connection.in_atomic_block and not connection.is_usable():
+            connection.close()
 
 
 class Store:
@@ -104,16 +115,18 @@ class Store:
     @_cache_errors()
     def read_head(self) -> Head | None:
         """Return the published head; None where there is none or what is there is not one."""
-        return _parse_head(self._cache.get(f"{self._prefix}:head"))
+        return _parse_head(self._read(f"{self._prefix}:head"))
 
     @_cache_errors()
     def read_environment(self, sequence: int) -> Environment | None:
         """Return the payload of a sequence; None where it is gone or unreadable."""
-        payload = self._cache.get(self._payload_key(sequence))
+        payload = self._read(self._payload_key(sequence))
         try:
-            return Environment.from_payload(payload) if isinstance(payload, bytes) else None
-        except ValueError:
+            environment = Environment.from_payload(payload)
+            _ = environment.flags  # what can't be evaluated must not be found out by a caller's read
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             return None
+        return environment
 
     @_cache_errors()
     def publish(self, document: Document, after: Head | None) -> Snapshot:
@@ -124,7 +137,8 @@ class Store:
         self._write(self._payload_key(sequence), document.environment.payload)
         self._write_head(head)
         if after:
-            self._cache.touch(self._payload_key(after.sequence), SUPERSEDED_SECONDS)
+            with suppress(Exception):  # the new head is out: nothing may say that it isn't
+                self._cache.touch(self._payload_key(after.sequence), SUPERSEDED_SECONDS)
         return Snapshot(head, document.environment)
 
     @_cache_errors()
@@ -133,6 +147,12 @@ class Store:
         head = Head(snapshot.sequence, snapshot.version, updated_at, snapshot.head.published_at)
         self._write_head(head)
         return Snapshot(head, snapshot.environment)
+
+    def _read(self, key: str) -> Any:
+        try:
+            return self._cache.get(key)
+        except UNREADABLE:  # written by another backend or serializer: the next publication replaces it
+            return None
 
     def _write_head(self, head: Head) -> None:
         self._write(f"{self._prefix}:head", [head.sequence, head.version, head.updated_at, head.published_at])
@@ -167,7 +187,7 @@ class Reader:
         self._store = store
         self._held: Snapshot | None = None
         self._reset()
-        _readers.add(self)
+        _living.add(self)
 
     def _reset(self) -> None:
         self._look_lock = threading.Lock()
@@ -175,7 +195,7 @@ class Reader:
         self._confirmed_at = -float("inf")  # when the last look that succeeded began
         self._failing = False
         self._lower_since: float | None = None
-        self._executor: ThreadPoolExecutor | None = None
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="flagsmith-reader")
         self._look_in_flight: Future[None] | None = None
 
     def after_fork(self) -> None:
@@ -187,15 +207,16 @@ class Reader:
         """Return the snapshot, asking the cache unless that was done within `max_age` seconds."""
         if self._is_due(max_age):
             if not _on_event_loop():
-                self._look()
+                self._look(time.monotonic())
             elif time.monotonic() - self._confirmed_at > CONFIRMED_SECONDS:
-                self._look_elsewhere().result()
+                wait([self._look_elsewhere()], self._patience(READING_THREAD_SECONDS))
         return self._held
 
     async def acurrent(self, max_age: float = 0) -> Snapshot | None:
         """Return the snapshot as `current` does, without blocking the event loop."""
         if self._is_due(max_age):
-            await asyncio.shield(asyncio.wrap_future(self._look_elsewhere()))
+            look = asyncio.wrap_future(self._look_elsewhere())
+            await asyncio.wait([look], timeout=self._patience(READING_THREAD_SECONDS))
         return self._held
 
     def _is_due(self, max_age: float) -> bool:
@@ -206,16 +227,19 @@ class Reader:
         """Look in the process's one reading thread; share a look that has not begun."""
         look = self._look_in_flight
         if look is None or look.running() or look.done():
-            if self._executor is None:
-                self._executor = ThreadPoolExecutor(1, thread_name_prefix="flagsmith-reader")
-            look = self._look_in_flight = self._executor.submit(self._look)
+            look = self._look_in_flight = self._executor.submit(self._look, time.monotonic())
         return look
 
-    def _look(self) -> None:
+    def _patience(self, seconds: float) -> float | None:
+        """Return how long to wait for a look that another thread has under way; None: to its end."""
+        if self._failing:
+            return 0
+        return None if self._held is None else seconds
+
+    def _look(self, wanted_at: float) -> None:
         """Ask the cache, once for all threads that want to know at the same time."""
-        wanted_at = time.monotonic()
-        wait = -1 if self._held is None else 0 if self._failing else WAIT_SECONDS
-        if not self._look_lock.acquire(timeout=wait):
+        patience = self._patience(WAIT_SECONDS)
+        if not self._look_lock.acquire(timeout=-1 if patience is None else patience):
             return
         previous = held = self._held
         try:
@@ -260,6 +284,7 @@ class Reader:
         if not self._failing:
             logger.warning("Flags are served from memory. %s", error)
         self._failing = True
+        self._looked_at = time.monotonic()  # nobody who waited for a cache that hangs begins to wait again
 
     def _heal(self) -> None:
         if self._failing:
@@ -275,11 +300,12 @@ def _on_event_loop() -> bool:
     return True
 
 
-_readers: weakref.WeakSet[Reader] = weakref.WeakSet()
+_readers: dict[tuple[str, str], Reader] = {}  # those in use, by alias and environment key
+_living: weakref.WeakSet[Reader] = weakref.WeakSet()
 
 
 def _drop_after_fork() -> None:
-    for reader in _readers:
+    for reader in _living:
         reader.after_fork()
 
 
@@ -287,18 +313,14 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_drop_after_fork)
 
 
-@cache
-def _reader(alias: str, environment_key: str) -> Reader:
-    return Reader(Store(alias, environment_key))
-
-
 def get_reader(config: Config | None = None) -> Reader:
     """Return this process's reader of the configured environment."""
     config = config or get_config()
-    return _reader(config.cache, config.environment_key or "")
+    key = (config.cache, config.environment_key or "")
+    return _readers.get(key) or _readers.setdefault(key, Reader(Store(*key)))
 
 
 @receiver(setting_changed)
 def _forget(*, setting: str, **kwargs: Any) -> None:
     if setting == "CACHES":
-        _reader.cache_clear()
+        _readers.clear()

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.cache import caches
 from django.test import override_settings
 from standin.server import StandIn
 
@@ -20,7 +19,7 @@ from django_flagsmith_realtime.listener import Listener, build_listener
 from django_flagsmith_realtime.signals import flag_changed
 from django_flagsmith_realtime.store import get_reader
 
-from .waiting import wait_until
+from .processes import wait_until
 
 Listening = Callable[..., AbstractContextManager[Listener]]
 
@@ -29,13 +28,6 @@ Listening = Callable[..., AbstractContextManager[Listener]]
 def standin(tmp_path: Path) -> Iterator[StandIn]:
     with StandIn(state_path=tmp_path / "flags.json") as standin:
         yield standin
-
-
-@pytest.fixture(autouse=True)
-def empty_cache() -> Iterator[None]:
-    caches["default"].clear()
-    yield
-    caches["default"].clear()
 
 
 @pytest.fixture
@@ -205,7 +197,7 @@ def test_a_project_without_real_time_is_said_and_polled(
         wait_until(banner)
         wait_until(lambda: "Project Settings" in caplog.text)
         started = standin.counts.environment_document
-        wait_until(lambda: standin.counts.environment_document > started, seconds=3)
+        wait_until(lambda: standin.counts.environment_document > started, timeout=3)
 
 
 def test_a_stop_takes_effect_while_the_stream_is_read(standin: StandIn, listening: Listening) -> None:
@@ -213,5 +205,5 @@ def test_a_stop_takes_effect_while_the_stream_is_read(standin: StandIn, listenin
         wait_until(lambda: is_connected(standin))
         began = time.monotonic()
         listener.stop()
-        wait_until(lambda: not is_connected(standin), seconds=1)
+        wait_until(lambda: not is_connected(standin), timeout=1)
     assert time.monotonic() - began < 1

@@ -68,10 +68,8 @@ def source() -> EditedSource:
 
 
 @pytest.fixture
-def store() -> Iterator[Store]:
-    caches["default"].clear()
-    yield Store("default", "ser.tests")
-    caches["default"].clear()
+def store() -> Store:
+    return Store("default", "ser.tests")
 
 
 @pytest.fixture

@@ -1,0 +1,39 @@
+"""Documents for tests: the recorded one, edited."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+from django_flagsmith_realtime.conf import get_config
+from django_flagsmith_realtime.snapshot import Document, Snapshot, parse_document
+from django_flagsmith_realtime.store import Store
+
+RECORDED: dict[str, Any] = json.loads(
+    (Path(__file__).parent / "recordings/api/environment_document.json").read_bytes(),
+)
+STATES = {state["feature"]["name"]: state for state in RECORDED["feature_states"]}
+
+
+def make_document(updated_at: str | None = None, **flags: Any) -> Document:
+    """Return the recorded document with flags set: a bool switches one, anything else is its value."""
+    body = copy.deepcopy(RECORDED)
+    body["updated_at"] = updated_at or RECORDED["updated_at"]
+    for state in body["feature_states"]:
+        if (name := state["feature"]["name"]) in flags:
+            state["enabled" if isinstance(flags[name], bool) else "feature_state_value"] = flags[name]
+    assert flags.keys() <= STATES.keys()
+    return parse_document(body)
+
+
+def configured_store() -> Store:
+    """Return what a listener in a process of its own would write with."""
+    return Store(get_config().cache, get_config().environment_key or "")
+
+
+def publish(**flags: Any) -> Snapshot:
+    """Publish the recorded document with some flags set, as another process does."""
+    store = configured_store()
+    return store.publish(make_document(**flags), after=store.read_head())

@@ -1,0 +1,12 @@
+"""Settings of a project in a process of its own; tests describe it in the environment as JSON."""
+
+import json
+import os
+
+SECRET_KEY = "only for tests"
+USE_TZ = True
+INSTALLED_APPS = ["django_flagsmith_realtime"]
+MIDDLEWARE = ["django_flagsmith_realtime.middleware.FlagsmithMiddleware"]
+ROOT_URLCONF = "tests.urls"
+CACHES = json.loads(os.environ["TEST_CACHES"])
+FLAGSMITH = json.loads(os.environ["TEST_FLAGSMITH"])

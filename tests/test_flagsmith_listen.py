@@ -1,0 +1,193 @@
+"""`manage.py flagsmith_listen` as a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standin.server import StandIn
+
+from .processes import RedisServer, die_with_parent, wait_until
+
+KEY = "ser.never-to-be-shown"
+LOCMEM = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+DUMMY = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
+
+Start = Callable[..., "Command"]
+
+
+class Command:
+    """A `flagsmith_listen` that runs; what it prints goes to a file."""
+
+    def __init__(self, *arguments: str, setting: Any, cache: dict[str, Any], log: Path) -> None:
+        environment = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.project_settings",
+            "TEST_CACHES": json.dumps({"default": cache}),
+            "TEST_FLAGSMITH": json.dumps(setting),
+        }
+        self.log = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [*die_with_parent(), sys.executable, "-m", "django", "flagsmith_listen", *arguments],
+                env=environment,
+                cwd=Path(__file__).parent.parent,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def wait_for(self, text: str) -> None:
+        wait_until(lambda: text in self.said() or self.process.poll() is not None, what=f"{text!r} in the log")
+        assert text in self.said()
+
+    def exit_code(self, timeout: float = 10) -> int:
+        return self.process.wait(timeout)
+
+
+@pytest.fixture
+def standin(tmp_path: Path) -> Iterator[StandIn]:
+    with StandIn(state_path=tmp_path / "flags.json", server_key=KEY) as standin:
+        yield standin
+
+
+@pytest.fixture
+def start(standin: StandIn, redis_server: RedisServer, tmp_path: Path) -> Iterator[Start]:
+    started: list[Command] = []
+
+    def start(*arguments: str, cache: dict[str, Any] | None = None, **more: Any) -> Command:
+        urls = {"API_URL": standin.api_url, "REALTIME_URL": standin.realtime_url}
+        setting = {"ENVIRONMENT_KEY": KEY, **urls, **more}
+        log = tmp_path / f"log-{len(started)}"
+        started.append(Command(*arguments, setting=setting, cache=cache or redis_server.cache(), log=log))
+        return started[-1]
+
+    yield start
+    for command in started:
+        command.process.kill()
+        command.process.wait(10)
+
+
+def test_it_says_what_it_does_in_a_few_lines(start: Start, standin: StandIn) -> None:
+    command = start()
+    command.wait_for("Stream: connected")
+    command.wait_for("22 flags")
+    standin.set_flag("new_checkout", enabled=True)
+    command.wait_for("new_checkout (on)")
+    standin.set_flag("banner_text", value="Sale")
+    command.wait_for("banner_text (value)")
+    command.process.send_signal(signal.SIGTERM)
+    assert command.exit_code(5) == 0
+    assert len(command.said().splitlines()) == 6, "started, connected, 22 flags, two updates, stopped"
+    assert KEY not in command.said()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_signal_ends_it_with_exit_0_while_the_stream_is_read(
+    start: Start, standin: StandIn, number: signal.Signals
+) -> None:
+    command = start()
+    command.wait_for("Stream: connected")
+    command.wait_for("22 flags")
+    began = time.monotonic()
+    command.process.send_signal(number)
+    assert command.exit_code(5) == 0
+    assert time.monotonic() - began < 1
+    assert "Traceback" not in command.said()
+
+
+def hung(start: Start, redis_server: RedisServer, standin: StandIn) -> Command:
+    """Return a listener whose publish hangs in the cache."""
+    command = start(cache=redis_server.cache(socket_timeout=60))
+    command.wait_for("Stream: connected")
+    command.wait_for("22 flags")
+    redis_server.freeze()
+    requests = standin.counts.environment_document
+    standin.set_flag("banner_text", value="Sale")
+    wait_until(lambda: standin.counts.environment_document > requests)
+    return command
+
+
+def catches(process: subprocess.Popen[bytes], number: signal.Signals) -> bool:
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    [mask] = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")]
+    return bool(int(mask, 16) & 1 << number - 1)
+
+
+def test_a_signal_ends_it_while_the_cache_hangs(start: Start, redis_server: RedisServer, standin: StandIn) -> None:
+    command = hung(start, redis_server, standin)
+    began = time.monotonic()
+    command.process.send_signal(signal.SIGTERM)
+    assert command.exit_code(5) == 0
+    assert time.monotonic() - began < 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_second_signal_kills(start: Start, redis_server: RedisServer, standin: StandIn) -> None:
+    command = hung(start, redis_server, standin)
+    command.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: not catches(command.process, signal.SIGINT), timeout=0.5)
+    command.process.send_signal(signal.SIGINT)
+    assert command.exit_code(5) == -signal.SIGINT
+
+
+def test_once_publishes_and_exits_0(start: Start, standin: StandIn) -> None:
+    first, second = start("--once"), None
+    assert first.exit_code() == 0
+    assert first.said().startswith("Published version ")
+    second = start("--once")
+    assert second.exit_code() == 0
+    assert second.said() == "Nothing changed\n"
+    assert standin.counts.stream == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"ENVIRONMENT_KEY": "ser.wrong"}, "refused the request (403): check FLAGSMITH['ENVIRONMENT_KEY']"),
+        ({"ENVIRONMENT_KEY": "client-side"}, "client-side key"),
+        ({"ENVIRONMENT_KEY": None}, "FLAGSMITH['ENVIRONMENT_KEY'] is missing. Create a server-side key"),
+        ({"API_URL": "http://127.0.0.1:1/"}, "127.0.0.1:1 refused the connection"),
+        ({"POLL_INTERVALL": 3}, "FLAGSMITH['POLL_INTERVALL'] is not a known key"),
+        ({"POLL_INTERVAL": "often"}, "FLAGSMITH['POLL_INTERVAL'] is 'often'. Set it to a number of seconds"),
+        ({"CACHE": "flags"}, "FLAGSMITH['CACHE'] is 'flags', which is not in CACHES"),
+    ],
+)
+def test_what_cannot_work_is_one_line_and_exit_1(start: Start, setting: dict[str, Any], said: str) -> None:
+    command = start("--once", **setting)
+    assert command.exit_code() == 1
+    assert said in command.said()
+    assert len(command.said().splitlines()) == 1
+    assert KEY not in command.said()
+
+
+@pytest.mark.parametrize("cache", [LOCMEM, DUMMY], ids=["local memory", "dummy"])
+def test_a_cache_of_one_process_is_refused_with_the_lines_to_paste(start: Start, cache: dict[str, Any]) -> None:
+    command = start(cache=cache)
+    assert command.exit_code() == 1
+    pasted = command.said().partition("\nCACHES = ")[2]
+    assert '"BACKEND": "django.core.cache.backends.redis.RedisCache"' in pasted
+    namespace: dict[str, Any] = {}
+    exec(f"CACHES = {pasted}", namespace)  # the lines are valid Python
+    assert namespace["FLAGSMITH"]["CACHE"] in namespace["CACHES"]
+
+
+def test_it_starts_and_heals_although_the_cache_is_down(
+    start: Start, redis_server: RedisServer, standin: StandIn
+) -> None:
+    redis_server.kill()
+    command = start()
+    command.wait_for("The cache failed")
+    redis_server.restart()
+    command.wait_for("22 flags")
+    assert "Traceback" not in command.said()
