@@ -117,9 +117,7 @@ def test_of_a_burst_the_last_state_arrives_and_nobody_steps_back(standin: StandI
     assert standin.counts.environment_document <= 2 + 50
 
 
-def test_what_flagsmith_does_not_announce_is_found_by_the_safety_poll(
-    standin: StandIn, listening: Listening
-) -> None:
+def test_what_flagsmith_does_not_announce_is_found_by_the_safety_poll(standin: StandIn, listening: Listening) -> None:
     with listening(REALTIME_URL=None, POLL_INTERVAL=0.3):
         wait_until(banner)
         standin.set_flag("banner_text", value="Sale")

@@ -136,9 +136,7 @@ def test_a_change_sends_flags_updated_and_then_each_flag(
     assert (checkout["name"], checkout["old"].enabled, checkout["new"].enabled) == ("new_checkout", False, True)
 
 
-def test_ids_that_move_are_published_without_a_signal(
-    refresher: Refresher, source: EditedSource, sent: Sent
-) -> None:
+def test_ids_that_move_are_published_without_a_signal(refresher: Refresher, source: EditedSource, sent: Sent) -> None:
     refresher.refresh()
     sent.clear()
     source.state("checkout_button")["django_id"] = 990_019  # its percentage split hashes another id now
@@ -185,9 +183,7 @@ def test_a_document_of_another_environment_is_refused_and_the_flags_stay(
     assert store.read_head() == before
 
 
-def test_a_writer_that_was_overtaken_starts_over(
-    refresher: Refresher, source: EditedSource, store: Store
-) -> None:
+def test_a_writer_that_was_overtaken_starts_over(refresher: Refresher, source: EditedSource, store: Store) -> None:
     refresher.refresh()
     other_source = EditedSource()
     other_source.state("banner_text")["feature_state_value"] = "newer"
@@ -202,9 +198,7 @@ def test_a_writer_that_was_overtaken_starts_over(
     assert refresher.published.environment.flags["banner_text"].value == "newer"
 
 
-def test_an_emptied_cache_is_filled_again_without_a_signal(
-    refresher: Refresher, store: Store, sent: Sent
-) -> None:
+def test_an_emptied_cache_is_filled_again_without_a_signal(refresher: Refresher, store: Store, sent: Sent) -> None:
     first = refresher.refresh()
     sent.clear()
     caches["default"].clear()
