@@ -89,7 +89,7 @@ class Agenda:
         self._budget = Budget()
         self._reconcile_at: float | None = None
         self._away_since: float | None = now  # without an open stream
-        self._deaf = False  # the project's real-time updates are off
+        self.is_deaf = False  # the stream, if there is one, says nothing
         self._clean_end = True
 
     def due(self) -> float:
@@ -106,6 +106,17 @@ class Agenda:
     def want(self, now: float) -> None:
         """Ask for a request as soon as it may be."""
         self._wanted_at = now if self._wanted_at is None else min(self._wanted_at, now)
+
+    @property
+    def memory(self) -> tuple[int | None, tuple[int, ...]]:
+        """The announced time that is still chased, and those that were seen."""
+        return self._chase.target if self._chase else None, tuple(self._remembered)
+
+    def recall(self, pending: int | None, seen: tuple[int, ...], now: float) -> None:
+        """Take over the memory of a listener before this one."""
+        self._remembered.extendleft(time for time in reversed(seen) if time not in self._remembered)
+        if pending is not None:
+            self._pursue(pending, now)
 
     def announce(self, time: int | None, now: float) -> None:
         """Take an event; one that was seen before costs nothing."""
@@ -141,7 +152,7 @@ class Agenda:
         """Take a body; tell whether to publish it, or to hold it back while the chase goes on."""
         self._fetched_at = self._began_at
         self._failures, self._not_before = FETCH, -NEVER
-        self._deaf = not document.realtime_enabled
+        self.is_deaf = not document.realtime_enabled
         backward = published is not None and self._is_backward(document, published)
         target = self._chase.target if self._chase else published.head.updated_at if backward and published else None
         if target is not None and (backward or document.updated_at < target):
@@ -175,4 +186,4 @@ class Agenda:
     def _poll_at(self) -> float:
         if self._away_since is not None:
             return max(self._fetched_at, self._away_since) + self._fallback_interval
-        return self._fetched_at + (self._fallback_interval if self._deaf else self._poll_interval)
+        return self._fetched_at + (self._fallback_interval if self.is_deaf else self._poll_interval)

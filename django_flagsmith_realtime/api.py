@@ -33,6 +33,9 @@ class Identity:
     identifier: str
     traits: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "traits", dict(self.traits))  # the caller may go on to change its own
+
 
 class Flags(Mapping[str, Flag]):
     """The flags of an environment or an identity, read-only, in one snapshot.

@@ -9,7 +9,7 @@ from typing import Any
 
 from flagsmith.models import Flag
 
-from .document import Plain
+from .document import Plain, fingerprint
 from .snapshot import Environment
 
 Aspects = dict[str, Any]
@@ -71,21 +71,18 @@ def _aspects_by_name(document: Plain) -> dict[str, Aspects]:
 def _state(state: Plain) -> Aspects:
     return {
         "enabled": state["enabled"],
-        "value": [type(state["feature_state_value"]).__name__, state["feature_state_value"]],
-        "variants": [
-            [
-                variant["multivariate_feature_option"]["value"],
-                variant["multivariate_feature_option"]["key"],
-                variant["percentage_allocation"],
-            ]
-            for variant in state["multivariate_feature_state_values"]
-        ],
+        "value": fingerprint(state["feature_state_value"]),
+        "variants": fingerprint([_variant(variant) for variant in state["multivariate_feature_state_values"]]),
         "segment_overrides": {},
         "identity_overrides": {},
     }
 
 
+def _variant(variant: Plain) -> Plain:
+    return {**variant["multivariate_feature_option"], "percentage": variant["percentage_allocation"]}
+
+
 def _override(flags: dict[str, Aspects], aspect: str, state: Plain, owner: object, condition: object) -> None:
     if flag := flags.get(state["feature"]["name"]):
         priority = state.get("feature_segment", {}).get("priority")
-        flag[aspect][owner] = [_state(state), priority, condition]
+        flag[aspect][owner] = [_state(state), priority, fingerprint(condition)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+import re
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -19,6 +20,7 @@ SERVER_KEY_HINT = (
     "Create a server-side key in Flagsmith under your environment's SDK Keys "
     '("Server-side Environment Keys"); it starts with "ser.".'
 )
+TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # a header's name, RFC 9110, 5.6.2
 
 
 @dataclass(frozen=True)
@@ -33,18 +35,19 @@ class Expected:
 
 
 def _is_url(value: object) -> bool:
-    if not isinstance(value, str) or value != value.strip():
+    if not isinstance(value, str) or not value.isprintable() or set(value) & set(" ?#"):
         return False
     try:
         parts = urlsplit(value)
         _ = parts.port
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    longest = threading.TIMEOUT_MAX  # more than that no wait can take
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -longest <= value <= longest
 
 
 def _seconds(minimum: float, *, exclusive: bool = False) -> Expected:
@@ -64,7 +67,9 @@ def _is_header_text(value: object) -> bool:
 
 
 def _is_headers(value: object) -> bool:
-    return isinstance(value, Mapping) and all(_is_header_text(text) for item in value.items() for text in item)
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and TOKEN.fullmatch(name) and _is_header_text(text) for name, text in value.items()
+    )
 
 
 def _is_default(value: object) -> bool:

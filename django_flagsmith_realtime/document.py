@@ -12,12 +12,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from .exceptions import InvalidDocument
+from .timestamps import parse_iso
 
 T = TypeVar("T")
 Plain = dict[str, Any]
 
 MISSING = object()
 SCALAR = (str, int, float, type(None))
+MAX_DEPTH = 32  # of rules within rules; Flagsmith's have two levels
 
 
 def trim(document: object) -> Plain:
@@ -33,9 +35,23 @@ def trim(document: object) -> Plain:
     }
 
 
+def read_updated_at(document: object) -> int:
+    """Return when the environment was last changed, in microseconds; raise `InvalidDocument`."""
+    text = _Node(document, "").get("updated_at", str)
+    try:
+        return parse_iso(text)
+    except ValueError as error:
+        raise InvalidDocument(f"Flagsmith's answer is no environment document: updated_at is {error}.") from error
+
+
 def digest(trimmed: Plain) -> str:
-    """Return a digest of what evaluation uses; the order of lists and the ids of features do not count."""
-    return hashlib.sha256(_dumps(_canonical(trimmed)).encode()).hexdigest()[:32]
+    """Return a digest of what evaluation uses."""
+    return hashlib.sha256(fingerprint(trimmed).encode()).hexdigest()[:32]
+
+
+def fingerprint(value: object) -> str:
+    """Return a text that tells plain data apart, types too; the order of lists and the ids of features do not count."""
+    return _dumps(_canonical(value))
 
 
 def _dumps(value: object) -> str:
@@ -63,8 +79,8 @@ class _Node:
 
     def get(self, key: str, *types: type, default: object = MISSING) -> Any:
         found = self.value.get(key, default)
-        if found is default and default is not MISSING:
-            return found
+        if found is None and default is not MISSING:
+            return default
         if not isinstance(found, types):
             raise InvalidDocument(f"Flagsmith's answer is no environment document: {self._at(key)} is {_name(found)}.")
         return found
@@ -94,6 +110,8 @@ def _segment(node: _Node) -> Plain:
 
 
 def _rule(node: _Node) -> Plain:
+    if node.path.count(".rules[") > MAX_DEPTH:
+        raise InvalidDocument("Flagsmith's answer is no environment document: a segment's rules are nested too deep.")
     return {
         "type": node.get("type", str),
         "rules": node.each("rules", _rule, default=[]),

@@ -10,39 +10,20 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from queue import Empty, SimpleQueue
 
 from .agenda import Agenda
 from .conf import Config
-from .exceptions import FlagsmithError, HttpError
+from .exceptions import FlagsmithError, HttpError, StoreError
 from .refresh import Refresher, Update, build_refresher
+from .report import Report
 from .snapshot import Document
 from .stream import Connected, Disconnected, EnvironmentUpdated, Message, Stream, StreamReader
 
 logger = logging.getLogger(__name__)
 
-LONGEST_WAIT = 60.0  # seconds between turns in which nothing happens
-
-
-class Outage:
-    """Says when something stopped working and when it works again, once each."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._since: float | None = None
-        self._said = ""
-
-    def begin(self, message: str, error: object) -> None:
-        if self._since is None:
-            self._since = self._clock()
-        if self._said != str(error):
-            self._said = str(error)
-            logger.warning(message, error)
-
-    def end(self, message: str) -> None:
-        if self._since is not None:
-            logger.info(message, self._clock() - self._since)
-        self._since, self._said = None, ""
+TEND_SECONDS = 2.0  # between looks at what is stored
 
 
 class Listener:
@@ -66,22 +47,21 @@ class Listener:
         self._open_stream = open_stream
         self._stream_key = stream_key
         self._clock = clock
+        self._report = Report(clock)
         self._inbox: SimpleQueue[Message | Document | FlagsmithError | None] = SimpleQueue()
         self._reader: StreamReader | None = None
         self._fetching = False
         self._stopping = False
-        self._noticed_at: float | None = None  # the first event since the last publish
-        self._connected_before = False
-        self._is_up_to_date = False
-        self._realtime_enabled = True
-        self._api_outage = Outage(clock)
-        self._stream_outage = Outage(clock)
+        self._has_heard = False  # an event, ever
+        self._unpublished: Document | None = None  # believed, and not in the cache yet
+        self._tend_at = -float("inf")
+        self._resumed = False
+        self._kept: object = None
 
     def run(self) -> None:
         """Listen until `stop` is called."""
         logger.info("Started")
         try:
-            self._load()
             while not self._stopping:
                 self.turn()
         finally:
@@ -97,33 +77,29 @@ class Listener:
 
     def turn(self) -> None:
         """Do what is due, then take one message, or wait for the next thing that will be due."""
+        self._tend_cache_if_due()
         self._subscribe()
         self._fetch_if_due()
-        wait = LONGEST_WAIT if self._fetching else self._agenda.due() - self._clock()
+        self._keep_memory()
+        due = self._tend_at if self._fetching else min(self._tend_at, self._agenda.due())
         try:
-            message = self._inbox.get(timeout=min(max(wait, 0.0), LONGEST_WAIT))
+            message = self._inbox.get(timeout=max(due - self._clock(), 0.0))
         except Empty:
             return
         if message is not None and not self._stopping:
             self._take(message)
 
-    def _load(self) -> None:
-        try:
-            self._refresher.load()
-        except FlagsmithError as error:
-            self._api_outage.begin("No update: %s Trying again.", error)
-
     def _take(self, message: Message | Document | FlagsmithError) -> None:
         match message:
             case Connected():
-                self._take_connected()
+                self._agenda.connect(self._clock())
+                self._report.connected()
             case EnvironmentUpdated(time):
-                self._noticed_at = self._noticed_at or self._clock()
+                self._has_heard = True
                 self._agenda.announce(time, self._clock())
-            case Disconnected(error, delay=delay):
-                self._agenda.disconnect(self._clock(), clean=error is None)
-                if error or delay > 1:
-                    self._stream_outage.begin("Stream: %s Polling until it is back.", error or "it ended at once.")
+                self._report.noticed()
+            case Disconnected():
+                self._take_disconnected(message)
             case Document():
                 self._fetching = False
                 self._take_document(message)
@@ -131,59 +107,77 @@ class Listener:
                 self._fetching = False
                 self._take_failure(message)
 
-    def _take_connected(self) -> None:
-        self._agenda.connect(self._clock())
-        self._stream_outage.end("Stream: connected again after %.0f s")
-        if not self._connected_before:
-            self._connected_before = True
-            logger.info("Stream: connected")
+    def _take_disconnected(self, message: Disconnected) -> None:
+        self._agenda.disconnect(self._clock(), clean=message.error is None)
+        if message.error or not message.is_routine:
+            self._report.disconnected(message.error)
 
     def _take_document(self, document: Document) -> None:
-        now = self._clock()
-        self._note_realtime(document.realtime_enabled)
-        try:
-            if self._refresher.has_moved():
-                self._refresher.load()
-                self._agenda.want(now)
-            else:
-                self._publish(document, now)
-        except FlagsmithError as error:
-            self._take_failure(error)
-
-    def _publish(self, document: Document, now: float) -> None:
-        believed = self._agenda.believe(document, self._refresher.published, now)
-        update = self._refresher.publish(document) if believed else None
-        self._api_outage.end("Updates work again after %.0f s")
-        if update:
-            self._log_update(update)
+        self._report.fetched(realtime_enabled=document.realtime_enabled or not self._open_stream)
+        if self._agenda.believe(document, self._refresher.published, self._clock()):
+            self._unpublished = document
+            self._store(self._publish)
         else:
-            self._agenda.spend(now)
-            self._log_up_to_date()
+            self._agenda.spend(self._clock())
 
     def _take_failure(self, error: FlagsmithError) -> None:
         self._agenda.fail(self._clock(), retry_after=error.retry_after if isinstance(error, HttpError) else None)
-        self._api_outage.begin("No update: %s The flags stay as they are; trying again.", error)
+        self._report.failed(error)
 
-    def _log_update(self, update: Update) -> None:
-        self._is_up_to_date = True
-        took = f" in {(self._clock() - self._noticed_at) * 1000:.0f} ms" if self._noticed_at else ""
-        self._noticed_at = None
-        flags = ", ".join(map(str, update.changes.values())) if update.previous else f"{len(update.changes)} flags"
-        logger.info("Updated%s to version %s: %s", took, update.snapshot.version[:8], flags or "no flag changed")
+    def _tend_cache_if_due(self) -> None:
+        """Look after what is stored: publish what could not be, put back what is gone."""
+        if self._clock() >= self._tend_at:
+            self._tend_at = self._clock() + TEND_SECONDS
+            self._store(self._resume if not self._resumed else self._publish if self._unpublished else self._repair)
 
-    def _log_up_to_date(self) -> None:
-        published = self._refresher.published
-        if published and not self._is_up_to_date:
-            self._is_up_to_date = True
-            logger.info("Up to date: version %s, %d flags", published.version[:8], len(published.environment.flags))
+    def _store(self, step: Callable[[], None]) -> None:
+        """Take a step that needs the cache; what fails is tried again when the cache is tended."""
+        try:
+            step()
+        except StoreError as error:
+            self._report.failed(error)
+        else:
+            self._report.stored()
 
-    def _note_realtime(self, enabled: bool) -> None:
-        if self._realtime_enabled and not enabled and self._open_stream:
-            logger.warning(
-                "Flagsmith's project has no real-time updates: polling. "
-                "Switch them on in Flagsmith under Project Settings; the plan must include them."
-            )
-        self._realtime_enabled = enabled
+    def _publish(self) -> None:
+        assert self._unpublished
+        if self._refresher.has_moved():
+            self._refresher.load()
+            self._unpublished = None
+            self._agenda.want(self._clock())
+            return
+        update = self._refresher.publish(self._unpublished)
+        self._unpublished = None
+        if update:
+            self._report.updated(update)
+        else:
+            self._agenda.spend(self._clock())
+            self._report.unchanged(self._refresher.published)
+        self._doubt_stream(update)
+
+    def _doubt_stream(self, update: Update | None) -> None:
+        """Poll more often where a poll found what a stream that is open should have told."""
+        if update and update.previous and update.changes and self._reader and not self._has_heard:
+            self._agenda.is_deaf = True
+            self._report.deaf("A change came without an event: the project's real-time updates seem to be off")
+
+    def _resume(self) -> None:
+        """Go on where the listener before this one ended."""
+        self._refresher.resume()
+        pending, seen = self._refresher.store.read_events()
+        self._agenda.recall(pending, seen, self._clock())
+        self._resumed = True
+
+    def _keep_memory(self) -> None:
+        """Keep what is known of announced times where the next listener finds it."""
+        memory = self._agenda.memory
+        if self._resumed and memory != self._kept:
+            self._kept = memory
+            self._store(partial(self._refresher.store.write_events, *memory))
+
+    def _repair(self) -> None:
+        if self._refresher.repair():
+            self._report.repaired()
 
     def _subscribe(self) -> None:
         """Open the stream as soon as its key is known."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from .changes import FlagChange, diff
 from .conf import Config
-from .exceptions import WrongEnvironment
+from .exceptions import StoreError, WrongEnvironment
 from .signals import flag_changed, flags_updated
 from .snapshot import Document, Head, Snapshot
 from .source import ApiSource
@@ -31,26 +32,39 @@ class Update:
     previous: Snapshot | None
     changes: Mapping[str, FlagChange]
 
+    @classmethod
+    def between(cls, previous: Snapshot | None, snapshot: Snapshot) -> Update:
+        changes = diff(previous.environment if previous else None, snapshot.environment)
+        return cls(snapshot, previous, changes)
+
 
 class Refresher:
     """Brings what Flagsmith says into the cache. `published` is what the cache holds, as far as this one knows."""
 
     def __init__(self, *, source: Source, store: Store) -> None:
         self._source = source
-        self._store = store
+        self.store = store
         self._seen: Head | None = None  # the published head when it was last looked at
         self.published: Snapshot | None = None
 
     def load(self) -> None:
         """Read what is published; what this one knew stays where the cache holds nothing."""
-        self._seen = self._store.read_head()
-        environment = self._seen and self._store.read_environment(self._seen.sequence)
+        self._seen = self.store.read_head()
+        environment = self._seen and self.store.read_environment(self._seen.sequence)
         if self._seen and environment:
             self.published = Snapshot(self._seen, environment)
 
+    def resume(self) -> None:
+        """Read what is published, and send the signals that whoever published it did not come to send."""
+        self.load()
+        announced = self.store.read_announced()
+        if self.published and (announced is None or announced.sequence < self.published.sequence):
+            self._announce(Update.between(announced, self.published))
+
     def refresh(self) -> Update | None:
         """Fetch and publish at once; None where nothing changed."""
-        self.load()
+        if self._seen is None:
+            self.resume()
         document = self.fetch()
         while self.has_moved():
             self.load()
@@ -65,22 +79,33 @@ class Refresher:
 
     def has_moved(self) -> bool:
         """Tell whether somebody else published since `load`, so that what was fetched meanwhile may be older."""
-        head = self._store.read_head()
+        head = self.store.read_head()
         return head is not None and (self._seen is None or head.sequence != self._seen.sequence)
 
     def publish(self, document: Document) -> Update | None:
         """Store a document whose content differs from what is published, and send the signals."""
-        previous, head = self.published, self._store.read_head()
+        previous, head = self.published, self.store.read_head()
         if previous and head and head.version == previous.version == document.environment.version:
             if document.updated_at != head.updated_at:
-                self._adopt(self._store.confirm(previous, document.updated_at))
+                self._adopt(self.store.confirm(previous, document.updated_at))
             return None
-        snapshot = self._store.publish(document, after=head or self._seen)
+        snapshot = self.store.publish(document, after=head or self._seen)
         self._adopt(snapshot)
-        changes = diff(previous.environment if previous else None, document.environment)
-        update = Update(snapshot, previous, changes)
-        announce(update)
+        update = Update.between(previous, snapshot)
+        self._announce(update)
         return update
+
+    def repair(self) -> bool:
+        """Put back what the cache lost of what this one published; tell whether it lost anything."""
+        if self.published is None or self.has_moved():
+            return False
+        self.store.mark_announced(self.published.head)
+        return self.store.repair(self.published)
+
+    def _announce(self, update: Update) -> None:
+        announce(update)
+        with suppress(StoreError):  # the next repair does it
+            self.store.mark_announced(update.snapshot.head)
 
     def close(self) -> None:
         """End a request under way."""

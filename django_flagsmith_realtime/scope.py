@@ -60,8 +60,9 @@ def current_scope(request: HttpRequest | None = None) -> Scope:
     """Return the request's scope, made on first use; without a request, that of the context."""
     if request is None:
         return _current.get() or Unscoped()
+    scope: Scope | None = getattr(request, ATTRIBUTE, None)  # also of a request that another wraps
     attributes: dict[str, Any] = request.__dict__
-    return attributes.setdefault(ATTRIBUTE, Scope())  # type: ignore[no-any-return]
+    return scope or attributes.setdefault(ATTRIBUTE, Scope())
 
 
 @contextmanager

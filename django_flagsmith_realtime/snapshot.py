@@ -18,7 +18,7 @@ from flagsmith.models import Flags as SdkFlags
 
 from . import document
 from .exceptions import InvalidDocument
-from .timestamps import parse_iso, to_datetime
+from .timestamps import to_datetime
 
 
 class Environment:
@@ -92,9 +92,9 @@ class Document:
 def parse_document(body: object) -> Document:
     """Read an environment document; raise `InvalidDocument` for anything else."""
     environment = Environment(document.trim(body))
+    updated_at = document.read_updated_at(body)
     assert isinstance(body, Mapping)  # `trim` saw to it
     try:
-        updated_at = parse_iso(body.get("updated_at", ""))
         _ = environment.flags
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise InvalidDocument(f"Flagsmith's answer is no environment document: {error}.") from error

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from threading import Event, Timer
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urljoin
 
@@ -40,7 +38,7 @@ class ApiSource:
 
     def fetch(self) -> Document:
         """Fetch the document, all pages of it."""
-        with _deadline(self._timeout, self._session.interrupt) as passed:
+        with self._session.within(self._timeout) as passed:
             failure: FlagsmithError
             try:
                 return self._fetch()
@@ -53,7 +51,7 @@ class ApiSource:
         raise failure from None  # what it was made from holds URLs and headers
 
     def close(self) -> None:
-        """End a request under way and drop the connection."""
+        """End a request under way, and for good."""
         self._session.interrupt()
         self._session.close()
 
@@ -82,24 +80,6 @@ class ApiSource:
                     refuse_status(response, "FLAGSMITH['API_URL']", KEY_REMEDY)
                 url = _same_origin(url, response.headers["Location"])
         raise RedirectRefused("Flagsmith's API redirects in a circle: check FLAGSMITH['API_URL'].")
-
-
-@contextmanager
-def _deadline(seconds: float, interrupt: Callable[[], None]) -> Iterator[Event]:
-    """Interrupt what is still going on after some seconds; the event tells that it did."""
-    passed = Event()
-
-    def expire() -> None:
-        passed.set()
-        interrupt()
-
-    timer = Timer(seconds, expire)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield passed
-    finally:
-        timer.cancel()
 
 
 def _same_origin(url: str, location: str) -> str:

@@ -16,7 +16,7 @@ import weakref
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from json import JSONDecodeError
 from pickle import PickleError
 from typing import Any, cast
@@ -24,7 +24,7 @@ from typing import Any, cast
 from django.core.cache import InvalidCacheBackendError, caches
 from django.core.cache.backends.base import BaseCache
 from django.core.signals import setting_changed
-from django.db import connections
+from django.db import close_old_connections, connections
 from django.dispatch import receiver
 
 from .conf import Config, get_config
@@ -70,6 +70,13 @@ class CacheHandle:
         self._local = threading.local()
         self._shared: BaseCache | None = None
 
+    def close(self) -> None:
+        """Close the connections that this thread may use; the next use opens new ones."""
+        opened: BaseCache | None = getattr(self._local, "cache", self._shared)
+        self.drop()
+        if opened is not None:
+            opened.close()
+
     def get(self) -> BaseCache:
         """Return the cache to use in this thread."""
         if self._per_thread:
@@ -112,10 +119,14 @@ class Store:
     def _cache(self) -> BaseCache:
         return self.handle.get()
 
+    def close(self) -> None:
+        """Close the connections to the cache; the next use opens new ones."""
+        self.handle.close()
+
     @_cache_errors()
     def read_head(self) -> Head | None:
         """Return the published head; None where there is none or what is there is not one."""
-        return _parse_head(self._read(f"{self._prefix}:head"))
+        return _parse_head(self._read(self._key("head")))
 
     @_cache_errors()
     def read_environment(self, sequence: int) -> Environment | None:
@@ -135,27 +146,70 @@ class Store:
         sequence = max(after.sequence + 1, now) if after else now
         head = Head(sequence, document.environment.version, document.updated_at, now * 1_000)
         self._write(self._payload_key(sequence), document.environment.payload)
-        self._write_head(head)
-        if after:
-            with suppress(Exception):  # the new head is out: nothing may say that it isn't
-                self._cache.touch(self._payload_key(after.sequence), SUPERSEDED_SECONDS)
+        self._write(self._key("head"), _as_list(head))
         return Snapshot(head, document.environment)
 
     @_cache_errors()
     def confirm(self, snapshot: Snapshot, updated_at: int) -> Snapshot:
         """Move the date of a published snapshot whose content is still the same."""
         head = Head(snapshot.sequence, snapshot.version, updated_at, snapshot.head.published_at)
-        self._write_head(head)
+        self._write(self._key("head"), _as_list(head))
         return Snapshot(head, snapshot.environment)
+
+    @_cache_errors()
+    def repair(self, snapshot: Snapshot) -> bool:
+        """Put back what is gone of a snapshot, or older than it; tell whether anything was."""
+        head = self.read_head()
+        if head and head.sequence > snapshot.sequence:
+            return False
+        key, payload = self._payload_key(snapshot.sequence), snapshot.environment.payload
+        has_payload = self._read(key) == payload
+        if head == snapshot.head and has_payload:
+            return False
+        if not has_payload:
+            self._write(key, payload)
+        # Where there is no head, somebody else may be about to write a newer one.
+        if head or not self._cache.add(self._key("head"), _as_list(snapshot.head), timeout=None):
+            self._write(self._key("head"), _as_list(snapshot.head))
+        return True
+
+    @_cache_errors()
+    def read_announced(self) -> Snapshot | None:
+        """Return the last snapshot whose signals were sent; None where it is not known any more."""
+        head = _parse_head(self._read(self._key("announced")))
+        environment = head and self.read_environment(head.sequence)
+        return Snapshot(head, environment) if head and environment else None
+
+    @_cache_errors()
+    def mark_announced(self, head: Head) -> None:
+        """Note that the signals of a snapshot were sent, and let the one announced before go."""
+        before = _parse_head(self._read(self._key("announced")))
+        if before and before.sequence < head.sequence:
+            self._cache.touch(self._payload_key(before.sequence), SUPERSEDED_SECONDS)
+        if before is None or before.sequence != head.sequence:
+            self._cache.set(self._key("announced"), _as_list(head), timeout=None)
+
+    @_cache_errors()
+    def read_events(self) -> tuple[int | None, tuple[int, ...]]:
+        """Return the announced time that is still chased, and those that were seen."""
+        match self._read(self._key("event")):
+            case [int() | None as pending, [*seen]] if all(isinstance(time, int) for time in seen):
+                return pending, tuple(seen)
+        return None, ()
+
+    @_cache_errors()
+    def write_events(self, pending: int | None, seen: tuple[int, ...]) -> None:
+        """Keep for the next listener what this one knows of announced times."""
+        self._cache.set(self._key("event"), [pending, list(seen)], timeout=None)
+
+    def _key(self, name: str) -> str:
+        return f"{self._prefix}:{name}"
 
     def _read(self, key: str) -> Any:
         try:
             return self._cache.get(key)
         except UNREADABLE:  # written by another backend or serializer: the next publication replaces it
             return None
-
-    def _write_head(self, head: Head) -> None:
-        self._write(f"{self._prefix}:head", [head.sequence, head.version, head.updated_at, head.published_at])
 
     def _write(self, key: str, value: Any) -> None:
         self._cache.set(key, value, timeout=None)
@@ -166,7 +220,11 @@ class Store:
             )
 
     def _payload_key(self, sequence: int) -> str:
-        return f"{self._prefix}:payload:{sequence}"
+        return self._key(f"payload:{sequence}")
+
+
+def _as_list(head: Head) -> list[int | str]:
+    return [head.sequence, head.version, head.updated_at, head.published_at]
 
 
 def _parse_head(value: object) -> Head | None:
@@ -185,6 +243,7 @@ class Reader:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.close = store.close
         self._held: Snapshot | None = None
         self._reset()
         _living.add(self)
@@ -227,8 +286,14 @@ class Reader:
         """Look in the process's one reading thread; share a look that has not begun."""
         look = self._look_in_flight
         if look is None or look.running() or look.done():
-            look = self._look_in_flight = self._executor.submit(self._look, time.monotonic())
+            look = self._look_in_flight = self._executor.submit(self._look_here, time.monotonic())
         return look
+
+    def _look_here(self, wanted_at: float) -> None:
+        try:
+            self._look(wanted_at)
+        finally:
+            close_old_connections()  # of DatabaseCache and of receivers: no request ends in this thread
 
     def _patience(self, seconds: float) -> float | None:
         """Return how long to wait for a look that another thread has under way; None: to its end."""
@@ -322,5 +387,5 @@ def get_reader(config: Config | None = None) -> Reader:
 
 @receiver(setting_changed)
 def _forget(*, setting: str, **kwargs: Any) -> None:
-    if setting == "CACHES":
-        _readers.clear()
+    while setting == "CACHES" and _readers:
+        _readers.popitem()[1].close()

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, urljoin
 
+import requests
 from sseclient import Event
 
 from . import backoff
@@ -48,6 +49,11 @@ class Disconnected:
     lived: float
     delay: float
 
+    @property
+    def is_routine(self) -> bool:
+        """Whether the server ended a healthy stream, as it does every 30 seconds."""
+        return self.error is None and self.lived >= LIVED_SECONDS
+
 
 Message = Connected | EnvironmentUpdated | Disconnected
 
@@ -65,9 +71,7 @@ class Stream:
     def listen(self) -> Iterator[Connected | EnvironmentUpdated]:
         """Connect, and yield what happens until the stream ends; raise `HttpError` unless that is clean."""
         try:
-            with self._session.get(
-                self._url, stream=True, allow_redirects=False, timeout=(CONNECT_TIMEOUT, self._timeout)
-            ) as response:
+            with self._open() as response:
                 refuse_status(response, "FLAGSMITH['REALTIME_URL']", KEY_REMEDY)
                 _refuse_content(response.headers.get("Content-Type", ""))
                 yield Connected()
@@ -76,8 +80,19 @@ class Stream:
             raise describe(error, self._url) from None  # what it was made from holds the stream's key
 
     def interrupt(self) -> None:
-        """End the connection under way; any thread may call this."""
+        """End the connection under way and all to come; any thread may call this."""
         self._session.interrupt()
+
+    def _open(self) -> requests.Response:
+        with self._session.within(CONNECT_TIMEOUT) as passed:
+            try:
+                return self._session.get(
+                    self._url, stream=True, allow_redirects=False, timeout=(CONNECT_TIMEOUT, self._timeout)
+                )
+            except TRANSPORT_ERRORS:
+                if passed.is_set():
+                    raise TimedOut(f"The stream did not open within {CONNECT_TIMEOUT:g} s.") from None
+                raise
 
     def _read(self, raw: Any) -> Iterator[EnvironmentUpdated]:
         framer = EventFramer()

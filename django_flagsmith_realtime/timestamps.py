@@ -27,7 +27,10 @@ def parse_iso(text: str) -> int:
         raise ValueError(f"not a point in time: {text!r}")
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)
-    return (moment - EPOCH) // MICROSECOND
+    microseconds = (moment - EPOCH) // MICROSECOND
+    if not 0 <= microseconds <= LATEST:
+        raise ValueError(f"not a point in time: {text!r}")
+    return microseconds
 
 
 def parse_number(value: int | Decimal | str) -> int:
@@ -40,7 +43,7 @@ def parse_number(value: int | Decimal | str) -> int:
         raise ValueError(f"not a point in time: {value!r}")
     for bound, factor in UNITS:
         if number < bound:
-            return min(int(number * factor), LATEST)
+            return int(number * factor)
     raise ValueError(f"too far in the future: {value!r}")
 
 

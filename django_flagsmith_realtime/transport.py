@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
+from threading import Event, Lock, Timer
 from time import time
 from typing import Any
 from urllib.parse import urlsplit
-from weakref import WeakSet
+from weakref import ReferenceType, ref
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -18,6 +19,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError as Urllib3Error
 from urllib3.exceptions import NameResolutionError, NewConnectionError, ReadTimeoutError
+from urllib3.util import parse_url
 
 from .exceptions import (
     HttpError,
@@ -41,22 +43,73 @@ class InterruptibleSession(requests.Session):
     def __init__(self, headers: Mapping[str, str]) -> None:
         super().__init__()
         self.headers.update({"User-Agent": USER_AGENT, **headers})
-        self._adapter = _TrackingAdapter()
-        self.mount("http://", self._adapter)
-        self.mount("https://", self._adapter)
+        self._gate = _Gate()
+        self._interrupted = Event()
+        adapter = _GatedAdapter(self._gate)
+        self.mount("http://", adapter)
+        self.mount("https://", adapter)
 
     def interrupt(self) -> None:
-        """Shut the open sockets down: a blocked read ends at once, with an error or the end of the body."""
-        for sock in list(self._adapter.sockets):
+        """End the exchange under way and all to come: a blocked read ends at once, with an error or an end."""
+        self._interrupted.set()
+        self._gate.close()
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[Event]:
+        """End what is still going on after some seconds; the event tells that it did."""
+        passed = Event()
+
+        def expire() -> None:
+            passed.set()
+            self._gate.close()
+
+        timer = Timer(seconds, expire)
+        timer.daemon = True
+        self._gate.open()
+        if self._interrupted.is_set():
+            self._gate.close()
+        timer.start()
+        try:
+            yield passed
+        finally:
+            timer.cancel()
+            timer.join()  # or it could still end the next exchange
+
+
+class _Gate:
+    """What the bytes of one exchange after the other go through; closed, it also ends what connects later."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._is_open = True
+        self._latest: ReferenceType[socket.socket] | None = None
+
+    def enter(self, sock: Any) -> None:
+        with self._lock:
+            self._latest = ref(getattr(sock, "socket", sock))  # TLS through a TLS proxy wraps it
+            if not self._is_open:
+                self._shut()
+
+    def open(self) -> None:
+        with self._lock:
+            self._is_open = True
+
+    def close(self) -> None:
+        with self._lock:
+            self._is_open = False
+            self._shut()
+
+    def _shut(self) -> None:
+        if sock := self._latest and self._latest():
             with suppress(OSError):  # it may be closed already
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)  # below TLS, whose state the reader is using
 
 
-class _TrackingAdapter(HTTPAdapter):
-    """Knows the sockets that its connections opened."""
+class _GatedAdapter(HTTPAdapter):
+    """Keeps one connection, and leads it through the gate."""
 
-    def __init__(self) -> None:
-        self.sockets: WeakSet[socket.socket] = WeakSet()
+    def __init__(self, gate: _Gate) -> None:
+        self._gate = gate
         super().__init__(pool_connections=1, pool_maxsize=1)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -67,35 +120,35 @@ class _TrackingAdapter(HTTPAdapter):
         return self._track(super().proxy_manager_for(*args, **kwargs))
 
     def _track(self, manager: PoolManager) -> PoolManager:
-        manager.pool_classes_by_scheme = _tracking_pools(self.sockets)
+        manager.pool_classes_by_scheme = _gated_pools(self._gate)
         return manager
 
 
-def _tracking_pools(sockets: WeakSet[socket.socket]) -> dict[str, type[HTTPConnectionPool]]:
-    class TrackedConnection(HTTPConnection):
+def _gated_pools(gate: _Gate) -> dict[str, type[HTTPConnectionPool]]:
+    class GatedConnection(HTTPConnection):
         def connect(self) -> None:
             super().connect()
-            sockets.add(self.sock)
+            gate.enter(self.sock)
 
-    class TrackedSecureConnection(HTTPSConnection):
+    class GatedSecureConnection(HTTPSConnection):
         def connect(self) -> None:
             super().connect()
-            sockets.add(self.sock)
+            gate.enter(self.sock)
 
-    class TrackedPool(HTTPConnectionPool):
-        ConnectionCls = TrackedConnection
+    class GatedPool(HTTPConnectionPool):
+        ConnectionCls = GatedConnection
 
-    class TrackedSecurePool(HTTPSConnectionPool):
-        ConnectionCls = TrackedSecureConnection
+    class GatedSecurePool(HTTPSConnectionPool):
+        ConnectionCls = GatedSecureConnection
 
-    return {"http": TrackedPool, "https": TrackedSecurePool}
+    return {"http": GatedPool, "https": GatedSecurePool}
 
 
 def origin(url: str) -> tuple[str, str, int]:
-    """Return scheme, host and port of a URL."""
-    parts = urlsplit(url)
-    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
-    return parts.scheme, (parts.hostname or "").lower(), port
+    """Return scheme, host and port of a URL, as the client reads it; raise ValueError for none."""
+    parts = parse_url(url)  # not `urlsplit`: where the two disagree, a key would follow
+    scheme = parts.scheme or ""
+    return scheme, parts.host or "", parts.port or {"http": 80, "https": 443}.get(scheme, 0)
 
 
 def describe(error: BaseException, url: str) -> HttpError:
@@ -112,8 +165,8 @@ def describe(error: BaseException, url: str) -> HttpError:
             return Unreachable(f"{host} refused the connection: is it running, and is the URL right?")
         if isinstance(cause, NewConnectionError):
             return Unreachable(f"{host} can't be reached: check the URL and the network.")
-        if isinstance(cause, ValueError):
-            return UnexpectedAnswer(f"{host} sends headers that make no sense: is the URL right?")
+    if isinstance(error, ValueError):
+        return UnexpectedAnswer(f"{host} sends headers that make no sense: is the URL right?")
     return Unreachable(f"The connection to {host} broke.")
 
 

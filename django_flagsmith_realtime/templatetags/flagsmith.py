@@ -15,7 +15,8 @@ register = template.Library()
 
 
 def _flags(context: Context) -> Flags:
-    return get_flags(context.get("request"))
+    request = getattr(context, "request", None) or context.get("request")
+    return get_flags(request if hasattr(request, "META") else None)
 
 
 class FlagNode(template.Node):
@@ -47,9 +48,10 @@ def flag(parser: Parser, token: Token) -> FlagNode:
 
 
 @register.simple_tag(takes_context=True)
-def flag_value(context: Context, name: str, default: Any = "") -> Any:
+def flag_value(context: Context, name: str, default: Any = None) -> Any:
     """Output a flag's value, escaped: `{% flag_value "banner" default="Welcome" %}`, also `… as text`."""
-    return _flags(context).get_feature_value(name, default)
+    value = _flags(context).get_feature_value(name, default)
+    return "" if value is None else value
 
 
 @register.simple_tag(takes_context=True)
