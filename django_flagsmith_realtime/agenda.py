@@ -25,7 +25,6 @@ GAP_SECONDS = 2.0  # a stream that was away for longer may have missed something
 REPLAY_SECONDS = 1.0  # for the stream to replay the latest time after it opened
 REMEMBERED = 64
 
-TOKENS = 30.0
 TOKENS_PER_SECOND = 0.1
 NEVER = float("inf")
 
@@ -55,17 +54,17 @@ class Chase:
 class Budget:
     """Tokens for requests that bring no change; spending never fails, but an empty bucket delays."""
 
-    tokens: float = TOKENS
-    at: float = -NEVER
+    capacity: float = 30.0
+    spent: float = 0.0
+    at: float = 0.0
 
     def spend(self, now: float) -> Budget:
-        return Budget(self._level(now) - 1, now)
+        regained = (now - self.at) * TOKENS_PER_SECOND
+        return Budget(self.capacity, max(self.spent - regained, 0.0) + 1, now)
 
     def ready_at(self) -> float:
-        return self.at if self.tokens >= 1 else self.at + (1 - self.tokens) / TOKENS_PER_SECOND
-
-    def _level(self, now: float) -> float:
-        return TOKENS if self.at == -NEVER else min(TOKENS, self.tokens + (now - self.at) * TOKENS_PER_SECOND)
+        """Return when there is a token."""
+        return self.at + max(self.spent + 1 - self.capacity, 0.0) / TOKENS_PER_SECOND
 
 
 class Agenda:
@@ -74,7 +73,9 @@ class Agenda:
     `poll_interval` and `fallback_poll_interval` are seconds: with a healthy stream, and without; 0 is never.
     """
 
-    def __init__(self, *, poll_interval: float, fallback_poll_interval: float, now: float) -> None:
+    def __init__(
+        self, *, poll_interval: float, fallback_poll_interval: float, now: float, budget: Budget | None = None
+    ) -> None:
         self._poll_interval = poll_interval or NEVER
         self._fallback_interval = min(fallback_poll_interval, self._poll_interval)
         self._wanted_at: float | None = now  # a request to begin then or later is wanted
@@ -86,7 +87,7 @@ class Agenda:
         self._remembered: deque[int] = deque(maxlen=REMEMBERED)
         self._failures: Backoff = FETCH
         self._not_before = -NEVER  # after a failure
-        self._budget = Budget()
+        self._budget = budget or Budget()
         self._reconcile_at: float | None = None
         self._away_since: float | None = now  # without an open stream
         self.is_deaf = False  # the stream, if there is one, says nothing

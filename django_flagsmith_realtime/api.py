@@ -21,9 +21,9 @@ logger = logging.getLogger(__name__)
 
 UNKNOWN_REASON = "ERROR; code=FLAG_NOT_FOUND"
 DEFAULTS_REASON = "DEFAULTS"
-MAX_NAMES_LOGGED = 1_000
+MAX_LOGGED = 1_000
 
-_names_logged: set[str] = set()
+_logged: set[tuple[str, str]] = set()
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,11 @@ class Flags(Mapping[str, Flag]):
         flag = self._environment_flags.get(name)
         if flag is None:
             return self._default(name, has_default)
-        if self._identity_flags is None:
+        try:
+            return cast(Flag, self._identity_flags.get_flag(name)) if self._identity_flags else flag
+        except Exception as error:  # a trait or a segment that the SDK can't evaluate; its message may be personal data
+            _warn_once("Flag %r is the environment's, not the identity's: %s", name, type(error).__name__)
             return flag
-        return cast(Flag, self._identity_flags.get_flag(name))
 
     def _default(self, name: str, has_default: bool) -> Flag:
         config = get_config()
@@ -112,9 +114,13 @@ class Flags(Mapping[str, Flag]):
             why = f"there is none of this name in Flagsmith's environment {self.snapshot.environment.name!r}"
         if strict:
             raise UnknownFlag(f"Unknown flag {name!r}: {why}. Create it, or name it in FLAGSMITH['DEFAULTS'].")
-        if name not in _names_logged and len(_names_logged) < MAX_NAMES_LOGGED:
-            _names_logged.add(name)
-            logger.warning("Flag %r is off: %s", name, why)
+        _warn_once("Flag %r is off: %s", name, why)
+
+
+def _warn_once(message: str, name: str, why: str) -> None:
+    if (name, why) not in _logged and len(_logged) < MAX_LOGGED:
+        _logged.add((name, why))
+        logger.warning(message, name, why)
 
 
 def default_flag(name: str, form: Any) -> Flag:

@@ -12,7 +12,7 @@ from .conf import KEYS, Problem, find_missing, find_problems
 from .store import is_per_process
 
 # Keys that are part of the setting and have no effect in this version.
-RESERVED = ("MAX_STALE", "LEASE_SECONDS", "LISTENER", "IDENTITY", "SNAPSHOT_FILE", "ADMIN_PERMISSION")
+RESERVED = ("MAX_STALE", "LEASE_SECONDS", "LISTENER", "IDENTITY", "ADMIN_PERMISSION")
 
 CACHES_TO_PASTE = """
 CACHES = {

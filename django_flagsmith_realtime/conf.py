@@ -156,7 +156,7 @@ def find_problems(setting: object) -> list[Problem]:
 
 def find_missing(setting: object) -> list[Problem]:
     """Return what a listener needs and does not find in a well-formed value of `FLAGSMITH`."""
-    if isinstance(setting, Mapping) and not setting.get("ENVIRONMENT_KEY"):
+    if isinstance(setting, Mapping) and not (setting.get("ENVIRONMENT_KEY") or setting.get("SNAPSHOT_FILE")):
         return [Problem("flagsmith.E001", "FLAGSMITH['ENVIRONMENT_KEY'] is missing.", SERVER_KEY_HINT)]
     return []
 

@@ -13,16 +13,18 @@ from collections.abc import Callable
 from functools import partial
 from queue import Empty, SimpleQueue
 
-from .agenda import Agenda
+from .agenda import NEVER, Agenda, Budget
 from .conf import Config
 from .exceptions import FlagsmithError, HttpError, StoreError
 from .refresh import Refresher, Update, build_refresher
 from .report import Report
 from .snapshot import Document
+from .snapshot_file import SnapshotFileError
 from .stream import Connected, Disconnected, EnvironmentUpdated, Message, Stream, StreamReader
 
 logger = logging.getLogger(__name__)
 
+FILE_SECONDS = 0.5  # between looks at a file that is edited by hand
 TEND_SECONDS = 2.0  # between looks at what is stored
 
 
@@ -148,12 +150,19 @@ class Listener:
             return
         update = self._refresher.publish(self._unpublished)
         self._unpublished = None
+        self._save()
         if update:
             self._report.updated(update)
         else:
             self._agenda.spend(self._clock())
             self._report.unchanged(self._refresher.published)
         self._doubt_stream(update)
+
+    def _save(self) -> None:
+        try:
+            self._refresher.save()
+        except SnapshotFileError as error:
+            logger.warning("%s", error)
 
     def _doubt_stream(self, update: Update | None) -> None:
         """Poll more often where a poll found what a stream that is open should have told."""
@@ -206,6 +215,8 @@ class Listener:
 
 def build_listener(config: Config) -> Listener:
     """Return the listener that the settings describe."""
+    if not config.environment_key:
+        return build_file_listener(config)
     realtime_url = config.realtime_url
 
     def open_stream(key: str) -> Stream:
@@ -222,3 +233,14 @@ def build_listener(config: Config) -> Listener:
         open_stream=open_stream if realtime_url else None,
         stream_key=config.stream_key,
     )
+
+
+def build_file_listener(config: Config) -> Listener:
+    """Return the listener that watches the file which is edited in place of an account with Flagsmith."""
+    agenda = Agenda(
+        poll_interval=FILE_SECONDS,
+        fallback_poll_interval=FILE_SECONDS,
+        budget=Budget(capacity=NEVER),
+        now=time.monotonic(),
+    )
+    return Listener(refresher=build_refresher(config), agenda=agenda, open_stream=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from .changes import FlagChange, diff
@@ -12,6 +13,7 @@ from .conf import Config
 from .exceptions import StoreError, WrongEnvironment
 from .signals import flag_changed, flags_updated
 from .snapshot import Document, Head, Snapshot
+from .snapshot_file import FileSource, write_snapshot_file
 from .source import ApiSource
 from .store import Store
 
@@ -39,10 +41,15 @@ class Update:
 
 
 class Refresher:
-    """Brings what Flagsmith says into the cache. `published` is what the cache holds, as far as this one knows."""
+    """Brings what Flagsmith says into the cache, and into `snapshot_file` where there is one.
 
-    def __init__(self, *, source: Source, store: Store) -> None:
+    `published` is what the cache holds, as far as this one knows.
+    """
+
+    def __init__(self, *, source: Source, store: Store, snapshot_file: Path | None = None) -> None:
         self._source = source
+        self._snapshot_file = snapshot_file
+        self._saved: Head | None = None  # what the file holds
         self.store = store
         self._seen: Head | None = None  # the published head when it was last looked at
         self.published: Snapshot | None = None
@@ -102,6 +109,12 @@ class Refresher:
         self.store.mark_announced(self.published.head)
         return self.store.repair(self.published)
 
+    def save(self) -> None:
+        """Write the published snapshot to the file, unless it is there already; raise `SnapshotFileError`."""
+        if self._snapshot_file and self.published and self.published.head != self._saved:
+            self._saved = self.published.head  # also where it fails: the next version tries again
+            write_snapshot_file(self._snapshot_file, self.published)
+
     def _announce(self, update: Update) -> None:
         announce(update)
         with suppress(StoreError):  # the next repair does it
@@ -142,7 +155,11 @@ def announce(update: Update) -> None:
 def build_refresher(config: Config) -> Refresher:
     """Return the refresher that the settings describe."""
     key = config.environment_key or ""
+    path = Path(config.snapshot_file) if config.snapshot_file else None
+    store = Store(config.cache, key)
+    if path and not key:
+        return Refresher(source=FileSource(path), store=store)
     source = ApiSource(
         api_url=config.api_url, environment_key=key, timeout=config.request_timeout, headers=config.headers
     )
-    return Refresher(source=source, store=Store(config.cache, key))
+    return Refresher(source=source, store=store, snapshot_file=path)

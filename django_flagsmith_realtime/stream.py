@@ -16,6 +16,7 @@ import requests
 from sseclient import Event
 
 from . import backoff
+from .backoff import Backoff
 from .exceptions import HttpError, TimedOut, UnexpectedAnswer
 from .framing import EventFramer
 from .timestamps import parse_time
@@ -127,6 +128,15 @@ def read_event_time(data: str) -> int | None:
         return None
 
 
+def next_wait(state: Backoff, error: HttpError | None, lived: float, retry: float) -> tuple[float, Backoff]:
+    """Return the seconds to wait after a stream that ended, and the state after that; `retry` is the server's."""
+    if lived >= LIVED_SECONDS:
+        state = backoff.STREAM
+        if error is None:
+            return backoff.RENEWAL.next()[0], state
+    return state.next(floor=max(retry, (error and error.retry_after) or 0.0))
+
+
 class StreamReader(threading.Thread):
     """Keeps a stream open and reports what happens to `report`; never reconnects without a wait."""
 
@@ -140,13 +150,7 @@ class StreamReader(threading.Thread):
         state = backoff.STREAM
         while not self._stopping.is_set():
             error, lived = self._listen()
-            if lived >= LIVED_SECONDS:
-                state = backoff.STREAM
-            floor = max(self._stream.retry, (error and error.retry_after) or 0.0)
-            if error is None and lived >= LIVED_SECONDS:
-                delay, state = backoff.RENEWAL.next()
-            else:
-                delay, state = state.next(floor=floor)
+            delay, state = next_wait(state, error, lived, self._stream.retry)
             self._report(Disconnected(error, lived, delay))
             self._stopping.wait(delay)
 

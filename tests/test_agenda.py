@@ -274,6 +274,41 @@ def test_a_routine_reconnect_costs_no_request(clockwork: Clockwork) -> None:
     assert clockwork.agenda.due() == clockwork.requests[0] + 300
 
 
+def test_an_idle_hour_costs_the_safety_polls_and_nothing_else(clockwork: Clockwork) -> None:
+    began = clockwork.now
+    while clockwork.now < began + 3600:
+        connected_at = clockwork.now
+        while clockwork.agenda.due() < connected_at + 30:
+            clockwork.advance_to_due()
+            clockwork.answer(body(T))
+        clockwork.now = connected_at + 30
+        clockwork.agenda.disconnect(clockwork.now, clean=True)
+        clockwork.now += 0.5
+        clockwork.agenda.connect(clockwork.now)
+        clockwork.agenda.announce(T, clockwork.now)  # the replay
+    polls = clockwork.requests[1:]
+    assert len(polls) == 3600 // 300 - 1 or len(polls) == 3600 // 300
+    assert all(later - earlier >= 300 for earlier, later in zip(clockwork.requests, polls, strict=False))
+
+
+@pytest.mark.parametrize("cached", [20, 60])
+def test_behind_a_document_cache_the_second_of_two_changes_arrives_with_few_requests(
+    clockwork: Clockwork, cached: float
+) -> None:
+    began = clockwork.now
+    clockwork.agenda.announce(T + 1 * SECOND, began)
+    clockwork.advance_to_due()
+    clockwork.answer(body(T + 1 * SECOND))  # cached now, for so many seconds
+    clockwork.now = began + 0.5
+    clockwork.agenda.announce(T + SECOND + SECOND // 2, clockwork.now)
+    while not (clockwork.published and clockwork.published.head.updated_at == T + SECOND + SECOND // 2):
+        clockwork.advance_to_due()
+        is_cached = clockwork.now < began + cached
+        clockwork.answer(body(T + 1 * SECOND if is_cached else T + SECOND + SECOND // 2))
+    assert clockwork.now - began <= cached + 65
+    assert len(clockwork.requests) <= 8
+
+
 @pytest.mark.parametrize(("gap", "clean"), [(2.5, True), (0.5, False)])
 def test_what_a_gap_may_have_hidden_is_fetched_once(clockwork: Clockwork, gap: float, clean: bool) -> None:
     clockwork.now += 60

@@ -19,6 +19,7 @@ from ...conf import Config, get_config
 from ...exceptions import FlagsmithError
 from ...listener import build_listener
 from ...refresh import build_refresher
+from ...snapshot_file import SnapshotFileError
 
 PATIENCE = 0.7  # seconds for a stop, while the cache hangs
 LEVELS = {0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG, 3: logging.DEBUG}
@@ -49,10 +50,15 @@ class Command(BaseCommand):
             self._listen(get_config())
 
     def _refresh(self, config: Config) -> None:
+        refresher = build_refresher(config)
         try:
-            update = build_refresher(config).refresh()
+            update = refresher.refresh()
         except FlagsmithError as error:
             raise CommandError(str(error)) from None
+        try:
+            refresher.save()
+        except SnapshotFileError as error:
+            self.stderr.write(str(error))
         self.stdout.write(f"Published version {update.snapshot.version[:8]}" if update else "Nothing changed")
 
     def _listen(self, config: Config) -> None:

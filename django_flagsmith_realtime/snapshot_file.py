@@ -1,0 +1,99 @@
+"""The last known good document in a file: written by the listener, read where the cache holds nothing.
+
+Without an `ENVIRONMENT_KEY` the file is the source itself: whoever edits it sees the flags change.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import tempfile
+import time
+from pathlib import Path
+
+from .exceptions import FlagsmithError, InvalidDocument
+from .snapshot import Document, Head, Snapshot, parse_document
+from .timestamps import to_datetime
+
+SEQUENCE = 0  # lower than that of any snapshot in the cache
+SHARED_DIRECTORY = stat.S_ISGID | stat.S_IWGRP
+
+
+class SnapshotFileError(FlagsmithError):
+    """The file of `SNAPSHOT_FILE` could not be read or written."""
+
+
+def write_snapshot_file(path: Path, snapshot: Snapshot) -> None:
+    """Replace the file at once: a reader sees the old or the new one. Raise `SnapshotFileError`.
+
+    Only the owner may read it; the group too where the directory is shared with it (setgid or group-writable).
+    """
+    document = {"updated_at": to_datetime(snapshot.head.updated_at).isoformat(), **snapshot.environment.document}
+    try:
+        mode = 0o640 if path.parent.stat().st_mode & SHARED_DIRECTORY else 0o600
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                os.fchmod(descriptor, mode)
+                json.dump(document, file, indent=1, ensure_ascii=False)
+                file.flush()
+                os.fsync(descriptor)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise SnapshotFileError(
+            f"FLAGSMITH['SNAPSHOT_FILE'] can't be written: {path}: {error.strerror}. "
+            "Make its directory writable for the listener."
+        ) from error
+
+
+def read_snapshot_file(path: Path) -> Document:
+    """Read the file; raise `SnapshotFileError` where it is not there or no environment document."""
+    try:
+        return parse_document(json.loads(path.read_bytes()))
+    except OSError as error:
+        raise SnapshotFileError(f"FLAGSMITH['SNAPSHOT_FILE'] can't be read: {path}: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise SnapshotFileError(f"FLAGSMITH['SNAPSHOT_FILE'] is no JSON: {path}: {error}.") from error
+    except InvalidDocument as error:
+        raise SnapshotFileError(
+            f"FLAGSMITH['SNAPSHOT_FILE'] is no environment document: {path}: {str(error).partition(': ')[2] or error}"
+        ) from error
+
+
+def load_snapshot(path: Path) -> Snapshot:
+    """Return the file's content as a snapshot that any of the cache comes after; raise `SnapshotFileError`."""
+    document = read_snapshot_file(path)
+    published_at = int(path.stat().st_mtime * 1_000_000)
+    head = Head(SEQUENCE, document.environment.version, document.updated_at, published_at)
+    return Snapshot(head, document.environment)
+
+
+class FileSource:
+    """Documents from a file that a person edits: each new content is as of when it was first read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._signature: tuple[int, int, int] | None = None
+        self._document: Document | None = None
+
+    def fetch(self) -> Document:
+        """Read the file unless it is as it was; raise `SnapshotFileError`."""
+        signature = self._sign()
+        if self._document is None or signature != self._signature:
+            read = read_snapshot_file(self._path)
+            self._document = Document(read.environment, time.time_ns() // 1_000, realtime_enabled=True)
+            self._signature = signature
+        return self._document
+
+    def close(self) -> None: ...
+
+    def _sign(self) -> tuple[int, int, int] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None  # reading it says why
+        return status.st_mtime_ns, status.st_size, status.st_ino
