@@ -1,0 +1,115 @@
+"""What the demo consists of: three processes, their addresses, and how to see that they are up."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any
+
+from .child import ChildSpec
+
+HOST = "127.0.0.1"
+
+
+class PortInUse(Exception):
+    """Somebody else listens where the demo wants to."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The demo's two ports and the number of processes that serve the site."""
+
+    port: int
+    standin_port: int
+    workers: int
+    state_file: Path
+
+    @property
+    def site_url(self) -> str:
+        """Return where the shop is."""
+        return f"http://{HOST}:{self.port}/"
+
+    @property
+    def standin_url(self) -> str:
+        """Return where the flags are changed."""
+        return f"http://{HOST}:{self.standin_port}/"
+
+    def children(self) -> list[ChildSpec]:
+        """Return what to start, in this order."""
+        return [self._standin(), self._listener(), self._site()]
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment variables of the children."""
+        return {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "storefront.settings",
+            "FLAGSMITH_ENVIRONMENT_KEY": "ser.demo-only-not-a-secret",
+            "FLAGSMITH_API_URL": f"{self.standin_url}api/v1/",
+            "FLAGSMITH_REALTIME_URL": self.standin_url,
+            "FLAGS_PAGE": self.standin_url,
+            "NO_PROXY": HOST,
+            "no_proxy": HOST,
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def _standin(self) -> ChildSpec:
+        options = ("--host", HOST, "--port", str(self.standin_port), "--state", str(self.state_file))
+        return ChildSpec("standin", (sys.executable, "-m", "standin", *options), self._is_standin_up)
+
+    def _listener(self) -> ChildSpec:
+        return ChildSpec("listener", (sys.executable, "manage.py", "flagsmith_listen"), self._is_listener_up)
+
+    def _site(self) -> ChildSpec:
+        options = ("--bind", f"{HOST}:{self.port}", "--workers", str(self.workers))
+        command = (sys.executable, "-m", "gunicorn", "--config", "python:storefront.gunicorn_conf", *options)
+        noise = r"\s*|.*Worker \(pid:\d+\) was sent SIGTERM!"
+        return ChildSpec("site", (*command, "storefront.wsgi"), self._is_site_up, noise)
+
+    def _is_standin_up(self) -> bool:
+        return get_json(self.standin_port, "/standin/state") is not None
+
+    def _is_listener_up(self) -> bool:
+        state = get_json(self.standin_port, "/standin/state")
+        return bool(state and state["counts"]["environment_document"] and state["counts"]["open_streams"])
+
+    def _is_site_up(self) -> bool:
+        answer = get_json(self.port, "/snapshot/")
+        return bool(answer and answer["snapshot"])
+
+
+def check_ports(options: dict[str, int]) -> None:
+    """Raise `PortInUse` if something listens on one of the ports, given by the option that sets it."""
+    if len(set(options.values())) < len(options):
+        raise PortInUse(f"{' and '.join(options)} are the same port: give them different ones.")
+    for option, port in options.items():
+        if not is_free(port):
+            raise PortInUse(f"Port {port} is in use: choose another one with {option}.")
+
+
+def is_free(port: int) -> bool:
+    """Tell whether a server could listen on the port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def get_json(port: int, path: str) -> Any:
+    """Return what a server on this machine answers, or None while it doesn't."""
+    connection = HTTPConnection(HOST, port, timeout=2)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return json.load(response) if response.status == 200 else None
+    except (OSError, HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()

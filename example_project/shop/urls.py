@@ -1,0 +1,12 @@
+"""Addresses of the shop."""
+
+from django.urls import path
+
+from . import views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("snapshot/", views.snapshot, name="snapshot"),
+    path("basket/<slug:slug>/", views.change_basket, name="change-basket"),
+    path("checkout/", views.checkout, name="checkout"),
+]

@@ -1,0 +1,1 @@
+"""A stand-in for Flagsmith: one environment, its API, its stream and a page to change the flags on."""

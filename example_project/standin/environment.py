@@ -1,0 +1,71 @@
+"""One Flagsmith environment: its document, its keys, and who listens to it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import EllipsisType
+
+from .channel import Channel
+from .counts import Counter, Counts
+from .document import Document, Value, find_state, updated_at
+from .state import State
+from .stream import StreamTimes
+
+SERVER_KEY = "ser.demo-only-not-a-secret"
+logger = logging.getLogger(__name__)
+
+
+class Environment:
+    """Hold the flags and announce their changes."""
+
+    def __init__(self, state_path: Path, *, server_key: str, times: StreamTimes) -> None:
+        self.server_key = server_key
+        self.times = times
+        self.counter = Counter()
+        self._state = State(state_path)
+        self._channel = Channel()
+
+    @property
+    def document(self) -> Document:
+        """Return the environment document as it is now."""
+        return self._state.document
+
+    @property
+    def client_key(self) -> str:
+        """Return the client-side key, the one in the stream's address."""
+        return str(self.document["api_key"])
+
+    @property
+    def counts(self) -> Counts:
+        """Return how often each route was asked."""
+        return self.counter.counts
+
+    def channel(self, client_key: str) -> Channel:
+        """Return the announcements for a key; for one that is unknown there never are any."""
+        return self._channel if client_key == self.client_key else Channel()
+
+    def set_flag(self, name: str, *, enabled: bool | None = None, value: Value | EllipsisType = ...) -> bool:
+        """Change one flag and announce it; return whether anything changed."""
+        if not self._state.set_flag(name, enabled=enabled, value=value):
+            return False
+        self._channel.announce(updated_at(self.document))
+        logger.info("%s, announced to %d", self._describe(name), self.counts.open_streams)
+        return True
+
+    @contextmanager
+    def listening(self, client_key: str) -> Iterator[None]:
+        """Count a stream while it is open."""
+        with self.counter.stream():
+            logger.debug("stream opened for %s, %d open", client_key, self.counts.open_streams)
+            try:
+                yield
+            finally:
+                logger.debug("stream ended")
+
+    def _describe(self, name: str) -> str:
+        state = find_state(self.document, name)
+        value = "" if state["feature_state_value"] is None else f" with {state['feature_state_value']!r}"
+        return f"{name} is {'on' if state['enabled'] else 'off'}{value}"

@@ -1,0 +1,49 @@
+"""The environment document in a file, and its changes."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import threading
+from datetime import datetime, timezone
+from pathlib import Path
+from types import EllipsisType
+
+from .document import Document, Value, with_flag
+
+RECORDED_DOCUMENT = Path(__file__).with_name("environment_document.json")
+
+
+class State:
+    """Keep the environment document of one JSON file, which starts as a copy of the recorded one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writing = threading.Lock()
+        self.document: Document = json.loads(_first_existing(path, RECORDED_DOCUMENT).read_text("utf-8"))
+
+    def set_flag(self, name: str, *, enabled: bool | None = None, value: Value | EllipsisType = ...) -> bool:
+        """Change one flag, on disk before in memory; return whether anything changed."""
+        with self._writing:
+            now = datetime.now(timezone.utc)
+            changed = with_flag(self.document, name, enabled=enabled, value=value, now=now)
+            if changed is self.document:
+                return False
+            write_atomically(self._path, json.dumps(changed, indent=2, ensure_ascii=False))
+            self.document = changed
+            return True
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace the file's text such that a reader, or a crash, sees the old or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(file.name, path)
+
+
+def _first_existing(*paths: Path) -> Path:
+    return next(path for path in paths if path.exists())

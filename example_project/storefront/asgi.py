@@ -1,0 +1,8 @@
+"""The ASGI application of the example project."""
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "storefront.settings")
+application = get_asgi_application()

@@ -1,0 +1,6 @@
+"""How the demo runs gunicorn."""
+
+worker_class = "sync"
+loglevel = "warning"
+graceful_timeout = 1  # seconds
+control_socket_disable = True
