@@ -31,9 +31,13 @@ NEVER = float("inf")
 
 @dataclass(frozen=True)
 class Chase:
-    """Asking again until the document is as new as `target`; `began` with the first body that was not."""
+    """Asking again until the document is as new as `target`; `began` with the first body that was not.
+
+    A request that began before `announced_at` says nothing about it.
+    """
 
     target: int
+    announced_at: float
     began: float | None = None
     far: int = 0
     near: int = 0
@@ -130,7 +134,7 @@ class Agenda:
                 self._pursue(time, now)
 
     def _pursue(self, time: int, now: float) -> None:
-        self._chase = Chase(max(time, self._chase.target) if self._chase else time)
+        self._chase = Chase(max(time, self._chase.target) if self._chase else time, now)
         self._remembered.append(time)
         self._chase_due = now
 
@@ -155,16 +159,24 @@ class Agenda:
         self._failures, self._not_before = FETCH, -NEVER
         self.is_deaf = not document.realtime_enabled
         backward = published is not None and self._is_backward(document, published)
-        target = self._chase.target if self._chase else published.head.updated_at if backward and published else None
-        if target is not None and (backward or document.updated_at < target):
-            delay, chase = (self._chase or Chase(target)).next(document.updated_at, now)
-            if delay is not None:
-                self._chase, self._chase_due = chase, now + delay
-                return not backward
+        chase = self._chase
+        if backward and published and not chase:
+            chase = Chase(published.head.updated_at, self._began_at)
+        if chase and (backward or document.updated_at < chase.target) and self._goes_on(chase, document, now):
+            return not backward
         self._chase = self._chase_due = None
         if document.updated_at not in self._remembered:
             self._remembered.append(document.updated_at)
         return True
+
+    def _goes_on(self, chase: Chase, document: Document, now: float) -> bool:
+        """Plan the chase's next request; tell whether there is one."""
+        if self._began_at < chase.announced_at:
+            self._chase_due = chase.announced_at
+            return True
+        delay, chase = chase.next(document.updated_at, now)
+        self._chase, self._chase_due = chase, None if delay is None else now + delay
+        return delay is not None
 
     def spend(self, now: float) -> None:
         """Note that a request brought no change."""
@@ -176,7 +188,7 @@ class Agenda:
         self._not_before = now + delay
         self._wanted_at = now
         if self._chase:
-            self._chase = Chase(self._chase.target)
+            self._chase = Chase(self._chase.target, self._chase.announced_at)
 
     def _is_backward(self, document: Document, published: Snapshot) -> bool:
         if document.updated_at == self._latest_event:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.http import HttpRequest
+from django.http import FileResponse, HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.functional import SimpleLazyObject
 
 from .api import aget_flags, get_flags
-from .scope import request_scope
+from .scope import asteps_in_scope, request_scope, steps_in_scope
 
 
 class FlagsmithMiddleware:
@@ -32,12 +32,20 @@ class FlagsmithMiddleware:
             return self.__acall__(request)
         _add_flags(request)
         with request_scope(request):
-            return cast(HttpResponseBase, self.get_response(request))
+            return _keep_scope(request, self.get_response(request))
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         _add_flags(request)
         with request_scope(request):
-            return cast(HttpResponseBase, await self.get_response(request))
+            return _keep_scope(request, await self.get_response(request))
+
+
+def _keep_scope(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """Let the steps of a streaming response, which come after the middleware, see what the request saw."""
+    if isinstance(response, StreamingHttpResponse) and not isinstance(response, FileResponse):
+        content: Any = response.streaming_content
+        response.streaming_content = (asteps_in_scope if response.is_async else steps_in_scope)(request, content)
+    return response
 
 
 def _add_flags(request: HttpRequest) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -74,3 +74,27 @@ def request_scope(request: HttpRequest) -> Iterator[Scope]:
         yield scope
     finally:
         _current.reset(token)
+
+
+def steps_in_scope(request: HttpRequest, content: Iterable[bytes]) -> Iterator[bytes]:
+    """Go through the content of a streaming response with the request's scope set around each step."""
+    steps = iter(content)
+    while True:
+        with request_scope(request):
+            try:
+                step = next(steps)
+            except StopIteration:
+                return
+        yield step
+
+
+async def asteps_in_scope(request: HttpRequest, content: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """Do what `steps_in_scope` does, for content that is made by coroutines."""
+    steps = aiter(content)
+    while True:
+        with request_scope(request):
+            try:
+                step = await anext(steps)
+            except StopAsyncIteration:
+                return
+        yield step

@@ -274,8 +274,9 @@ class Reader:
     async def acurrent(self, max_age: float = 0) -> Snapshot | None:
         """Return the snapshot as `current` does, without blocking the event loop."""
         if self._is_due(max_age):
-            look = asyncio.wrap_future(self._look_elsewhere())
-            await asyncio.wait([look], timeout=self._patience(READING_THREAD_SECONDS))
+            look = self._look_elsewhere()
+            if not self._failing:
+                await asyncio.wait([asyncio.wrap_future(look)], timeout=self._patience(READING_THREAD_SECONDS))
         return self._held
 
     def _is_due(self, max_age: float) -> bool:

@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from threading import Event, Lock, Timer
 from time import time
@@ -160,7 +161,7 @@ def describe(error: BaseException, url: str) -> HttpError:
         if isinstance(cause, (NameResolutionError, socket.gaierror)):
             return Unreachable(f"The host name {host!r} could not be resolved: check the URL and DNS.")
         if isinstance(cause, ssl.SSLError):
-            return Unreachable(f"TLS with {host} failed: {cause.reason or 'the connection broke'}.")
+            return Unreachable(f"TLS with {host} failed: {getattr(cause, 'reason', None) or 'the connection broke'}.")
         if isinstance(cause, ConnectionRefusedError):
             return Unreachable(f"{host} refused the connection: is it running, and is the URL right?")
         if isinstance(cause, NewConnectionError):
@@ -205,7 +206,12 @@ def read_retry_after(value: str | None) -> float | None:
     if value is None:
         return None
     try:
-        seconds = float(value) if value.strip().isdigit() else parsedate_to_datetime(value).timestamp() - time()
+        seconds = float(value) if value.strip().isdigit() else _seconds_until(parsedate_to_datetime(value))
     except (ValueError, TypeError, OverflowError):
         return None
     return min(max(seconds, 0.0), MAX_RETRY_AFTER)
+
+
+def _seconds_until(moment: datetime) -> float:
+    in_utc = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)  # "-0000" comes without a zone
+    return in_utc.timestamp() - time()

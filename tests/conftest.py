@@ -7,20 +7,26 @@ from typing import Any
 
 import pytest
 from django.core.cache import caches
+from django.core.management import call_command
+from django.db import connections
+from pytest_django import DjangoDbBlocker
 
 from django_flagsmith_realtime import api, store
 
+from . import documents
 from .processes import MemcachedServer, RedisServer, ServerProcess
 
 RECORDINGS = Path(__file__).parent / "recordings"
 
 
 @pytest.fixture(autouse=True)
-def fresh_process() -> None:
+def fresh_process() -> Iterator[None]:
     """Let each test begin as a process does that has read no flag yet, with an empty cache."""
     store._readers.clear()
-    api._names_logged.clear()
+    api._logged.clear()
     caches["default"].clear()
+    yield
+    documents.close_stores()
 
 
 @pytest.fixture
@@ -67,3 +73,32 @@ def redis_server(redis_process: RedisServer) -> Iterator[RedisServer]:
 def memcached_server(memcached_process: MemcachedServer) -> Iterator[MemcachedServer]:
     """An empty memcached of its own for the test, which may freeze and kill it."""
     yield from lend(memcached_process)
+
+
+@pytest.fixture
+def database_cache(tmp_path: Path, settings: Any, django_db_blocker: DjangoDbBlocker) -> Iterator[dict[str, Any]]:
+    """An entry of `CACHES` in an SQLite file of the test's own, in WAL mode."""
+    entry = {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "flagsmith_cache"}
+    database = connections.settings["cache"]
+    name, database["NAME"] = database["NAME"], str(tmp_path / "cache.sqlite3")
+    settings.CACHES = {"default": entry}
+    with django_db_blocker.unblock():
+        call_command("createcachetable", database="cache")
+        yield entry
+        connections["cache"].close()
+    database["NAME"] = name
+
+
+@pytest.fixture(params=["locmem", "database", "file", "redis", "memcached"])
+def each_cache(request: pytest.FixtureRequest, tmp_path: Path, settings: Any) -> str:
+    """Run the test on each backend of Django's that may hold a snapshot; return its short name."""
+    if request.param in ("redis", "memcached"):
+        entry = request.getfixturevalue(f"{request.param}_server").cache()
+    elif request.param == "database":
+        entry = request.getfixturevalue("database_cache")
+    elif request.param == "file":
+        entry = {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": str(tmp_path)}
+    else:
+        entry = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": str(tmp_path)}
+    settings.CACHES = {"default": entry}
+    return str(request.param)

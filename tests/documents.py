@@ -28,9 +28,18 @@ def make_document(updated_at: str | None = None, **flags: Any) -> Document:
     return parse_document(body)
 
 
+_stores: list[Store] = []
+
+
 def configured_store() -> Store:
-    """Return what a listener in a process of its own would write with."""
-    return Store(get_config().cache, get_config().environment_key or "")
+    """Return what a listener in a process of its own would write with; it is closed when the test ends."""
+    _stores.append(Store(get_config().cache, get_config().environment_key or ""))
+    return _stores[-1]
+
+
+def close_stores() -> None:
+    while _stores:
+        _stores.pop().close()
 
 
 def publish(**flags: Any) -> Snapshot:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import select
 import socket
 import struct
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from queue import Empty, SimpleQueue
@@ -53,6 +54,9 @@ class Connection:
 
     def read_request(self) -> Request | None:
         """Return the next request; None at the end of the connection."""
+        if not self._reader.peek(1)[:1].isalpha():  # a TLS handshake, or the end
+            self.send(head(400, {"Content-Length": "0"}))
+            return None
         start = self._reader.readline().decode("latin-1").split()
         if len(start) != 3:
             return None
@@ -75,6 +79,12 @@ class Connection:
         with suppress(OSError):
             while self._reader.read1():
                 pass
+
+    def wait_or_hang_up(self, other: socket.socket) -> None:
+        """Wait until another socket has something to read; raise `OSError` when the client hangs up first."""
+        readable, _, _ = select.select([self._sock, other], [], [])
+        if other not in readable:
+            raise ConnectionAbortedError("the client hung up")
 
     def reset(self) -> None:
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -197,6 +207,28 @@ def Truncated(body: bytes, how: Literal["length", "chunk", "last chunk"]) -> Raw
     return Raw([head(200, {"Transfer-Encoding": "chunked"}), sent])
 
 
+class Inbox:
+    """Hands what a test sends to the thread that serves a stream."""
+
+    def __init__(self) -> None:
+        self._items: deque[bytes | Ending] = deque()
+        self._bell, self._rope = socket.socketpair()
+
+    def put(self, item: bytes | Ending) -> None:
+        self._items.append(item)
+        self._rope.send(b"!")
+
+    def take(self, connection: Connection) -> bytes | Ending:
+        """Wait for the next item; raise `OSError` when the client hangs up."""
+        connection.wait_or_hang_up(self._bell)
+        self._bell.recv(1)
+        return self._items.popleft()
+
+    def close(self) -> None:
+        self._bell.close()
+        self._rope.close()
+
+
 class EventStream:
     """Server-sent events: first `pieces` (bytes, or pauses in seconds), then what `send` says, until its end.
 
@@ -215,7 +247,7 @@ class EventStream:
         self._end = end
         self._chunked = framing == "chunked"
         self._headers = {"Content-Type": "text/event-stream; charset=utf-8", **(headers or {})}
-        self._inboxes: list[SimpleQueue[bytes | Ending]] = []
+        self._inboxes: list[Inbox] = []
         self._changed = threading.Condition()
 
     def send(self, data: bytes) -> None:
@@ -243,18 +275,22 @@ class EventStream:
         return False
 
     def _follow(self, connection: Connection) -> Ending:
-        inbox: SimpleQueue[bytes | Ending] = SimpleQueue()
-        watcher = threading.Thread(target=lambda: (connection.hold(), inbox.put("cut")), daemon=True)
-        watcher.start()
-        self._register(inbox, self._inboxes.append)
-        try:
-            while isinstance(item := inbox.get(), bytes):
+        with self._inbox() as inbox:
+            while isinstance(item := inbox.take(connection), bytes):
                 self._send(connection, item)
             return item
-        finally:
-            self._register(inbox, self._inboxes.remove)
 
-    def _register(self, inbox: Any, change: Callable[[Any], None]) -> None:
+    @contextmanager
+    def _inbox(self) -> Iterator[Inbox]:
+        inbox = Inbox()
+        self._change(self._inboxes.append, inbox)
+        try:
+            yield inbox
+        finally:
+            self._change(self._inboxes.remove, inbox)
+            inbox.close()
+
+    def _change(self, change: Callable[[Inbox], None], inbox: Inbox) -> None:
         with self._changed:
             change(inbox)
             self._changed.notify_all()

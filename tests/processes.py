@@ -59,7 +59,7 @@ class ServerProcess:
 
     def __init__(self) -> None:
         self.path = require(self.program)
-        self.directory = Path(tempfile.mkdtemp(prefix=f"{self.program}-"))
+        self.directory = Path(tempfile.mkdtemp(prefix=f"{Path(self.program).name}-"))
         self.process: subprocess.Popen[bytes] | None = None
         self.port = 0
 

@@ -5,6 +5,7 @@ import os
 
 SECRET_KEY = "only for tests"
 USE_TZ = True
+ALLOWED_HOSTS = ["127.0.0.1"]
 INSTALLED_APPS = ["django_flagsmith_realtime"]
 MIDDLEWARE = ["django_flagsmith_realtime.middleware.FlagsmithMiddleware"]
 ROOT_URLCONF = "tests.urls"

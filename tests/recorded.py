@@ -46,7 +46,9 @@ def exchange(name: str) -> Exchange:
     answer, _, body = (b"HTTP/" + body).partition(b"\n\n")
     request = [line[2:] for line in head.decode().splitlines() if line.startswith("> ")]
     status, *headers = answer.decode().splitlines()
-    return Exchange(request[0].split()[1], _headers(request[1:]), int(status.split()[1]), _headers(headers), body.strip())
+    return Exchange(
+        request[0].split()[1], _headers(request[1:]), int(status.split()[1]), _headers(headers), body.strip()
+    )
 
 
 def _headers(lines: list[str]) -> dict[str, str]:

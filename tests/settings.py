@@ -1,15 +1,26 @@
 """Settings of the test suite; tests override what they are about."""
 
+from pathlib import Path
+
 SECRET_KEY = "only for tests"
 USE_TZ = True
 INSTALLED_APPS = ["django_flagsmith_realtime"]
 ROOT_URLCONF = "tests.urls"
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
-DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+DATABASES = {
+    "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"},
+    "cache": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": ":memory:",  # a test that uses it gives it a file
+        "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL", "timeout": 5},
+    },
+}
+DATABASE_ROUTERS = ["tests.backends.DatabaseCacheRouter"]
 FLAGSMITH = {"ENVIRONMENT_KEY": "ser.tests"}
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [Path(__file__).parent / "templates"],
         "OPTIONS": {"context_processors": ["django_flagsmith_realtime.context_processors.flags"]},
     }
 ]

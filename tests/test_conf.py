@@ -1,0 +1,284 @@
+"""The `FLAGSMITH` setting: its defaults, and what is wrong with a wrong one."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
+
+from django_flagsmith_realtime.conf import KEYS, SERVER_KEY_HINT, Config, find_missing, find_problems, get_config
+
+DEFAULTS = {
+    "ENVIRONMENT_KEY": None,
+    "API_URL": "https://edge.api.flagsmith.com/api/v1/",
+    "REALTIME_URL": "https://realtime.flagsmith.com/",
+    "STREAM_KEY": None,
+    "CACHE": "default",
+    "POLL_INTERVAL": 300,
+    "FALLBACK_POLL_INTERVAL": 30,
+    "FRESHNESS": 0,
+    "MAX_STALE": None,
+    "REQUEST_TIMEOUT": 10,
+    "STREAM_TIMEOUT": 45,
+    "LEASE_SECONDS": 15,
+    "LISTENER": "command",
+    "IDENTITY": None,
+    "DEFAULTS": {},
+    "STRICT": False,
+    "SNAPSHOT_FILE": None,
+    "ADMIN_PERMISSION": None,
+    "HEADERS": {},
+}
+RIGHT: list[tuple[str, Any]] = [
+    ("ENVIRONMENT_KEY", "ser.abc"),
+    ("API_URL", "http://127.0.0.1:8000"),
+    ("API_URL", "https://user:password@flagsmith.example/api/v1/"),
+    ("API_URL", "http://[::1]:8000/api/v1/"),
+    ("API_URL", "https://fähnchen.example/"),
+    ("REALTIME_URL", None),
+    ("STREAM_KEY", "abc"),
+    ("POLL_INTERVAL", 0),
+    ("POLL_INTERVAL", 0.5),
+    ("FALLBACK_POLL_INTERVAL", 1),
+    ("MAX_STALE", 60),
+    ("REQUEST_TIMEOUT", 0.1),
+    ("LEASE_SECONDS", 8),
+    ("LISTENER", "inline"),
+    ("IDENTITY", "django_flagsmith_realtime.identity.from_user"),
+    ("IDENTITY", lambda request: None),
+    ("DEFAULTS", {"a": True, "b": "text", "c": 5, "d": {"enabled": False, "value": "x"}, "e": {"value": 1}, "f": None}),
+    ("HEADERS", {"X-Gateway": "a b", "X_Empty": ""}),
+]
+WRONG: list[tuple[str, Any, str]] = [
+    ("ENVIRONMENT_KEY", "", "non-empty string"),
+    ("ENVIRONMENT_KEY", 5, "non-empty string"),
+    ("ENVIRONMENT_KEY", b"ser.x", "non-empty string"),
+    ("ENVIRONMENT_KEY", " ser.x", "without spaces"),
+    ("ENVIRONMENT_KEY", "ser.x\n", "without spaces"),
+    ("ENVIRONMENT_KEY", "ser.ü", "without spaces"),
+    ("STREAM_KEY", "", "non-empty string"),
+    ("STREAM_KEY", 5, "or None"),
+    *[
+        (key, value, "an absolute URL")
+        for key in ("API_URL", "REALTIME_URL")
+        for value in (
+            "",
+            5,
+            "flagsmith.example",
+            "//flagsmith.example/",
+            "ftp://flagsmith.example/",
+            "http://",
+            "http:///path/",
+            "http://host:port/",
+            "http://host:99999/",
+            "http://[",
+            " http://host/",
+            "http://ho st/",
+            "http://host/\n",
+            "http://ho\nst/",
+            "http://host/?key=1",
+            "http://host/?",
+            "http://host/#part",
+        )
+    ],
+    ("API_URL", None, "an absolute URL"),
+    ("CACHE", "", "non-empty string"),
+    ("CACHE", None, "non-empty string"),
+    ("CACHE", ["default"], "non-empty string"),
+    *[
+        (key, value, words)
+        for key, words in [
+            ("POLL_INTERVAL", "at least 0"),
+            ("FALLBACK_POLL_INTERVAL", "at least 1"),
+            ("FRESHNESS", "at least 0"),
+            ("MAX_STALE", "above 0, or None"),
+            ("REQUEST_TIMEOUT", "above 0"),
+            ("STREAM_TIMEOUT", "above 0"),
+            ("LEASE_SECONDS", "at least 8"),
+        ]
+        for value in ("10", True, -1, float("nan"), float("inf"), 1e300, 10**400, [], {})
+    ],
+    ("POLL_INTERVAL", None, "at least 0"),
+    ("FALLBACK_POLL_INTERVAL", 0.5, "at least 1"),
+    ("MAX_STALE", 0, "above 0"),
+    ("REQUEST_TIMEOUT", 0, "above 0"),
+    ("STREAM_TIMEOUT", 0, "above 0"),
+    ("LEASE_SECONDS", 7.9, "at least 8"),
+    ("LISTENER", "thread", '"command" or "inline"'),
+    ("LISTENER", None, '"command" or "inline"'),
+    ("LISTENER", [], '"command" or "inline"'),
+    ("IDENTITY", "", "dotted path"),
+    ("IDENTITY", 5, "dotted path"),
+    ("DEFAULTS", None, "a dict of flag names"),
+    ("DEFAULTS", [], "a dict of flag names"),
+    ("DEFAULTS", {1: True}, "a dict of flag names"),
+    ("DEFAULTS", {"a": []}, "a dict of flag names"),
+    ("DEFAULTS", {"a": {}}, "a dict of flag names"),
+    ("DEFAULTS", {"a": {"enabled": "yes"}}, "a dict of flag names"),
+    ("DEFAULTS", {"a": {"enabled": True, "variant": "x"}}, "a dict of flag names"),
+    ("STRICT", 1, "True or False"),
+    ("STRICT", "True", "True or False"),
+    ("STRICT", None, "True or False"),
+    ("SNAPSHOT_FILE", "", "non-empty string"),
+    ("SNAPSHOT_FILE", 5, "or None"),
+    ("ADMIN_PERMISSION", "", "non-empty string"),
+    ("HEADERS", None, "header names to values"),
+    ("HEADERS", ["X-A: b"], "header names to values"),
+    ("HEADERS", {"X-A": 5}, "header names to values"),
+    ("HEADERS", {"X-A": "a\nb"}, "header names to values"),
+    ("HEADERS", {"X-A": "ü"}, "header names to values"),
+    ("HEADERS", {"X-A": " a"}, "header names to values"),
+    ("HEADERS", {"": "a"}, "header names to values"),
+    ("HEADERS", {"X A": "a"}, "header names to values"),
+    ("HEADERS", {"X-A:": "a"}, "header names to values"),
+    ("HEADERS", {b"X-A": "a"}, "header names to values"),
+]
+
+
+def configured(**keys: Any) -> Config:
+    with override_settings(FLAGSMITH=keys):
+        return get_config()
+
+
+# Values
+
+
+def test_the_keys_and_their_defaults_are_the_documented_ones() -> None:
+    assert set(KEYS) == set(DEFAULTS)
+    config = configured()
+    assert {key: getattr(config, key.lower()) for key in DEFAULTS} == DEFAULTS
+
+
+def test_the_setting_is_read_live() -> None:
+    with override_settings(FLAGSMITH={"ENVIRONMENT_KEY": "ser.a", "POLL_INTERVAL": 5}):
+        assert get_config().poll_interval == 5
+        assert get_config() is get_config()
+        with override_settings(FLAGSMITH={"POLL_INTERVAL": 6}):
+            assert (get_config().poll_interval, get_config().environment_key) == (6, None)
+        assert get_config().poll_interval == 5
+
+
+def test_another_setting_does_not_matter() -> None:
+    config = get_config()
+    with override_settings(LANGUAGE_CODE="de"):
+        assert get_config() is config
+
+
+def test_a_project_without_the_setting_gets_the_defaults() -> None:
+    with override_settings(FLAGSMITH={}):
+        del settings.FLAGSMITH
+        assert get_config() == Config()
+
+
+@pytest.mark.parametrize(("key", "value"), RIGHT)
+def test_a_right_value_is_taken(key: str, value: Any) -> None:
+    assert find_problems({key: value}) == []
+    found = getattr(configured(**{key: value}), key.lower())
+    assert found == (f"{value}/" if value == "http://127.0.0.1:8000" else value)
+
+
+@pytest.mark.parametrize("url", ["http://host/api/v1", "http://host/api/v1/", "http://host/api/v1//"])
+def test_a_url_ends_with_one_slash(url: str) -> None:
+    assert configured(API_URL=url).api_url == "http://host/api/v1/"
+    assert configured(REALTIME_URL=url).realtime_url == "http://host/api/v1/"
+
+
+def test_the_configuration_is_frozen() -> None:
+    headers = {"X-A": "b"}
+    config: Any = configured(HEADERS=headers, DEFAULTS={"a": True})
+    with pytest.raises(FrozenInstanceError):
+        config.strict = True
+    with pytest.raises(TypeError):
+        config.defaults["b"] = True
+    with pytest.raises(TypeError):
+        config.headers["X-B"] = "c"
+    headers["X-A"] = "changed"
+    assert config.headers == {"X-A": "b"}
+
+
+def test_the_repr_shows_no_secret() -> None:
+    shown = repr(configured(ENVIRONMENT_KEY="ser.secret", STREAM_KEY="secret", HEADERS={"Authorization": "secret"}))
+    assert "secret" not in shown
+    assert "poll_interval=300" in shown
+
+
+# Problems
+
+
+@pytest.mark.parametrize(("key", "value", "remedy"), WRONG)
+def test_a_wrong_value_is_a_problem_with_key_and_remedy(key: str, value: Any, remedy: str) -> None:
+    (problem,) = find_problems({key: value})
+    assert problem.id == "flagsmith.E004"
+    assert f"FLAGSMITH['{key}']" in problem.message
+    assert remedy in problem.hint
+    assert str(problem) == f"{problem.message} {problem.hint}"
+    with pytest.raises(ImproperlyConfigured) as caught:
+        configured(**{key: value})
+    assert str(caught.value) == str(problem)
+
+
+def test_a_wrong_value_is_shown_unless_it_is_a_secret() -> None:
+    assert "is 'soon'." in find_problems({"POLL_INTERVAL": "soon"})[0].message
+    for key in ("ENVIRONMENT_KEY", "STREAM_KEY"):
+        assert "secret" not in str(find_problems({key: " secret"})[0])
+    assert "secret" not in str(find_problems({"HEADERS": {"X-A": "secret\n"}})[0])
+
+
+@pytest.mark.parametrize("key", ["pub.abc", "abc", "SER.abc", "ser_abc"])
+def test_a_client_side_key_is_a_problem_that_says_where_to_find_the_right_one(key: str) -> None:
+    (problem,) = find_problems({"ENVIRONMENT_KEY": key})
+    assert problem.id == "flagsmith.E002"
+    assert "FLAGSMITH['ENVIRONMENT_KEY']" in problem.message
+    assert key not in str(problem)
+    assert problem.hint == SERVER_KEY_HINT
+    assert '"ser."' in problem.hint
+    with pytest.raises(ImproperlyConfigured, match="ENVIRONMENT_KEY"):
+        configured(ENVIRONMENT_KEY=key)
+
+
+@pytest.mark.parametrize("key", ["environment_key", "ENV_KEY", "", 5, None, ("API_URL",)])
+def test_an_unknown_key_is_a_problem_that_lists_the_known(key: object) -> None:
+    (problem,) = find_problems({key: "x"})
+    assert problem.id == "flagsmith.E003"
+    assert f"FLAGSMITH[{key!r}]" in problem.message
+    assert all(known in problem.hint for known in KEYS)
+
+
+@pytest.mark.parametrize("setting", [None, [], "ser.x", 5, {"API_URL"}])
+def test_a_setting_that_is_no_dict_is_a_problem(setting: object) -> None:
+    (problem,) = find_problems(setting)
+    assert problem.id == "flagsmith.E005"
+    assert type(setting).__name__ in problem.message
+    with override_settings(FLAGSMITH=setting), pytest.raises(ImproperlyConfigured, match="FLAGSMITH is"):
+        get_config()
+
+
+def test_any_mapping_will_do() -> None:
+    setting = MappingProxyType({"POLL_INTERVAL": 5})
+    with override_settings(FLAGSMITH=setting):
+        assert get_config().poll_interval == 5
+
+
+def test_every_problem_is_found_at_once() -> None:
+    problems = find_problems({"POLL_INTERVAL": -1, "unknown": 1, "ENVIRONMENT_KEY": "pub"})
+    assert [problem.id for problem in problems] == ["flagsmith.E004", "flagsmith.E003", "flagsmith.E002"]
+
+
+def test_a_setting_that_was_wrong_is_read_again_when_it_changes() -> None:
+    with pytest.raises(ImproperlyConfigured):
+        configured(POLL_INTERVAL=-1)
+    assert configured(POLL_INTERVAL=1).poll_interval == 1
+
+
+@pytest.mark.parametrize("setting", [{}, {"ENVIRONMENT_KEY": None}])
+def test_a_missing_key_is_a_problem_for_a_listener(setting: Any) -> None:
+    (problem,) = find_missing(setting)
+    assert problem.id == "flagsmith.E001"
+    assert "FLAGSMITH['ENVIRONMENT_KEY'] is missing" in problem.message
+    assert problem.hint == SERVER_KEY_HINT
+    assert find_missing({"ENVIRONMENT_KEY": "ser.x"}) == []

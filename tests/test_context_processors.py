@@ -1,0 +1,58 @@
+"""`flags` in every template."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.http import HttpRequest
+from django.template import RequestContext, Template
+from django.test import RequestFactory
+
+from django_flagsmith_realtime import get_flags
+from django_flagsmith_realtime.context_processors import flags
+from django_flagsmith_realtime.exceptions import UnknownFlag
+
+from .documents import publish
+from .test_store import recording  # noqa: F401
+
+
+def render(source: str, request: HttpRequest | None = None) -> str:
+    return Template(source).render(RequestContext(request or RequestFactory().get("/")))
+
+
+def test_values_and_states_are_read_by_name() -> None:
+    publish(banner_text="<b>", new_checkout=True)
+    assert render("{{ flags.banner_text.value }} {{ flags.new_checkout.enabled }}") == "&lt;b&gt; True"
+    assert render("{% if flags.new_checkout.enabled %}new{% endif %}") == "new"
+    assert render("{% for name in flags %}{{ name }} {% endfor %}").startswith("dark_mode new_checkout ")
+
+
+def test_an_unknown_flag_is_off_and_has_no_value() -> None:
+    publish()
+    assert render("{{ flags.typo.enabled }} {{ flags.typo.value|default:'-' }}") == "False -"
+
+
+def test_a_template_that_uses_no_flag_asks_nothing(recording: list[Any]) -> None:  # noqa: F811
+    assert render("nothing") == "nothing"
+    assert recording == []
+    publish()
+    recording.clear()
+    render("{{ flags.banner_text.value }}{{ flags.new_checkout.enabled }}")
+    assert recording == [("get", "head"), ("get", "payload")]
+
+
+def test_it_is_the_requests_own_view() -> None:
+    request = RequestFactory().get("/")
+    publish(banner_text="one")
+    before = get_flags(request)
+    publish(banner_text="two")
+    assert flags(request)["flags"].snapshot is before.snapshot
+    assert render("{{ flags.banner_text.value }}", request) == "one"
+
+
+def test_strict_holds_in_templates(settings: Any) -> None:
+    settings.FLAGSMITH = {"ENVIRONMENT_KEY": "ser.tests", "STRICT": True}
+    publish()
+    with pytest.raises(UnknownFlag):
+        render("{{ flags.typo.enabled }}")
