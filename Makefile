@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint tox build clean
+.PHONY: help demo test test-slow faults lint tox build clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -16,6 +16,9 @@ test: .venv/dev ## the fast test suite
 
 test-slow: .venv/dev ## the tests with a browser or of some length
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+faults: .venv/dev ## the fault bench; writes its table to docs/faults.md
+	$(BIN)/python -m pytest tests/faults -m "" --faults-table docs/faults.md $(ARGS)
 
 lint: .venv/dev ## ruff and mypy
 	$(BIN)/ruff check .

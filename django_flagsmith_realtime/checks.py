@@ -8,8 +8,8 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
+from .cache import is_per_process
 from .conf import KEYS, Problem, find_missing, find_problems
-from .store import is_per_process
 
 # Keys that are part of the setting and have no effect in this version.
 RESERVED = ("MAX_STALE", "LEASE_SECONDS", "LISTENER", "IDENTITY", "ADMIN_PERMISSION")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from django.http import HttpRequest
 
 from .conf import get_config
+from .reader import get_reader
 from .snapshot import Snapshot
-from .store import get_reader
 
 if TYPE_CHECKING:
     from .api import Flags

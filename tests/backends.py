@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any, ClassVar
 
 from django.core.cache.backends.locmem import LocMemCache
@@ -60,3 +61,7 @@ class DatabaseCacheRouter:
 
     def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool | None:
         return db == "cache" if app_label == "django_cache" else None
+
+
+def use(settings: Any, backend: str, **options: Any) -> None:
+    settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": f"test-{time.monotonic_ns()}", **options}}

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from django.core.management import call_command
 from django.db import connections
 from pytest_django import DjangoDbBlocker
 
-from django_flagsmith_realtime import api, store
+from django_flagsmith_realtime import api, reader
+from django_flagsmith_realtime.signals import snapshot_loaded
 
 from . import documents
+from .backends import HangingCache, RecordingCache, use
 from .processes import MemcachedServer, RedisServer, ServerProcess
 
 RECORDINGS = Path(__file__).parent / "recordings"
@@ -22,7 +25,7 @@ RECORDINGS = Path(__file__).parent / "recordings"
 @pytest.fixture(autouse=True)
 def fresh_process() -> Iterator[None]:
     """Let each test begin as a process does that has read no flag yet, with an empty cache."""
-    store._readers.clear()
+    reader._readers.clear()
     api._logged.clear()
     caches["default"].clear()
     yield
@@ -102,3 +105,51 @@ def each_cache(request: pytest.FixtureRequest, tmp_path: Path, settings: Any) ->
         entry = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": str(tmp_path)}
     settings.CACHES = {"default": entry}
     return str(request.param)
+
+
+@pytest.fixture
+def recording(settings: Any) -> list[tuple[str, str]]:
+    use(settings, "tests.backends.RecordingCache")
+    RecordingCache.operations.clear()
+    return RecordingCache.operations
+
+
+@pytest.fixture
+def hanging(settings: Any) -> Iterator[type[HangingCache]]:
+    use(settings, "tests.backends.HangingCache")
+    HangingCache.open.set()
+    HangingCache.asked.clear()
+    HangingCache.timeout = 5.0
+    yield HangingCache
+    HangingCache.open.set()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Move the clock of the reader by some seconds."""
+    offset = 0.0
+    real = time.monotonic
+
+    class Clock:
+        monotonic = staticmethod(lambda: real() + offset)
+        time_ns = staticmethod(time.time_ns)
+
+    def advance(seconds: float) -> None:
+        nonlocal offset
+        offset += seconds
+
+    monkeypatch.setattr(reader, "time", Clock)
+    return advance
+
+
+@pytest.fixture
+def loaded() -> Iterator[list[dict[str, Any]]]:
+    """What `snapshot_loaded` said, in order."""
+    seen: list[dict[str, Any]] = []
+
+    def note(**kwargs: Any) -> None:
+        seen.append(kwargs)
+
+    snapshot_loaded.connect(note)
+    yield seen
+    snapshot_loaded.disconnect(note)

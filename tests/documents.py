@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 from django_flagsmith_realtime.conf import get_config
-from django_flagsmith_realtime.snapshot import Document, Snapshot, parse_document
+from django_flagsmith_realtime.snapshot import Document, Head, Snapshot, parse_document
 from django_flagsmith_realtime.store import Store
 
 RECORDED: dict[str, Any] = json.loads(
@@ -46,3 +47,16 @@ def publish(**flags: Any) -> Snapshot:
     """Publish the recorded document with some flags set, as another process does."""
     store = configured_store()
     return store.publish(make_document(**flags), after=store.read_head())
+
+
+KEY = "ser.tests"
+PREFIX = f"flagsmith:1:{hashlib.sha256(KEY.encode()).hexdigest()[:16]}"
+HEAD = f"{PREFIX}:head"
+
+
+def payload_key(snapshot: Snapshot | Head) -> str:
+    return f"{PREFIX}:payload:{snapshot.sequence}"
+
+
+def banner(snapshot: Snapshot | None) -> Any:
+    return snapshot.environment.flags["banner_text"].value if snapshot else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -174,7 +175,7 @@ def test_a_burst_is_one_request_in_250_ms(clockwork: Clockwork) -> None:
     made = [at for at in clockwork.requests if at >= started]
     assert made[0] == started
     assert len(made) <= 2 / 0.25 + 1
-    assert min(later - earlier for earlier, later in zip(made, made[1:])) >= 0.25
+    assert min(later - earlier for earlier, later in pairwise(made)) >= 0.25
 
 
 def test_a_stale_body_is_asked_for_again_until_it_is_new(clockwork: Clockwork) -> None:
@@ -186,7 +187,7 @@ def test_a_stale_body_is_asked_for_again_until_it_is_new(clockwork: Clockwork) -
         assert clockwork.answer(body(T))
         clockwork.advance_to_due()
     clockwork.answer(body(target))
-    waits = [later - earlier for earlier, later in zip(clockwork.requests[1:], clockwork.requests[2:])]
+    waits = [later - earlier for earlier, later in pairwise(clockwork.requests[1:])]
     assert waits == pytest.approx([0.25, 0.5, 1, 2, 4, 8, 10, 10, 10, 10, 10])
     assert clockwork.agenda.due() == clockwork.now + 300
 
@@ -212,7 +213,7 @@ def test_a_near_miss_is_chased_with_few_requests(clockwork: Clockwork) -> None:
         clockwork.answer(body(T))
         clockwork.advance_to_due()
     clockwork.answer(body(T))
-    waits = [later - earlier for earlier, later in zip(clockwork.requests[1:], clockwork.requests[2:])]
+    waits = [later - earlier for earlier, later in pairwise(clockwork.requests[1:])]
     assert waits == pytest.approx([1, 5, 20, 65])
     assert clockwork.agenda.due() == clockwork.now + 300
 
@@ -298,7 +299,7 @@ def test_an_idle_hour_costs_the_safety_polls_and_nothing_else(clockwork: Clockwo
         clockwork.agenda.announce(T, clockwork.now)  # the replay
     polls = clockwork.requests[1:]
     assert len(polls) == 3600 // 300
-    assert all(later - earlier >= 300 for earlier, later in zip(clockwork.requests, polls))
+    assert all(later - earlier >= 300 for earlier, later in pairwise(clockwork.requests))
 
 
 @pytest.mark.parametrize("cached", [20, 60])

@@ -14,7 +14,6 @@ from django_flagsmith_realtime.context_processors import flags
 from django_flagsmith_realtime.exceptions import UnknownFlag
 
 from .documents import publish
-from .test_store import recording  # noqa: F401
 
 
 def render(source: str, request: HttpRequest | None = None) -> str:
@@ -33,7 +32,7 @@ def test_an_unknown_flag_is_off_and_has_no_value() -> None:
     assert render("{{ flags.typo.enabled }} {{ flags.typo.value|default:'-' }}") == "False -"
 
 
-def test_a_template_that_uses_no_flag_asks_nothing(recording: list[Any]) -> None:  # noqa: F811
+def test_a_template_that_uses_no_flag_asks_nothing(recording: list[Any]) -> None:
     assert render("nothing") == "nothing"
     assert recording == []
     publish()

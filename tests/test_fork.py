@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from django_flagsmith_realtime.store import get_reader
+from django_flagsmith_realtime.reader import get_reader
 
 from .documents import publish
 

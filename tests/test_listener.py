@@ -16,8 +16,8 @@ from standin.server import StandIn
 
 from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.listener import Listener, build_listener
+from django_flagsmith_realtime.reader import get_reader
 from django_flagsmith_realtime.signals import flag_changed
-from django_flagsmith_realtime.store import get_reader
 
 from .processes import wait_until
 
@@ -128,11 +128,13 @@ def test_what_flagsmith_does_not_announce_is_found_by_the_safety_poll(standin: S
 def test_a_routine_end_of_the_stream_is_silent_and_costs_no_request(
     tmp_path: Path, listening: Listening, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with StandIn(state_path=tmp_path / "other.json", stream_seconds=0.2) as short:
-        with listening(API_URL=short.api_url, REALTIME_URL=short.realtime_url, ENVIRONMENT_KEY=short.server_key):
-            wait_until(lambda: short.counts.stream >= 2)
-            short.set_flag("banner_text", value="Sale")
-            wait_until(lambda: banner() == "Sale")
+    with (
+        StandIn(state_path=tmp_path / "other.json", stream_seconds=0.2) as short,
+        listening(API_URL=short.api_url, REALTIME_URL=short.realtime_url, ENVIRONMENT_KEY=short.server_key),
+    ):
+        wait_until(lambda: short.counts.stream >= 2)
+        short.set_flag("banner_text", value="Sale")
+        wait_until(lambda: banner() == "Sale")
     assert short.counts.environment_document <= 3
 
 

@@ -17,7 +17,6 @@ from django_flagsmith_realtime.scope import current_scope, request_scope
 
 from .backends import RecordingCache
 from .documents import publish
-from .test_store import recording  # noqa: F401
 
 GOLD = Identity("somebody", {"plan": "gold"})
 
@@ -68,7 +67,7 @@ class TestPinning:
         assert get_flags(request_, identity=free).is_feature_enabled("new_checkout") is False
         assert get_flags(request_, identity=GOLD).is_feature_enabled("new_checkout") is True
 
-    def test_nothing_is_asked_until_flags_are(self, request_: HttpRequest, recording: list[Any]) -> None:  # noqa: F811
+    def test_nothing_is_asked_until_flags_are(self, request_: HttpRequest, recording: list[Any]) -> None:
         with request_scope(request_):
             assert recording == []
             get_flags()
@@ -156,7 +155,7 @@ class TestContext:
 
 
 class TestUnscoped:
-    def test_the_cache_is_asked_at_most_once_a_second(self, recording: list[Any]) -> None:  # noqa: F811
+    def test_the_cache_is_asked_at_most_once_a_second(self, recording: list[Any]) -> None:
         publish()
         recording.clear()
         for _ in range(20):
@@ -166,7 +165,7 @@ class TestUnscoped:
     def test_freshness_says_how_long_a_process_trusts_its_snapshot(
         self,
         settings: Any,
-        recording: list[Any],  # noqa: F811
+        recording: list[Any],
     ) -> None:
         settings.FLAGSMITH = {"ENVIRONMENT_KEY": "ser.tests", "FRESHNESS": 60}
         publish()
@@ -176,7 +175,7 @@ class TestUnscoped:
             asyncio.run(aget_flags(RequestFactory().get("/")))
         assert recording == [("get", "head"), ("get", "payload")]
 
-    def test_without_freshness_each_request_asks_once(self, recording: list[Any]) -> None:  # noqa: F811
+    def test_without_freshness_each_request_asks_once(self, recording: list[Any]) -> None:
         publish()
         recording.clear()
         for _ in range(3):

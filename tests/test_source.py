@@ -80,6 +80,7 @@ def failure(url: str, timeout: float = DEADLINE) -> FlagsmithError:
     shown = str(caught.value) + repr(caught.value) + "".join(traceback.format_exception(caught.value))
     for secret in (KEY, "a-very-secret", DOCUMENT["api_key"]):
         assert secret not in shown
+    assert caught.value.__cause__ is None  # it would hold the body, URLs and headers
     return caught.value
 
 

@@ -247,7 +247,7 @@ def test_dripping_headers_are_a_timeout(server: ScriptedServer, monkeypatch: pyt
 @pytest.mark.parametrize("framing", ["chunked", "close"])
 def test_a_byte_now_and_then_is_no_sign_of_life(server: ScriptedServer, framing: Any) -> None:
     began = time.monotonic()
-    messages = heard(server, EventStream([b"x", 0.02] * 500, framing=framing), timeout=SHORT)
+    messages = heard(server, EventStream([PING, *[b"x", 0.02] * 500], framing=framing), timeout=SHORT)
     assert isinstance(messages[-1], TimedOut)
     assert time.monotonic() - began < 2
 

@@ -22,19 +22,20 @@ SECURITY: Headers = (
 )
 VARY_ACCEPT = ("Vary", "Accept, Origin")
 VARY_KEY = ("Vary", "X_ENVIRONMENT_KEY, Origin")
+VARY_ORIGIN = ("Vary", "Origin")
 
 
 def environment_document(document: Document, key: str | None, server_key: str) -> Response:
     """Answer `GET environment-document/`: the document for the server-side key only."""
     if key == server_key:
         return _ok(document, (*_document_times(document), VARY_ACCEPT))
-    return _forbidden(is_wrong=(key or "").startswith("ser."))
+    return _forbidden(VARY_ACCEPT, is_wrong=(key or "").startswith("ser."))
 
 
 def flags(document: Document, key: str | None, server_key: str, feature: str | None) -> Response:
     """Answer `GET flags/`: a list, or one object for `?feature=`."""
     if key not in (document["api_key"], server_key):
-        return _forbidden(is_wrong=bool(key))
+        return _forbidden(VARY_ORIGIN, is_wrong=bool(key))
     states = _visible_states(document, everything=key == server_key)
     if feature is None:
         return _ok(states, (_document_updated_at(document), VARY_KEY))
@@ -47,7 +48,7 @@ def flags(document: Document, key: str | None, server_key: str, feature: str | N
 
 def moved_to_slash(path: str) -> Response:
     """Send a request for an address without its last slash to the one with it."""
-    headers = (("Content-Type", "text/html; charset=utf-8"), ("Location", path), ("Vary", "Origin"))
+    headers = (("Content-Type", "text/html; charset=utf-8"), ("Location", path), VARY_ORIGIN)
     return Response(HTTPStatus.MOVED_PERMANENTLY, (*headers, *SECURITY))
 
 
@@ -55,10 +56,10 @@ def _ok(payload: Any, headers: Headers) -> Response:
     return json_response(payload, headers=_common_headers(headers))
 
 
-def _forbidden(*, is_wrong: bool) -> Response:
+def _forbidden(vary: tuple[str, str], *, is_wrong: bool) -> Response:
     # Two spellings, one for "no key of this kind" and one for "a wrong key", as recorded.
     detail = "Invalid or missing Environment Key" if is_wrong else "Invalid or missing Environment key"
-    return json_response({"detail": detail}, HTTPStatus.FORBIDDEN, _common_headers((VARY_ACCEPT,)))
+    return json_response({"detail": detail}, HTTPStatus.FORBIDDEN, _common_headers((vary,)))
 
 
 def _common_headers(headers: Headers) -> Headers:

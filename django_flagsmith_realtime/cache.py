@@ -1,0 +1,77 @@
+"""A connection to Django's cache for as long as the process lives, and its failures as one error."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
+from django.core.cache import InvalidCacheBackendError, caches
+from django.core.cache.backends.base import BaseCache
+from django.db import connections
+
+from .exceptions import StoreError
+
+PER_PROCESS_BACKENDS = ("locmem.LocMemCache", "dummy.DummyCache")
+NOT_THREAD_SAFE_BACKENDS = ("memcached.PyLibMCCache",)
+
+
+def is_per_process(alias: str) -> bool:
+    """Tell whether the cache behind an alias lives in one process, or nowhere."""
+    return str(caches.settings[alias]["BACKEND"]).endswith(PER_PROCESS_BACKENDS)
+
+
+class CacheHandle:
+    """A connection to a cache that outlives requests, one per thread where the client needs it."""
+
+    def __init__(self, alias: str) -> None:
+        if alias not in caches.settings:
+            raise InvalidCacheBackendError(
+                f"FLAGSMITH['CACHE'] is {alias!r}, which is not in CACHES. "
+                f"Add it there, or name one of: {', '.join(caches.settings)}."
+            )
+        self._alias = alias
+        self._per_thread = str(caches.settings[alias]["BACKEND"]).endswith(NOT_THREAD_SAFE_BACKENDS)
+        self.drop()
+
+    def drop(self) -> None:
+        """Forget the connections without closing them: after a fork they are the parent's."""
+        self._local = threading.local()
+        self._shared: BaseCache | None = None
+
+    def close(self) -> None:
+        """Close the connections that this thread may use; the next use opens new ones."""
+        opened: BaseCache | None = getattr(self._local, "cache", self._shared)
+        self.drop()
+        if opened is not None:
+            opened.close()
+
+    def get(self) -> BaseCache:
+        """Return the cache to use in this thread."""
+        if self._per_thread:
+            if not hasattr(self._local, "cache"):
+                self._local.cache = caches.create_connection(self._alias)
+            return cast(BaseCache, self._local.cache)
+        if self._shared is None:
+            self._shared = caches.create_connection(self._alias)
+        return self._shared
+
+
+@contextmanager
+def cache_errors() -> Iterator[None]:
+    """Turn what the cache's client raises, which differs with each, into `StoreError`."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:
+        _close_broken_connections()
+        raise StoreError(f"The cache failed: {type(error).__name__}: {error}") from error
+
+
+def _close_broken_connections() -> None:
+    """Let DatabaseCache connect again; a connection that works may be in the middle of a caller's transaction."""
+    for connection in connections.all(initialized_only=True):
+        if connection.errors_occurred and not connection.in_atomic_block and not connection.is_usable():
+            connection.close()
