@@ -98,13 +98,13 @@ def _api_state(document: Document, state: FeatureState) -> dict[str, Any]:
 
 
 def _api_feature(document: Document, state: FeatureState) -> dict[str, Any]:
-    feature = state["feature"]
+    feature, value = state["feature"], state["feature_state_value"]
     return {
         "id": feature["id"],
         "name": feature["name"],
         "created_date": document["updated_at"].replace("+00:00", "Z"),
         "description": f"Feature {feature['name']}",
-        "initial_value": state["feature_state_value"],
+        "initial_value": None if value is None else str(value),
         "default_enabled": state["enabled"],
         "type": feature["type"],
     }
