@@ -9,10 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
+from django.test import override_settings
 from standin.server import StandIn
 
 from .processes import RedisServer, die_with_parent, wait_until
@@ -128,6 +131,7 @@ def catches(process: subprocess.Popen[bytes], number: signal.Signals) -> bool:
     return bool(int(mask, 16) & 1 << number - 1)
 
 
+@pytest.mark.slow
 def test_a_signal_ends_it_while_the_cache_hangs(start: Start, redis_server: RedisServer) -> None:
     command = hung(start, redis_server)
     began = time.monotonic()
@@ -136,6 +140,7 @@ def test_a_signal_ends_it_while_the_cache_hangs(start: Start, redis_server: Redi
     assert time.monotonic() - began < 1
 
 
+@pytest.mark.slow
 def test_a_second_signal_kills(start: Start, redis_server: RedisServer) -> None:
     command = hung(start, redis_server)
     command.process.send_signal(signal.SIGTERM)
@@ -144,14 +149,27 @@ def test_a_second_signal_kills(start: Start, redis_server: RedisServer) -> None:
     assert command.exit_code(5) == -signal.SIGINT
 
 
-def test_once_publishes_and_exits_0(start: Start, standin: StandIn) -> None:
-    first, second = start("--once"), None
-    assert first.exit_code() == 0
-    assert first.said().startswith("Published version ")
-    second = start("--once")
-    assert second.exit_code() == 0
-    assert second.said() == "Nothing changed\n"
-    assert standin.counts.stream == 0
+@pytest.fixture
+def once(standin: StandIn, tmp_path: Path) -> Callable[..., str]:
+    """Run `flagsmith_listen --once` in this process and return what it printed."""
+
+    def once(*, cache: dict[str, Any] | None = None, **more: Any) -> str:
+        urls = {"API_URL": standin.api_url, "REALTIME_URL": standin.realtime_url}
+        shared = {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": str(tmp_path / "cache")}
+        output = StringIO()
+        with override_settings(CACHES={"default": cache or shared}, FLAGSMITH={"ENVIRONMENT_KEY": KEY, **urls, **more}):
+            call_command("flagsmith_listen", "--once", stdout=output)
+        return output.getvalue()
+
+    return once
+
+
+def test_once_publishes_what_is_new_and_opens_no_stream(once: Callable[..., str], standin: StandIn) -> None:
+    assert once().startswith("Published version ")
+    assert once() == "Nothing changed\n"
+    standin.set_flag("banner_text", value="Sale")
+    assert once().startswith("Published version ")
+    assert (standin.counts.environment_document, standin.counts.stream) == (3, 0)
 
 
 @pytest.mark.parametrize(
@@ -166,25 +184,36 @@ def test_once_publishes_and_exits_0(start: Start, standin: StandIn) -> None:
         ({"CACHE": "flags"}, "FLAGSMITH['CACHE'] is 'flags', which is not in CACHES"),
     ],
 )
-def test_what_cannot_work_is_one_line_and_exit_1(start: Start, setting: dict[str, Any], said: str) -> None:
-    command = start("--once", **setting)
-    assert command.exit_code() == 1
-    assert said in command.said()
-    assert len(command.said().splitlines()) == 1
-    assert KEY not in command.said()
+def test_what_cannot_work_is_said_in_one_line(once: Callable[..., str], setting: dict[str, Any], said: str) -> None:
+    with pytest.raises(CommandError) as raised:
+        once(**setting)
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert KEY not in str(raised.value)
 
 
 @pytest.mark.parametrize("cache", [LOCMEM, DUMMY], ids=["local memory", "dummy"])
-def test_a_cache_of_one_process_is_refused_with_the_lines_to_paste(start: Start, cache: dict[str, Any]) -> None:
-    command = start(cache=cache)
-    assert command.exit_code() == 1
-    pasted = command.said().partition("\nCACHES = ")[2]
+def test_a_cache_of_one_process_is_refused_with_the_lines_to_paste(
+    once: Callable[..., str], cache: dict[str, Any]
+) -> None:
+    with pytest.raises(CommandError) as raised:
+        once(cache=cache)
+    pasted = str(raised.value).partition("\nCACHES = ")[2]
     assert '"BACKEND": "django.core.cache.backends.redis.RedisCache"' in pasted
     namespace: dict[str, Any] = {}
     exec(f"CACHES = {pasted}", namespace)  # the lines are valid Python
     assert namespace["FLAGSMITH"]["CACHE"] in namespace["CACHES"]
 
 
+@pytest.mark.slow
+def test_once_as_a_process_exits_with_1_and_one_line(start: Start) -> None:
+    command = start("--once", ENVIRONMENT_KEY="ser.wrong")
+    assert command.exit_code() == 1
+    assert command.said().startswith("CommandError: ")
+    assert len(command.said().splitlines()) == 1
+
+
+@pytest.mark.slow
 def test_it_starts_and_heals_although_the_cache_is_down(
     start: Start, redis_server: RedisServer, standin: StandIn
 ) -> None:
