@@ -97,8 +97,18 @@ DEFAULTS = Expected(
 )
 
 
+@dataclass(frozen=True)
+class Key:
+    """One key of the setting; a secret one's value is never shown."""
+
+    default: Any
+    expected: Expected
+    secret: bool
+
+
 def _key(default: object, expected: Expected, *, secret: bool = False) -> Any:
-    return field(default=default, repr=not secret, metadata={"expected": expected})
+    # A factory, because dataclasses before Python 3.12 take an immutable mapping for a mutable default.
+    return field(default_factory=lambda: default, repr=not secret, metadata={"key": Key(default, expected, secret)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +136,7 @@ class Config:
     headers: Mapping[str, str] = _key(MappingProxyType({}), HEADERS, secret=True)
 
 
-KEYS: Mapping[str, Any] = MappingProxyType({item.name.upper(): item for item in fields(Config)})
+KEYS: Mapping[str, Key] = MappingProxyType({item.name.upper(): item.metadata["key"] for item in fields(Config)})
 
 
 @dataclass(frozen=True)
@@ -168,8 +178,8 @@ def _key_problems(key: object, value: object) -> Iterable[Problem]:
             f"FLAGSMITH[{key!r}] is not a known key.",
             f"Remove it or correct its name; the keys are {', '.join(sorted(KEYS))}.",
         )
-    elif not (expected := KEYS[str(key)].metadata["expected"]).accepts(value):
-        shown = f"{value!r}" if KEYS[str(key)].repr else f"a {type(value).__name__} that does not fit"
+    elif not (expected := KEYS[str(key)].expected).accepts(value):
+        shown = f"a {type(value).__name__} that does not fit" if KEYS[str(key)].secret else f"{value!r}"
         yield Problem("flagsmith.E004", f"FLAGSMITH[{key!r}] is {shown}.", f"Set it to {expected.words}.")
     elif key == "ENVIRONMENT_KEY" and value is not None and not str(value).startswith("ser."):
         yield Problem(
