@@ -39,9 +39,9 @@ clean: ## remove what the commands above made
 	$(PYTHON) -m venv .venv
 
 .venv/demo: .venv/bin/python setup.cfg example_project/requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e . -r example_project/requirements.txt
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -e . -r example_project/requirements.txt
 	@touch $@
 
 .venv/dev: .venv/bin/python setup.cfg
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev]'
 	@touch $@
