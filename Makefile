@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow faults lint tox build clean
+.PHONY: help demo test test-slow faults soak screenshots lint tox build clean
 
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
 
 demo: .venv/demo ## a Flagsmith stand-in, the listener and a shop with two workers: two URLs to open
 	@$(BIN)/python example_project/manage.py demo $(ARGS)
@@ -19,6 +19,12 @@ test-slow: .venv/dev ## the tests with a browser or of some length
 
 faults: .venv/dev ## the fault bench; writes its table to docs/faults.md
 	$(BIN)/python -m pytest tests/faults -m "" --faults-table docs/faults.md $(ARGS)
+
+soak: .venv/dev ## random faults for a minute, or for ARGS="--seconds 600"
+	$(BIN)/python -m tests.soak $(ARGS)
+
+screenshots: .venv/dev ## the README's picture, from the running demo
+	$(BIN)/python -m tests.screenshots $(ARGS)
 
 lint: .venv/dev ## ruff and mypy
 	$(BIN)/ruff check .

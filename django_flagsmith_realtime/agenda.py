@@ -75,10 +75,18 @@ class Agenda:
     """What is known of the environment's state, and when to ask for more.
 
     `poll_interval` and `fallback_poll_interval` are seconds: with a healthy stream, and without; 0 is never.
+    `holds_back` is False where every body is to be believed: a file is never behind.
     """
 
     def __init__(
-        self, *, poll_interval: float, fallback_poll_interval: float, now: float, budget: Budget | None = None
+        self,
+        *,
+        poll_interval: float,
+        fallback_poll_interval: float,
+        now: float,
+        budget: Budget | None = None,
+        retry: Backoff = FETCH,
+        holds_back: bool = True,
     ) -> None:
         self._poll_interval = poll_interval or NEVER
         self._fallback_interval = min(fallback_poll_interval, self._poll_interval)
@@ -89,12 +97,17 @@ class Agenda:
         self._chase_due: float | None = None
         self._latest_event: int | None = None
         self._remembered: deque[int] = deque(maxlen=REMEMBERED)
-        self._failures: Backoff = FETCH
+        self._retry = self._failures = retry
+        self._holds_back = holds_back
         self._not_before = -NEVER  # after a failure
         self._budget = budget or Budget()
         self._reconcile_at: float | None = None
         self._away_since: float | None = now  # without an open stream
-        self.is_deaf = False  # the stream, if there is one, says nothing
+        self._is_off = False  # the project's real-time updates, as the document says
+        self._has_heard = False  # an event, ever
+        self._has_listened = False  # since the last body, without a gap
+        self.was_listening = False  # a change in the last body should have been announced
+        self.is_silent = False  # the stream, which said nothing of a change
         self._clean_end = True
 
     def due(self) -> float:
@@ -126,6 +139,7 @@ class Agenda:
     def announce(self, time: int | None, now: float) -> None:
         """Take an event; one that was seen before costs nothing."""
         self._reconcile_at = None
+        self._has_heard, self.is_silent = True, False
         if time is None:
             self.want(now)
         else:
@@ -145,6 +159,7 @@ class Agenda:
             missed = not self._clean_end and unseen_since == self._away_since
             if missed or now - unseen_since > GAP_SECONDS:
                 self._reconcile_at = now + REPLAY_SECONDS
+                self._has_listened = False
         self._away_since = None
 
     def disconnect(self, now: float, *, clean: bool) -> None:
@@ -156,8 +171,10 @@ class Agenda:
     def believe(self, document: Document, published: Snapshot | None, now: float) -> bool:
         """Take a body; tell whether to publish it, or to hold it back while the chase goes on."""
         self._fetched_at = self._began_at
-        self._failures, self._not_before = FETCH, -NEVER
-        self.is_deaf = not document.realtime_enabled
+        self._failures, self._not_before = self._retry, -NEVER
+        self._is_off = not document.realtime_enabled
+        self.was_listening = self._has_listened and not self._has_heard
+        self._has_listened = self._away_since is None
         backward = published is not None and self._is_backward(document, published)
         chase = self._chase
         if backward and published and not chase:
@@ -191,7 +208,7 @@ class Agenda:
             self._chase = Chase(self._chase.target, self._chase.announced_at)
 
     def _is_backward(self, document: Document, published: Snapshot) -> bool:
-        if document.updated_at == self._latest_event:
+        if not self._holds_back or document.updated_at == self._latest_event:
             return False
         emptied = bool(published.environment.flags) and not document.environment.flags
         return emptied or document.updated_at < published.head.updated_at
@@ -199,4 +216,5 @@ class Agenda:
     def _poll_at(self) -> float:
         if self._away_since is not None:
             return max(self._fetched_at, self._away_since) + self._fallback_interval
-        return self._fetched_at + (self._fallback_interval if self.is_deaf else self._poll_interval)
+        is_deaf = self._is_off or self.is_silent
+        return self._fetched_at + (self._fallback_interval if is_deaf else self._poll_interval)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import cast
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 from django.core.cache import InvalidCacheBackendError, caches
 from django.core.cache.backends.base import BaseCache
@@ -15,6 +15,14 @@ from .exceptions import StoreError
 
 PER_PROCESS_BACKENDS = ("locmem.LocMemCache", "dummy.DummyCache")
 NOT_THREAD_SAFE_BACKENDS = ("memcached.PyLibMCCache",)
+ADVICE = {
+    "too large": "Raise memcached's limit for one item: its option -I, for instance -I 8m.",
+    "too big": "Raise memcached's limit for one item: its option -I, for instance -I 8m.",
+    "maxmemory": "Raise Redis's maxmemory, or let it evict other keys: its maxmemory-policy.",
+}
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def is_per_process(alias: str) -> bool:
@@ -58,16 +66,35 @@ class CacheHandle:
         return self._shared
 
 
-@contextmanager
-def cache_errors() -> Iterator[None]:
+class HasHandle(Protocol):
+    handle: CacheHandle
+
+
+S = TypeVar("S", bound=HasHandle)
+
+
+def cache_errors(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
     """Turn what the cache's client raises, which differs with each, into `StoreError`."""
-    try:
-        yield
-    except StoreError:
-        raise
-    except Exception as error:
-        _close_broken_connections()
-        raise StoreError(f"The cache failed: {type(error).__name__}: {error}") from error
+
+    @wraps(method)
+    def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(self, *args, **kwargs)
+        except StoreError:
+            raise
+        except Exception as error:
+            self.handle.close()  # pymemcache holds a server for dead for a minute
+            _close_broken_connections()
+            raise StoreError(describe(error)) from error
+
+    return call
+
+
+def describe(error: Exception) -> str:
+    """Say what failed, and what to do about it where the cause is a limit of the server's."""
+    text = ": ".join(filter(None, (type(error).__name__, str(error).rstrip("."))))
+    advice = next((advice for sign, advice in ADVICE.items() if sign in text.lower()), "")
+    return f"The cache failed: {text}. {advice}".rstrip()
 
 
 def _close_broken_connections() -> None:

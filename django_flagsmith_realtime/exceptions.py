@@ -15,6 +15,10 @@ class StoreError(FlagsmithError):
     """The cache did not keep what was written to it."""
 
 
+class Overtaken(FlagsmithError):
+    """Somebody else wrote to the cache: only Flagsmith knows which of the two is newer."""
+
+
 class HttpError(FlagsmithError):
     """An exchange with Flagsmith failed.
 

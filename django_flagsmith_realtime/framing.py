@@ -7,6 +7,8 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from sseclient import Event, SSEClient
 
 MAX_EVENT_BYTES = 64 * 1024
@@ -29,28 +31,31 @@ class EventFramer:
         self._event_bytes = 0
         self._event_too_large = False
 
-    def feed(self, data: bytes) -> list[Event]:
-        """Take the next bytes and return the events that they complete."""
-        events = []
+    def feed(self, data: bytes) -> Iterator[Event | None]:
+        """Take the next bytes and yield the events that they complete, and None for what completes no event.
+
+        Nothing is decoded before it is asked for, so that whoever had enough pays for no more.
+        """
         for line in self._complete_lines(data):
             if line is None:
                 self._event_too_large = True
+            elif line.startswith(b":"):
+                yield None
             elif line:
                 self._add(line)
-            elif event := self._finish():
-                events.append(event)
-        return events
+            else:
+                yield self._finish()
 
-    def _complete_lines(self, data: bytes) -> list[bytes | None]:
-        """Return the lines that end here; None stands for one that was too long."""
+    def _complete_lines(self, data: bytes) -> Iterator[bytes | None]:
+        """Yield the lines that end here; None stands for one that was too long."""
         if self._after_cr and data:
             data = data.removeprefix(b"\n")
             self._after_cr = False
         self._after_cr = self._after_cr or data.endswith(b"\r")
         *ended, rest = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-        lines = [self._end_line(piece) for piece in ended]
+        for piece in ended:
+            yield self._end_line(piece)
         self._extend_line(rest)
-        return lines
 
     def _extend_line(self, piece: bytes) -> None:
         if len(self._line) + len(piece) > MAX_EVENT_BYTES:
@@ -71,8 +76,6 @@ class EventFramer:
         return line
 
     def _add(self, line: bytes) -> None:
-        if line.startswith(b":"):
-            return
         self._event_bytes += len(line)
         if self._event_bytes > MAX_EVENT_BYTES or len(self._event) == MAX_EVENT_LINES:
             self._event_too_large = True

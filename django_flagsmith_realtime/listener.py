@@ -10,12 +10,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from queue import Empty, SimpleQueue
 
 from .agenda import NEVER, Agenda, Budget
+from .backoff import Backoff
 from .conf import Config
-from .exceptions import FlagsmithError, HttpError, StoreError
+from .exceptions import FlagsmithError, HttpError, Overtaken, StoreError
 from .refresh import Refresher, Update, build_refresher
 from .report import Report
 from .snapshot import Document
@@ -54,11 +54,11 @@ class Listener:
         self._reader: StreamReader | None = None
         self._fetching = False
         self._stopping = False
-        self._has_heard = False  # an event, ever
         self._unpublished: Document | None = None  # believed, and not in the cache yet
         self._tend_at = -float("inf")
         self._resumed = False
-        self._kept: object = None
+        self._cache_works = True  # as far as the last step can tell
+        self._kept: object = None  # what the cache holds of the agenda's memory
 
     def run(self) -> None:
         """Listen until `stop` is called."""
@@ -83,6 +83,7 @@ class Listener:
         self._subscribe()
         self._fetch_if_due()
         self._keep_memory()
+        self._report.settle()
         due = self._tend_at if self._fetching else min(self._tend_at, self._agenda.due())
         try:
             message = self._inbox.get(timeout=max(due - self._clock(), 0.0))
@@ -97,7 +98,6 @@ class Listener:
                 self._agenda.connect(self._clock())
                 self._report.connected()
             case EnvironmentUpdated(time):
-                self._has_heard = True
                 self._agenda.announce(time, self._clock())
                 self._report.noticed()
             case Disconnected():
@@ -130,24 +130,32 @@ class Listener:
         """Look after what is stored: publish what could not be, put back what is gone."""
         if self._clock() >= self._tend_at:
             self._tend_at = self._clock() + TEND_SECONDS
-            self._store(self._resume if not self._resumed else self._publish if self._unpublished else self._repair)
+            self._store(self._tend_cache)
+
+    def _tend_cache(self) -> None:
+        if self._unpublished:  # before this one takes over: what it finds then is newer than what it fetched before
+            self._publish()
+        if self._resumed:
+            self._repair()
+        else:
+            self._resume()
 
     def _store(self, step: Callable[[], None]) -> None:
         """Take a step that needs the cache; what fails is tried again when the cache is tended."""
         try:
             step()
         except StoreError as error:
+            self._cache_works = False
             self._report.failed(error)
-        else:
-            self._report.stored()
+            return
+        except Overtaken:
+            self._unpublished = None
+            self._agenda.want(self._clock())
+        self._cache_works = True
+        self._report.stored()
 
     def _publish(self) -> None:
         assert self._unpublished
-        if self._refresher.has_moved():
-            self._refresher.load()
-            self._unpublished = None
-            self._agenda.want(self._clock())
-            return
         update = self._refresher.publish(self._unpublished)
         self._unpublished = None
         self._save()
@@ -166,8 +174,9 @@ class Listener:
 
     def _doubt_stream(self, update: Update | None) -> None:
         """Poll more often where a poll found what a stream that is open should have told."""
-        if update and update.previous and update.changes and self._reader and not self._has_heard:
-            self._agenda.is_deaf = True
+        agenda = self._agenda
+        if update and update.previous and update.changes and agenda.was_listening and not agenda.is_silent:
+            agenda.is_silent = True
             self._report.deaf("A change came without an event: the project's real-time updates seem to be off")
 
     def _resume(self) -> None:
@@ -179,13 +188,17 @@ class Listener:
 
     def _keep_memory(self) -> None:
         """Keep what is known of announced times where the next listener finds it."""
+        if self._resumed and self._cache_works and self._agenda.memory != self._kept:
+            self._store(self._write_memory)
+
+    def _write_memory(self) -> None:
         memory = self._agenda.memory
-        if self._resumed and memory != self._kept:
-            self._kept = memory
-            self._store(partial(self._refresher.store.write_events, *memory))
+        self._refresher.store.write_events(*memory)
+        self._kept = memory
 
     def _repair(self) -> None:
         if self._refresher.repair():
+            self._kept = None
             self._report.repaired()
 
     def _subscribe(self) -> None:
@@ -241,6 +254,8 @@ def build_file_listener(config: Config) -> Listener:
         poll_interval=FILE_SECONDS,
         fallback_poll_interval=FILE_SECONDS,
         budget=Budget(capacity=NEVER),
+        retry=Backoff(first=FILE_SECONDS, limit=FILE_SECONDS, least=1.0),
+        holds_back=False,
         now=time.monotonic(),
     )
     return Listener(refresher=build_refresher(config), agenda=agenda, open_stream=None)

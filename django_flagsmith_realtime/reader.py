@@ -54,6 +54,8 @@ class Reader:
         self._looked_at = -float("inf")  # when the last look began
         self._confirmed_at = -float("inf")  # when the last look that succeeded began
         self._failing = False
+        self._is_overdue = False  # somebody waited in vain for the look under way
+        self._file_read_at = -float("inf")
         self._lower_since: float | None = None
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="flagsmith-reader")
         self._look_in_flight: Future[None] | None = None
@@ -69,7 +71,8 @@ class Reader:
             if not _on_event_loop():
                 self._look(time.monotonic())
             elif time.monotonic() - self._confirmed_at > CONFIRMED_SECONDS:
-                wait([self._look_elsewhere()], self._patience(READING_THREAD_SECONDS))
+                _, late = wait([self._look_elsewhere()], self._patience(READING_THREAD_SECONDS))
+                self._is_overdue |= bool(late)
         return self._held
 
     async def acurrent(self, max_age: float = 0) -> Snapshot | None:
@@ -77,7 +80,9 @@ class Reader:
         if self._is_due(max_age):
             look = self._look_elsewhere()
             if not self._failing:
-                await asyncio.wait([asyncio.wrap_future(look)], timeout=self._patience(READING_THREAD_SECONDS))
+                patience = self._patience(READING_THREAD_SECONDS)
+                _, late = await asyncio.wait([asyncio.wrap_future(look)], timeout=patience)
+                self._is_overdue |= bool(late)
         return self._held
 
     def _is_due(self, max_age: float) -> bool:
@@ -99,7 +104,7 @@ class Reader:
 
     def _patience(self, seconds: float) -> float | None:
         """Return how long to wait for a look that another thread has under way; None: to its end."""
-        if self._failing:
+        if self._failing or (self._is_overdue and self._look_lock.locked()):
             return 0
         return None if self._held is None else seconds
 
@@ -107,7 +112,9 @@ class Reader:
         """Ask the cache, once for all threads that want to know at the same time."""
         patience = self._patience(WAIT_SECONDS)
         if not self._look_lock.acquire(timeout=-1 if patience is None else patience):
+            self._is_overdue = True
             return
+        self._is_overdue = False
         previous = held = self._held
         try:
             if self._looked_at <= wanted_at:
@@ -127,7 +134,8 @@ class Reader:
         else:
             self._heal()
             self._confirmed_at = now
-        if self._held is None and self._snapshot_file:
+        if self._held is None and self._snapshot_file and now - self._file_read_at >= RETRY_SECONDS:
+            self._file_read_at = now
             self._begin_with(self._snapshot_file)
 
     def _adopt(self, head: Head | None) -> None:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from .changes import FlagChange, diff
 from .conf import Config
-from .exceptions import StoreError, WrongEnvironment
+from .exceptions import Overtaken, StoreError, WrongEnvironment
+from .reader import Reader, get_reader
 from .signals import flag_changed, flags_updated
 from .snapshot import Document, Head, Snapshot
 from .snapshot_file import FileSource, write_snapshot_file
 from .source import ApiSource
 from .store import Store
+
+logger = logging.getLogger(__name__)
+
+SLOW_SECONDS = 5.0
 
 
 class Source(Protocol):
@@ -43,27 +50,30 @@ class Update:
 class Refresher:
     """Brings what Flagsmith says into the cache, and into `snapshot_file` where there is one.
 
-    `published` is what the cache holds, as far as this one knows.
+    `published` is what the cache holds, as far as this one knows. `reader` is what receivers of the signals read with
+    in this process: it is brought up to date before they are called.
     """
 
-    def __init__(self, *, source: Source, store: Store, snapshot_file: Path | None = None) -> None:
+    def __init__(
+        self, *, source: Source, store: Store, snapshot_file: Path | None = None, reader: Reader | None = None
+    ) -> None:
         self._source = source
+        self._reader = reader
         self._snapshot_file = snapshot_file
         self._saved: Head | None = None  # what the file holds
         self.store = store
         self._seen: Head | None = None  # the published head when it was last looked at
         self.published: Snapshot | None = None
 
-    def load(self) -> None:
-        """Read what is published; what this one knew stays where the cache holds nothing."""
-        self._seen = self.store.read_head()
+    def resume(self) -> None:
+        """Read what is published, and send the signals that whoever published it did not come to send.
+
+        What this one knew stays where the cache holds nothing.
+        """
+        self._seen = self.store.read_head() or self._seen
         environment = self._seen and self.store.read_environment(self._seen.sequence)
         if self._seen and environment:
             self.published = Snapshot(self._seen, environment)
-
-    def resume(self) -> None:
-        """Read what is published, and send the signals that whoever published it did not come to send."""
-        self.load()
         announced = self.store.read_announced()
         if self.published and (announced is None or announced.sequence < self.published.sequence):
             self._announce(Update.between(announced, self.published))
@@ -72,42 +82,55 @@ class Refresher:
         """Fetch and publish at once; None where nothing changed."""
         if self._seen is None:
             self.resume()
-        document = self.fetch()
-        while self.has_moved():
-            self.load()
-            document = self.fetch()
-        return self.publish(document)
+        while True:
+            with suppress(Overtaken):
+                return self.publish(self.fetch())
 
     def fetch(self) -> Document:
         """Ask Flagsmith. Any thread may call this, the rest is for one."""
-        document = self._source.fetch()
+        asked_at = time.time_ns() // 1_000
+        document = replace(self._source.fetch(), asked_at=asked_at)
         self._check_environment(document)
         return document
 
-    def has_moved(self) -> bool:
-        """Tell whether somebody else published since `load`, so that what was fetched meanwhile may be older."""
-        head = self.store.read_head()
-        return head is not None and (self._seen is None or head.sequence != self._seen.sequence)
-
     def publish(self, document: Document) -> Update | None:
-        """Store a document whose content differs from what is published, and send the signals."""
-        previous, head = self.published, self.store.read_head()
-        if previous and head and head.version == previous.version == document.environment.version:
-            if document.updated_at != head.updated_at:
+        """Store a document whose content differs from what is published, and send the signals.
+
+        Raise `Overtaken` where somebody else published since this one looked, so that the document may be older.
+        """
+        head, previous = self._look(), self.published
+        is_there = previous is not None and head is not None and head.sequence == previous.sequence
+        if previous and is_there and document.environment.version == previous.version:
+            if document.updated_at != previous.head.updated_at:
                 self._adopt(self.store.confirm(previous, document.updated_at))
             return None
-        snapshot = self.store.publish(document, after=head or self._seen)
+        snapshot = self.store.publish(document, after=self._seen)
         self._adopt(snapshot)
         update = Update.between(previous, snapshot)
         self._announce(update)
         return update
 
     def repair(self) -> bool:
-        """Put back what the cache lost of what this one published; tell whether it lost anything."""
-        if self.published is None or self.has_moved():
+        """Put back what the cache lost of what this one published; tell whether it lost anything.
+
+        Raise `Overtaken` where somebody else wrote, be it something older after a sleep.
+        """
+        head = self._look()
+        if self.published is None or self.published.head != self._seen:
             return False
         self.store.mark_announced(self.published.head)
-        return self.store.repair(self.published)
+        is_repaired = self.store.repair(self.published, head)
+        if head and head != self.published.head:
+            raise Overtaken("Something else had taken the place of the published version.")
+        return is_repaired
+
+    def _look(self) -> Head | None:
+        """Return the head; where it is a newer one, take over what it names and raise `Overtaken`."""
+        head = self.store.read_head()
+        if head and (self._seen is None or head.sequence > self._seen.sequence):
+            self.resume()
+            raise Overtaken("Somebody else published meanwhile.")
+        return head
 
     def save(self) -> None:
         """Write the published snapshot to the file, unless it is there already; raise `SnapshotFileError`."""
@@ -116,13 +139,16 @@ class Refresher:
             write_snapshot_file(self._snapshot_file, self.published)
 
     def _announce(self, update: Update) -> None:
+        if self._reader:
+            self._reader.current()
         announce(update)
         with suppress(StoreError):  # the next repair does it
             self.store.mark_announced(update.snapshot.head)
 
     def close(self) -> None:
-        """End a request under way."""
+        """End a request under way, and close the connections to the cache."""
         self._source.close()
+        self.store.close()
 
     def _adopt(self, snapshot: Snapshot) -> None:
         self.published, self._seen = snapshot, snapshot.head
@@ -138,8 +164,14 @@ class Refresher:
 
 def announce(update: Update) -> None:
     """Send `flags_updated`, and `flag_changed` for each flag unless it is the first snapshot of all."""
-    if not update.changes:
-        return
+    began = time.monotonic()
+    if update.changes:
+        _send(update)
+    if (took := time.monotonic() - began) > SLOW_SECONDS:
+        logger.warning("Receivers of Flagsmith signals took %.0f s, in which no other update could be stored", took)
+
+
+def _send(update: Update) -> None:
     flags_updated.send_robust(
         Snapshot,
         changes=update.changes,
@@ -156,10 +188,10 @@ def build_refresher(config: Config) -> Refresher:
     """Return the refresher that the settings describe."""
     key = config.environment_key or ""
     path = Path(config.snapshot_file) if config.snapshot_file else None
-    store = Store(config.cache, key)
+    store, reader = Store(config.cache, key), get_reader(config)
     if path and not key:
-        return Refresher(source=FileSource(path), store=store)
+        return Refresher(source=FileSource(path), store=store, reader=reader)
     source = ApiSource(
         api_url=config.api_url, environment_key=key, timeout=config.request_timeout, headers=config.headers
     )
-    return Refresher(source=source, store=store, snapshot_file=path)
+    return Refresher(source=source, store=store, snapshot_file=path, reader=reader)

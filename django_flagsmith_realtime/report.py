@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from . import stream
 from .exceptions import FlagsmithError, StoreError
 from .refresh import Update
 from .snapshot import Snapshot
@@ -13,24 +14,25 @@ logger = logging.getLogger("django_flagsmith_realtime.listener")
 
 
 class Outage:
-    """Something that stopped working, said again only when the reason changes."""
+    """Something that stopped working, said once for each kind of reason."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._since: float | None = None
-        self._said = ""
+        self._said: set[type] = set()
 
     def begin(self, message: str, reason: object) -> None:
         if self._since is None:
             self._since = self._clock()
-        if self._said != str(reason):
-            self._said = str(reason)
+        if type(reason) not in self._said:
+            self._said.add(type(reason))
             logger.warning(message, reason)
 
-    def end(self, message: str) -> None:
+    def end(self, message: str, at: float | None = None) -> None:
         if self._since is not None:
-            logger.info(message, self._clock() - self._since)
-        self._since, self._said = None, ""
+            logger.info(message, (self._clock() if at is None else at) - self._since)
+        self._since = None
+        self._said.clear()
 
 
 class Report:
@@ -41,37 +43,41 @@ class Report:
         self._api = Outage(clock)
         self._cache = Outage(clock)
         self._stream = Outage(clock)
+        self._connected_at: float | None = None
         self._has_connected = False
         self._has_flags = False
-        self._is_deaf = False
+        self._is_off = False
         self._noticed_at: float | None = None  # the first event since the last update
 
     def connected(self) -> None:
-        self._stream.end("Stream: connected again after %.0f s")
+        self._connected_at = self._clock()
         if not self._has_connected:
             self._has_connected = True
             logger.info("Stream: connected")
 
     def disconnected(self, error: FlagsmithError | None) -> None:
+        self._connected_at = None
         self._stream.begin("Stream: %s Polling until it is back.", error or "It ended too soon.")
+
+    def settle(self) -> None:
+        """Say that the stream is back once it has lived: one that breaks again and again is one outage."""
+        if self._connected_at is not None and self._clock() - self._connected_at >= stream.LIVED_SECONDS:
+            self._stream.end("Stream: connected again after %.0f s", self._connected_at)
 
     def noticed(self) -> None:
         self._noticed_at = self._noticed_at or self._clock()
 
     def fetched(self, *, realtime_enabled: bool) -> None:
         self._api.end("Flagsmith: answers again after %.0f s")
-        if realtime_enabled:
-            self._is_deaf = False
-        else:
+        if not realtime_enabled and not self._is_off:
             self.deaf("Flagsmith says that the project's real-time updates are off")
+        self._is_off = not realtime_enabled
 
     def deaf(self, reason: str) -> None:
-        """Say once that the stream tells nothing."""
-        if not self._is_deaf:
-            logger.warning(
-                "%s: polling. Switch them on in Flagsmith under Project Settings; the plan must include them.", reason
-            )
-        self._is_deaf = True
+        """Say that the stream tells nothing."""
+        logger.warning(
+            "%s: polling. Switch them on in Flagsmith under Project Settings; the plan must include them.", reason
+        )
 
     def failed(self, error: FlagsmithError) -> None:
         if isinstance(error, StoreError):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from types import MappingProxyType
@@ -82,11 +83,12 @@ class _Offline:
 
 @dataclass(frozen=True)
 class Document:
-    """What one request to Flagsmith brought; `updated_at` in microseconds."""
+    """What one request to Flagsmith brought; `updated_at`, and `asked_at` by our clock, in microseconds."""
 
     environment: Environment
     updated_at: int
     realtime_enabled: bool
+    asked_at: int = field(default_factory=lambda: time.time_ns() // 1_000, compare=False)
 
 
 def parse_document(body: object) -> Document:

@@ -34,7 +34,7 @@ def write_snapshot_file(path: Path, snapshot: Snapshot) -> None:
         mode = 0o640 if path.parent.stat().st_mode & SHARED_DIRECTORY else 0o600
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogatepass") as file:
                 os.fchmod(descriptor, mode)
                 json.dump(document, file, indent=1, ensure_ascii=False)
                 file.flush()
@@ -77,7 +77,7 @@ class FileSource:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._signature: tuple[int, int, int] | None = None
+        self._signature: tuple[int, ...] | None = None
         self._document: Document | None = None
 
     def fetch(self) -> Document:
@@ -91,9 +91,9 @@ class FileSource:
 
     def close(self) -> None: ...
 
-    def _sign(self) -> tuple[int, int, int] | None:
+    def _sign(self) -> tuple[int, ...] | None:
         try:
             status = self._path.stat()
         except OSError:
             return None  # reading it says why
-        return status.st_mtime_ns, status.st_size, status.st_ino
+        return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import time
 import zlib
-from json import JSONDecodeError
 from pickle import PickleError
 from typing import Any
 
@@ -21,7 +20,8 @@ from .snapshot import Document, Environment, Head, Snapshot
 
 SCHEMA = 1
 SUPERSEDED_SECONDS = 600  # a superseded payload stays for readers that saw its head
-UNREADABLE = (EOFError, JSONDecodeError, PickleError, UnicodeDecodeError, zlib.error)
+READ_BACK_DELAYS = (0.0, 0.01, 0.04, 0.15, 0.3)  # seconds: Django reads from a replica where LOCATION names one
+UNREADABLE = (AttributeError, EOFError, ImportError, LookupError, PickleError, TypeError, ValueError, zlib.error)
 
 
 class Store:
@@ -40,12 +40,12 @@ class Store:
         """Close the connections to the cache; the next use opens new ones."""
         self.handle.close()
 
-    @cache_errors()
+    @cache_errors
     def read_head(self) -> Head | None:
         """Return the published head; None where there is none or what is there is not one."""
         return _parse_head(self._read(self._key("head")))
 
-    @cache_errors()
+    @cache_errors
     def read_environment(self, sequence: int) -> Environment | None:
         """Return the payload of a sequence; None where it is gone or unreadable."""
         payload = self._read(self._payload_key(sequence))
@@ -56,57 +56,56 @@ class Store:
             return None
         return environment
 
-    @cache_errors()
+    @cache_errors
     def publish(self, document: Document, after: Head | None) -> Snapshot:
-        """Store a document as the snapshot that follows `after`."""
-        now = time.time_ns() // 1_000_000
-        sequence = max(after.sequence + 1, now) if after else now
-        head = Head(sequence, document.environment.version, document.updated_at, now * 1_000)
-        self._write(self._payload_key(sequence), document.environment.payload)
+        """Store a document as the snapshot that follows `after`; its sequence says when it was asked for."""
+        asked_at = document.asked_at // 1_000
+        sequence = max(after.sequence + 1, asked_at) if after else asked_at
+        sequence = self._add_payload(sequence, document.environment.payload)
+        head = Head(sequence, document.environment.version, document.updated_at, time.time_ns() // 1_000)
         self._write(self._key("head"), _as_list(head))
         return Snapshot(head, document.environment)
 
-    @cache_errors()
+    @cache_errors
     def confirm(self, snapshot: Snapshot, updated_at: int) -> Snapshot:
         """Move the date of a published snapshot whose content is still the same."""
         head = Head(snapshot.sequence, snapshot.version, updated_at, snapshot.head.published_at)
         self._write(self._key("head"), _as_list(head))
         return Snapshot(head, snapshot.environment)
 
-    @cache_errors()
-    def repair(self, snapshot: Snapshot) -> bool:
-        """Put back what is gone of a snapshot, or older than it; tell whether anything was."""
-        head = self.read_head()
-        if head and head.sequence > snapshot.sequence:
-            return False
+    @cache_errors
+    def repair(self, snapshot: Snapshot, head: Head | None) -> bool:
+        """Put back what is gone of a snapshot where the head was found to be `head`; tell whether anything was."""
         key, payload = self._payload_key(snapshot.sequence), snapshot.environment.payload
         has_payload = self._read(key) == payload
-        if head == snapshot.head and has_payload:
-            return False
         if not has_payload:
             self._write(key, payload)
+        if head == snapshot.head:
+            return not has_payload
         # Where there is no head, somebody else may be about to write a newer one.
         if head or not self._cache.add(self._key("head"), _as_list(snapshot.head), timeout=None):
             self._write(self._key("head"), _as_list(snapshot.head))
         return True
 
-    @cache_errors()
+    @cache_errors
     def read_announced(self) -> Snapshot | None:
         """Return the last snapshot whose signals were sent; None where it is not known any more."""
         head = _parse_head(self._read(self._key("announced")))
         environment = head and self.read_environment(head.sequence)
         return Snapshot(head, environment) if head and environment else None
 
-    @cache_errors()
+    @cache_errors
     def mark_announced(self, head: Head) -> None:
-        """Note that the signals of a snapshot were sent, and let the one announced before go."""
+        """Note that the signals of a snapshot were sent: it stays, and the one announced before may go."""
         before = _parse_head(self._read(self._key("announced")))
-        if before and before.sequence < head.sequence:
+        if before and before.sequence == head.sequence:
+            return
+        self._cache.touch(self._payload_key(head.sequence), None)
+        if before:
             self._cache.touch(self._payload_key(before.sequence), SUPERSEDED_SECONDS)
-        if before is None or before.sequence != head.sequence:
-            self._cache.set(self._key("announced"), _as_list(head), timeout=None)
+        self._cache.set(self._key("announced"), _as_list(head), timeout=None)
 
-    @cache_errors()
+    @cache_errors
     def read_events(self) -> tuple[int | None, tuple[int, ...]]:
         """Return the announced time that is still chased, and those that were seen."""
         match self._read(self._key("event")):
@@ -114,7 +113,7 @@ class Store:
                 return pending, tuple(seen)
         return None, ()
 
-    @cache_errors()
+    @cache_errors
     def write_events(self, pending: int | None, seen: tuple[int, ...]) -> None:
         """Keep for the next listener what this one knows of announced times."""
         self._cache.set(self._key("event"), [pending, list(seen)], timeout=None)
@@ -125,16 +124,35 @@ class Store:
     def _read(self, key: str) -> Any:
         try:
             return self._cache.get(key)
-        except UNREADABLE:  # written by another backend or serializer: the next publication replaces it
+        except UNREADABLE:  # written by another backend, serializer or Python: the next publication replaces it
+            self._cache.has_key(key)  # raises as well where it is the client that can't be used
             return None
+
+    def _add_payload(self, sequence: int, payload: bytes) -> int:
+        """Store a payload under the first sequence that no other writer took; it expires unless it is announced."""
+        while not self._cache.add(key := self._payload_key(sequence), payload, timeout=SUPERSEDED_SECONDS):
+            if self._read(key) in (None, payload):
+                break
+            sequence += 1
+        self._read_back(key, payload)
+        return sequence
 
     def _write(self, key: str, value: Any) -> None:
         self._cache.set(key, value, timeout=None)
-        if self._cache.get(key) != value:  # some backends swallow a set that failed
-            raise StoreError(
-                f"The cache did not keep {key.rpartition(self._prefix)[2].lstrip(':')!r} "
-                f"({len(value):,} {'bytes' if isinstance(value, bytes) else 'fields'})."
-            )
+        self._read_back(key, value)
+
+    def _read_back(self, key: str, value: Any) -> None:
+        """Raise `StoreError` unless a key has a value: some backends swallow a write that failed."""
+        for delay in READ_BACK_DELAYS:
+            time.sleep(delay)
+            if self._read(key) == value:
+                return
+        name = key.removeprefix(self._prefix).split(":")[1]  # without the sequence: it is one outage, said once
+        size = f"{len(value):,} {'bytes' if isinstance(value, bytes) else 'fields'}"
+        raise StoreError(
+            f"The cache did not keep {name!r} ({size}): raise its limit, of an item's size (memcached's option -I), "
+            "of memory (Redis's maxmemory) or of entries (MAX_ENTRIES), or see who locks its database."
+        )
 
     def _payload_key(self, sequence: int) -> str:
         return self._key(f"payload:{sequence}")

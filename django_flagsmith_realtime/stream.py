@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 CHUNK = 64 * 1024
 CONNECT_TIMEOUT = 10.0  # seconds, for the answer's headers too
 LIVED_SECONDS = 10.0  # a stream that lived this long was a healthy one
+MAX_EVENTS_PER_SECOND = 100
 KEY_REMEDY = "check FLAGSMITH['STREAM_KEY'] and FLAGSMITH['REALTIME_URL']."
 
 
@@ -96,27 +98,45 @@ class Stream:
                 raise
 
     def _read(self, raw: Any) -> Iterator[EnvironmentUpdated]:
-        framer = EventFramer()
-        lines, last_line = 0, time.monotonic()
+        framer, flood = EventFramer(), _FloodGate()
+        lines, deadline = 0, time.monotonic() + self._timeout
         while chunk := raw.read1(CHUNK, decode_content=True):
             for event in framer.feed(chunk):
-                self._note_retry(event)
-                if event.event in ("environment_updated", "message"):
-                    yield EnvironmentUpdated(read_event_time(event.data))
+                flood.count(time.monotonic())
+                if event:
+                    self._note_retry(event)
+                    if event.event in ("environment_updated", "message"):
+                        yield EnvironmentUpdated(read_event_time(event.data))
             if framer.lines > lines:
-                lines, last_line = framer.lines, time.monotonic()
-            elif time.monotonic() - last_line > self._timeout:
+                lines, deadline = framer.lines, time.monotonic() + self._timeout
+            if (patience := deadline - time.monotonic()) <= 0:
                 raise TimedOut(f"The stream sent no complete line for {self._timeout:g} s.")
+            self._session.limit_wait(patience)
 
     def _note_retry(self, event: Event) -> None:
         if event.retry and event.retry.isascii() and event.retry.isdigit() and len(event.retry) < 7:
             self.retry = int(event.retry) / 1000
 
 
+class _FloodGate:
+    """Ends a stream that says more in a second than Flagsmith does: reading on would cost more than it tells."""
+
+    def __init__(self) -> None:
+        self._latest: deque[float] = deque(maxlen=MAX_EVENTS_PER_SECOND)
+
+    def count(self, now: float) -> None:
+        if len(self._latest) == self._latest.maxlen and now - self._latest[0] < 1:
+            raise UnexpectedAnswer(
+                f"The stream sent more than {MAX_EVENTS_PER_SECOND} events within a second: "
+                "check FLAGSMITH['REALTIME_URL']."
+            )
+        self._latest.append(now)
+
+
 def _refuse_content(content_type: str) -> None:
     if content_type.partition(";")[0].strip().lower() != "text/event-stream":
         raise UnexpectedAnswer(
-            f"FLAGSMITH['REALTIME_URL'] answers with {content_type or 'no content type'!r}, not with an event stream."
+            f"FLAGSMITH['REALTIME_URL'] answers with {content_type[:80] or 'no content type'!r}, not with an event stream."
         )
 
 

@@ -55,6 +55,10 @@ class InterruptibleSession(requests.Session):
         self._interrupted.set()
         self._gate.close()
 
+    def limit_wait(self, seconds: float) -> None:
+        """Let the reads to come in the exchange under way wait for no longer than this."""
+        self._gate.limit_wait(seconds)
+
     @contextmanager
     def within(self, seconds: float) -> Iterator[Event]:
         """End what is still going on after some seconds; the event tells that it did."""
@@ -99,6 +103,11 @@ class _Gate:
         with self._lock:
             self._is_open = False
             self._shut()
+
+    def limit_wait(self, seconds: float) -> None:
+        if sock := self._latest and self._latest():
+            with suppress(OSError):  # it may be closed already
+                sock.settimeout(seconds)
 
     def _shut(self) -> None:
         if sock := self._latest and self._latest():

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from typing import Any, ClassVar
 
 from django.core.cache.backends.locmem import LocMemCache
+from django.core.cache.backends.redis import RedisCache
+
+from .noting import die_before
 
 
 class RecordingCache(LocMemCache):
@@ -25,9 +29,36 @@ class RecordingCache(LocMemCache):
         self._note("set", key)
         super().set(key, *args, **kwargs)
 
+    def add(self, key: Any, *args: Any, **kwargs: Any) -> bool:
+        self._note("add", key)
+        return super().add(key, *args, **kwargs)
+
     def touch(self, key: Any, *args: Any, **kwargs: Any) -> bool:
         self._note("touch", key)
         return super().touch(key, *args, **kwargs)
+
+
+class FatalCache(RedisCache):
+    """Ends its process before the write that `TEST_DIE_BEFORE` names, as "2 touch payload" the second of its kind."""
+
+    writes: ClassVar[Counter[str]] = Counter()
+
+    def _write(self, operation: str, key: str) -> None:
+        name = f"{operation} {'payload' if ':payload:' in key else key.rpartition(':')[2]}"
+        self.writes[name] += 1
+        die_before(f"{self.writes[name]} {name}")
+
+    def set(self, key: Any, *args: Any, **kwargs: Any) -> None:
+        self._write("set", key)
+        super().set(key, *args, **kwargs)
+
+    def add(self, key: Any, *args: Any, **kwargs: Any) -> bool:
+        self._write("add", key)
+        return bool(super().add(key, *args, **kwargs))
+
+    def touch(self, key: Any, *args: Any, **kwargs: Any) -> bool:
+        self._write("touch", key)
+        return bool(super().touch(key, *args, **kwargs))
 
 
 class ForgetfulCache(LocMemCache):
@@ -35,6 +66,32 @@ class ForgetfulCache(LocMemCache):
 
     def set(self, *args: Any, **kwargs: Any) -> None:
         pass
+
+    def add(self, *args: Any, **kwargs: Any) -> bool:
+        return False
+
+
+class LaggingCache(LocMemCache):
+    """Reads a moment later what was written, as from a replica."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lag: dict[str, tuple[Any, int]] = {}  # what is still read, and how often
+
+    def set(self, key: Any, *args: Any, **kwargs: Any) -> None:
+        self._lag[key] = super().get(key), 2
+        super().set(key, *args, **kwargs)
+
+    def add(self, key: Any, *args: Any, **kwargs: Any) -> bool:
+        self._lag[key] = super().get(key), 2
+        return super().add(key, *args, **kwargs)
+
+    def get(self, key: Any, *args: Any, **kwargs: Any) -> Any:
+        value, times = self._lag.get(key, (None, 0))
+        if not times:
+            return super().get(key, *args, **kwargs)
+        self._lag[key] = value, times - 1
+        return value
 
 
 class HangingCache(LocMemCache):

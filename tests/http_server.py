@@ -24,6 +24,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Literal, Protocol
 
 DEADLINE = 5.0  # seconds that a test waits for what must happen
+PING = b": ping\r\n\r\n"
 
 Framing = Literal["length", "chunked", "close"]
 Ending = Literal["clean", "cut", "reset", "open"]
@@ -80,11 +81,12 @@ class Connection:
             while self._reader.read1():
                 pass
 
-    def wait_or_hang_up(self, other: socket.socket) -> None:
-        """Wait until another socket has something to read; raise `OSError` when the client hangs up first."""
-        readable, _, _ = select.select([self._sock, other], [], [])
-        if other not in readable:
+    def wait_or_hang_up(self, other: socket.socket, seconds: float | None = None) -> bool:
+        """Tell whether another socket has something to read in time; raise `OSError` when the client hangs up first."""
+        readable, _, _ = select.select([self._sock, other], [], [], seconds)
+        if self._sock in readable and other not in readable:
             raise ConnectionAbortedError("the client hung up")
+        return bool(readable)
 
     def reset(self) -> None:
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -218,9 +220,10 @@ class Inbox:
         self._items.append(item)
         self._rope.send(b"!")
 
-    def take(self, connection: Connection) -> bytes | Ending:
-        """Wait for the next item; raise `OSError` when the client hangs up."""
-        connection.wait_or_hang_up(self._bell)
+    def take(self, connection: Connection, patience: float | None = None) -> bytes | Ending:
+        """Wait for the next item, or a ping; raise `OSError` when the client hangs up."""
+        if not connection.wait_or_hang_up(self._bell, patience):
+            return PING
         self._bell.recv(1)
         return self._items.popleft()
 
@@ -232,7 +235,9 @@ class Inbox:
 class EventStream:
     """Server-sent events: first `pieces` (bytes, or pauses in seconds), then what `send` says, until its end.
 
+    `pieces` are asked for anew by each connection.
     `end`: "clean"; "cut" (no last chunk); "reset"; "open" (until `finish` or the client hangs up).
+    `ping`: seconds of silence before a comment; None: never.
     """
 
     def __init__(
@@ -242,13 +247,19 @@ class EventStream:
         *,
         framing: Literal["chunked", "close"] = "chunked",
         headers: Mapping[str, str] | None = None,
+        ping: float | None = None,
     ) -> None:
-        self._pieces = list(pieces)
+        self._pieces = pieces
+        self._ping = ping
         self._end = end
         self._chunked = framing == "chunked"
         self._headers = {"Content-Type": "text/event-stream; charset=utf-8", **(headers or {})}
         self._inboxes: list[Inbox] = []
         self._changed = threading.Condition()
+
+    @property
+    def listeners(self) -> int:
+        return len(self._inboxes)
 
     def send(self, data: bytes) -> None:
         """Send to whoever listens, as soon as somebody does."""
@@ -276,7 +287,7 @@ class EventStream:
 
     def _follow(self, connection: Connection) -> Ending:
         with self._inbox() as inbox:
-            while isinstance(item := inbox.take(connection), bytes):
+            while isinstance(item := inbox.take(connection, self._ping), bytes):
                 self._send(connection, item)
             return item
 
@@ -316,9 +327,31 @@ class ScriptedServer:
         self._stopping = threading.Event()
         self._changed = threading.Condition()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self._acceptor = threading.Thread(target=self._accept, daemon=True)
+        self._turns_away = False
         self.port = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
+
+    @contextmanager
+    def turning_away(self) -> Iterator[None]:
+        """Break every connection, the open ones too, before it can say a word."""
+        self._turns_away = True
+        for connection in tuple(self._connections):
+            connection.shut()
+        yield
+        self._turns_away = False
+
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Break the open connections and refuse all others, as a host does where no server runs."""
+        self._stop_listening()
+        with socket.socket() as reserved:
+            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            reserved.bind(("127.0.0.1", self.port))
+            self._hang_up()
+            yield
+            reserved.listen(128)
+            self._listener = reserved.dup()
+        self._listen()
 
     @property
     def open_connections(self) -> int:
@@ -337,15 +370,25 @@ class ScriptedServer:
             assert self._changed.wait_for(condition, seconds), "the server waited in vain"
 
     def __enter__(self) -> ScriptedServer:
-        self._acceptor.start()
+        self._listen()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self._stopping.set()
+        self._stop_listening()
+        self._hang_up()
+
+    def _listen(self) -> None:
+        self._acceptor = threading.Thread(target=self._accept, daemon=True)
+        self._acceptor.start()
+
+    def _stop_listening(self) -> None:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._acceptor.join(DEADLINE)
         self._listener.close()
+
+    def _hang_up(self) -> None:
         threads = dict(self._connections)
         for connection, thread in threads.items():
             connection.shut()
@@ -367,6 +410,8 @@ class ScriptedServer:
 
     def _talk(self, connection: Connection) -> None:
         try:
+            if self._turns_away:
+                return connection.reset()
             while (request := connection.read_request()) and self._reply(request).serve(connection, request):
                 pass
             connection.shut()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -224,3 +226,38 @@ class MemcachedServer(ServerProcess):
 
     def reset(self) -> None:
         self.ask("flush_all")
+
+
+def project_environment(setting: Any, cache: dict[str, Any]) -> dict[str, str]:
+    """Return the environment variables of a process of a project with these settings."""
+    return {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "tests.project_settings",
+        "TEST_CACHES": json.dumps({"default": cache}),
+        "TEST_FLAGSMITH": json.dumps(setting),
+    }
+
+
+class Command:
+    """A `flagsmith_listen` that runs; what it prints goes to a file."""
+
+    def __init__(self, *arguments: str, setting: Any, cache: dict[str, Any], log: Path, **variables: str) -> None:
+        self.log = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [*die_with_parent(), sys.executable, "-m", "django", "flagsmith_listen", *arguments],
+                env={**project_environment(setting, cache), **variables},
+                cwd=Path(__file__).parent.parent,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def wait_for(self, text: str) -> None:
+        wait_until(lambda: text in self.said() or self.process.poll() is not None, what=f"{text!r} in the log")
+        assert text in self.said()
+
+    def exit_code(self, timeout: float = 10) -> int:
+        return self.process.wait(timeout)

@@ -6,7 +6,7 @@ import os
 SECRET_KEY = "only for tests"
 USE_TZ = True
 ALLOWED_HOSTS = ["127.0.0.1"]
-INSTALLED_APPS = ["django_flagsmith_realtime"]
+INSTALLED_APPS = ["django_flagsmith_realtime", "tests.noting.NotingConfig"]
 MIDDLEWARE = ["django_flagsmith_realtime.middleware.FlagsmithMiddleware"]
 ROOT_URLCONF = "tests.urls"
 CACHES = json.loads(os.environ["TEST_CACHES"])

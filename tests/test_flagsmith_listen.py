@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from io import StringIO
@@ -18,44 +15,13 @@ from django.core.management import CommandError, call_command
 from django.test import override_settings
 from standin.server import StandIn
 
-from .processes import RedisServer, die_with_parent, wait_until
+from .processes import Command, RedisServer, wait_until
 
 KEY = "ser.never-to-be-shown"
 LOCMEM = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
 DUMMY = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
 
-Start = Callable[..., "Command"]
-
-
-class Command:
-    """A `flagsmith_listen` that runs; what it prints goes to a file."""
-
-    def __init__(self, *arguments: str, setting: Any, cache: dict[str, Any], log: Path) -> None:
-        environment = {
-            **os.environ,
-            "DJANGO_SETTINGS_MODULE": "tests.project_settings",
-            "TEST_CACHES": json.dumps({"default": cache}),
-            "TEST_FLAGSMITH": json.dumps(setting),
-        }
-        self.log = log
-        with log.open("wb") as output:
-            self.process = subprocess.Popen(
-                [*die_with_parent(), sys.executable, "-m", "django", "flagsmith_listen", *arguments],
-                env=environment,
-                cwd=Path(__file__).parent.parent,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-
-    def said(self) -> str:
-        return self.log.read_text()
-
-    def wait_for(self, text: str) -> None:
-        wait_until(lambda: text in self.said() or self.process.poll() is not None, what=f"{text!r} in the log")
-        assert text in self.said()
-
-    def exit_code(self, timeout: float = 10) -> int:
-        return self.process.wait(timeout)
+Start = Callable[..., Command]
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import pytest
 from django.test import override_settings
 from standin.server import StandIn
 
+from django_flagsmith_realtime import get_flags
 from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.listener import Listener, build_listener
 from django_flagsmith_realtime.reader import get_reader
@@ -100,6 +101,25 @@ def test_each_change_sends_its_signals_in_order(standin: StandIn, listening: Lis
     finally:
         flag_changed.disconnect(note)
     assert seen == [("banner_text", str(step)) for step in range(6)]
+
+
+def test_a_receiver_in_the_listeners_process_reads_what_it_was_told_of(standin: StandIn, listening: Listening) -> None:
+    read = []
+
+    def note(**kwargs: Any) -> None:
+        read.append(get_flags().get_feature_value("banner_text"))
+
+    flag_changed.connect(note)
+    try:
+        with listening():
+            wait_until(lambda: is_connected(standin) and banner())
+            for text in ("one", "two"):
+                standin.set_flag("banner_text", value=text)
+                wait_until(lambda text=text: banner() == text)
+            wait_until(lambda: len(read) == 2)
+    finally:
+        flag_changed.disconnect(note)
+    assert read == ["one", "two"]
 
 
 def test_of_a_burst_the_last_state_arrives_and_nobody_steps_back(standin: StandIn, listening: Listening) -> None:

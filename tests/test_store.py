@@ -6,6 +6,7 @@ import random
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -81,7 +82,7 @@ class TestPublishing:
 
     def test_the_payload_is_written_and_read_back_before_the_head(self, recording: list[tuple[str, str]]) -> None:
         configured_store().publish(make_document(), after=None)
-        assert recording == [("set", "payload"), ("get", "payload"), ("set", "head"), ("get", "head")]
+        assert recording == [("add", "payload"), ("get", "payload"), ("set", "head"), ("get", "head")]
 
     def test_the_payload_announced_before_is_dismissed_when_the_next_was_announced(
         self, recording: list[tuple[str, str]]
@@ -91,12 +92,12 @@ class TestPublishing:
         store.mark_announced(first.head)
         recording.clear()
         store.mark_announced(second.head)
-        assert recording == [("get", "announced"), ("touch", "payload"), ("set", "announced")]
+        assert recording == [("get", "announced"), ("touch", "payload"), ("touch", "payload"), ("set", "announced")]
         assert store.read_announced().head == second.head
 
     def test_a_cache_that_stores_nothing_is_an_error(self, settings: Any) -> None:
         use(settings, "tests.backends.ForgetfulCache")
-        with pytest.raises(StoreError, match=r"did not keep 'payload:\d+' \([\d,]+ bytes\)"):
+        with pytest.raises(StoreError, match=r"did not keep 'payload' \([\d,]+ bytes\)"):
             publish()
 
     def test_a_payload_over_memcacheds_limit_is_an_error_and_leaves_the_head(
@@ -110,11 +111,39 @@ class TestPublishing:
         assert configured_store().read_head() == before.head
         assert banner(get_reader().current()) == "one"
 
-    def test_a_sequence_is_the_milliseconds_of_the_clock(self) -> None:
+    def test_a_sequence_is_the_millisecond_in_which_the_document_was_asked_for(self) -> None:
         before = time.time_ns() // 1_000_000
-        snapshot = publish()
-        assert before <= snapshot.sequence <= time.time_ns() // 1_000_000
-        assert snapshot.head.published_at // 1_000 == snapshot.sequence
+        document = make_document()
+        asked_by = time.time_ns() // 1_000_000
+        snapshot = configured_store().publish(document, after=None)
+        assert before <= snapshot.sequence <= asked_by
+        assert before <= snapshot.head.published_at // 1_000
+
+    def test_two_writers_that_asked_in_the_same_millisecond_share_no_sequence(self, each_cache: str) -> None:
+        one, other = make_document(banner_text="one"), make_document(banner_text="other")
+        other = replace(other, asked_at=one.asked_at)
+        first, second = (configured_store().publish(document, after=None) for document in (one, other))
+        assert second.sequence == first.sequence + 1
+        assert banner(Snapshot(first.head, configured_store().read_environment(first.sequence))) == "one"
+        assert banner(get_reader().current()) == "other"
+
+    def test_what_was_stored_in_vain_is_found_again_when_it_is_tried_again(self, each_cache: str) -> None:
+        document = make_document()
+        first = configured_store().publish(document, after=None)
+        assert configured_store().publish(document, after=None).sequence == first.sequence
+
+    def test_a_replica_that_lags_behind_is_waited_for(self, settings: Any) -> None:
+        use(settings, "tests.backends.LaggingCache")
+        for step in range(3):
+            assert banner(publish(banner_text=str(step))) == str(step)
+
+    def test_a_payload_that_no_head_came_to_name_expires(self, redis_server: RedisServer, settings: Any) -> None:
+        settings.CACHES = {"default": redis_server.cache()}
+        left, kept = publish(banner_text="left"), publish(banner_text="kept")
+        configured_store().mark_announced(kept.head)
+        with redis_server.client() as client:
+            assert 0 < client.ttl(f":1:{payload_key(left)}") <= SUPERSEDED_SECONDS
+            assert client.ttl(f":1:{payload_key(kept)}") == -1
 
     def test_a_sequence_grows_although_the_clock_went_back(self) -> None:
         ahead = Head(time.time_ns() // 1_000_000 + 3_600_000, "v", 0, 0)
@@ -149,7 +178,18 @@ class TestPublishing:
         assert "identity_traits" not in payload
         assert "created_date" not in payload
 
-    @pytest.mark.parametrize("raw", [b'[1, "json"]', b"\x80\x05garbage", zlib.compress(b"other"), b"", b"\xff\xfe"])
+    @pytest.mark.parametrize(
+        "raw",
+        [
+            b'[1, "json"]',
+            b"\x80\x05garbage",
+            b"\x80\x63.",  # a protocol of a later Python
+            b"\x80\x05cnowhere\nNothing\n.",  # a class that can't be imported
+            zlib.compress(b"other"),
+            b"",
+            b"\xff\xfe",
+        ],
+    )
     def test_what_another_serializer_left_behind_is_replaced(
         self, redis_server: RedisServer, settings: Any, raw: bytes
     ) -> None:

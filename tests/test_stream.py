@@ -169,6 +169,25 @@ def test_an_endless_event_is_dropped_and_the_next_delivered(server: ScriptedServ
     assert times(heard(server, EventStream([*pieces, b"\n", UPDATED], end="clean"))) == [TIME]
 
 
+def numbered(count: int) -> bytes:
+    return b"".join(b'data: {"updated_at": %d}\n\n' % (1_795_372_800 + number) for number in range(count))
+
+
+def test_a_burst_of_events_passes(server: ScriptedServer) -> None:
+    messages = heard(server, EventStream([numbered(50)], end="clean"))
+    assert times(messages) == [(1_795_372_800 + number) * 1_000_000 for number in range(50)]
+
+
+@pytest.mark.parametrize("flood", [numbered(20_000), b"\n" * 500_000, b": ping\n" * 100_000, b"event: x\n\n" * 50_000])
+def test_a_flood_ends_the_stream_before_it_costs_anything(server: ScriptedServer, flood: bytes) -> None:
+    began = time.process_time()
+    messages = heard(server, EventStream([flood], end="clean"))
+    assert len(messages) <= 102
+    assert isinstance(messages[-1], UnexpectedAnswer)
+    assert "more than 100 events within a second" in str(messages[-1])
+    assert time.process_time() - began < 0.1
+
+
 # Refusals
 
 
@@ -250,6 +269,13 @@ def test_a_byte_now_and_then_is_no_sign_of_life(server: ScriptedServer, framing:
     messages = heard(server, EventStream([PING, *[b"x", 0.02] * 500], framing=framing), timeout=SHORT)
     assert isinstance(messages[-1], TimedOut)
     assert time.monotonic() - began < 2
+
+
+def test_a_byte_shortly_before_the_timeout_does_not_start_it_anew(server: ScriptedServer) -> None:
+    began = time.monotonic()
+    messages = heard(server, EventStream([PING, 0.5, b"x"]), timeout=0.6)
+    assert isinstance(messages[-1], TimedOut)
+    assert time.monotonic() - began < 1
 
 
 def test_a_ping_is_a_sign_of_life(server: ScriptedServer) -> None:

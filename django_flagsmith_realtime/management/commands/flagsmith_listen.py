@@ -74,8 +74,10 @@ class Command(BaseCommand):
             listener.run()
 
     def _leave(self) -> None:
-        """End the process although the cache hangs: every step of a publish may be the last one."""
-        self.stderr.write("Stopped while the cache did not answer")
+        """End the process although the cache or a receiver hangs: every step of a publish may be the last one."""
+        self.stderr.write(
+            "Stopped without waiting for the cache, or a receiver of signals, that did not come to an end"
+        )
         self.stderr.flush()
         os._exit(0)
 

@@ -1,0 +1,81 @@
+"""The demo's two pages in a browser, and what a person does on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webdriver import WebDriver
+from selenium.webdriver.remote.webelement import WebElement
+
+from .demo_process import Demo
+from .processes import wait_until
+
+READS = """
+return Object.fromEntries([...document.querySelectorAll(".worker")].map(
+  (worker) => [worker.querySelector("b").textContent, worker.querySelector("code").textContent]))
+"""
+
+
+@dataclass
+class Pages:
+    """The shop's page and the stand-in's, each in a window of its own."""
+
+    browser: WebDriver
+    shop_window: str
+    standin_window: str
+
+    @classmethod
+    def open(cls, browser: WebDriver, demo: Demo) -> Pages:
+        browser.get(demo.shop_url)
+        shop_window = browser.current_window_handle
+        browser.switch_to.new_window("window")
+        browser.get(demo.standin_url)
+        return cls(browser, shop_window, browser.current_window_handle)
+
+    def on_shop(self, script: str) -> Any:
+        """Run a script on the shop's page."""
+        self.browser.switch_to.window(self.shop_window)
+        return self.browser.execute_script(script)
+
+    def versions(self) -> dict[str, str]:
+        """Return which version each process reads, as the shop's page tells, by "pid …"."""
+        found: dict[str, str] = self.on_shop(READS)
+        return found
+
+    def shop_text(self) -> str:
+        return str(self.on_shop('return document.querySelector("#shop").innerText'))
+
+    def flag(self, name: str, selector: str) -> WebElement:
+        """Return a part of a flag's row on the stand-in's page."""
+        self.browser.switch_to.window(self.standin_window)
+
+        def find() -> WebElement | None:
+            rows = self.browser.find_elements(By.CSS_SELECTOR, ".flag")
+            return next((row for row in rows if row.find_element(By.TAG_NAME, "h2").text == name), None)
+
+        row: WebElement = wait_until(find, f"the row of {name}")
+        return row.find_element(By.CSS_SELECTOR, selector)
+
+    def switch(self, name: str) -> None:
+        self.flag(name, ".switch").click()
+
+    def type(self, name: str, value: str) -> None:
+        """Replace a flag's text by hand."""
+        field = self.flag(name, "textarea")
+        field.click()
+        field.send_keys(Keys.CONTROL, "a")
+        field.send_keys(value, Keys.ENTER)
+
+    def wait_for_both_processes(self, before: dict[str, str]) -> dict[str, str]:
+        """Wait until the page shows the same two processes as before, on one other version."""
+
+        def both() -> dict[str, str] | None:
+            now = self.versions()
+            is_new = now.keys() == before.keys() and not set(now.values()) & set(before.values())
+            return now if is_new and len(set(now.values())) == 1 else None
+
+        found: dict[str, str] = wait_until(both, f"a new version in both processes, other than {before}")
+        return found

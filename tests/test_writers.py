@@ -1,0 +1,135 @@
+"""Several writers at once, each of which may sleep between any two operations: the last state asked for stays."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, ClassVar
+
+import pytest
+from django.core.cache import caches
+from django.core.cache.backends.locmem import LocMemCache
+from django.test import override_settings
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from django_flagsmith_realtime.exceptions import Overtaken
+from django_flagsmith_realtime.refresh import Refresher
+from django_flagsmith_realtime.snapshot import Document, Snapshot
+
+from .documents import banner, configured_store, make_document
+
+WRITERS = 3
+# Two versions in a row differ in their date alone.
+STATES = [make_document(f"2026-11-22T20:00:{index:02}Z", banner_text=str(index // 2)) for index in range(10)]
+
+
+class Writer(threading.Thread):
+    """Refreshes the flags once, a step at a time: an operation of the cache, or a request."""
+
+    def __init__(self, flagsmith: Flagsmith) -> None:
+        super().__init__(daemon=True)
+        self._refresher = Refresher(source=flagsmith, store=configured_store())
+        self._may_go, self._sleeps = threading.Semaphore(0), threading.Semaphore(0)
+        self.is_done = False
+        self.start()
+        self._sleeps.acquire()
+
+    def run(self) -> None:
+        self.sleep()
+        self._refresher.refresh()
+        self.is_done = True
+        self._sleeps.release()
+
+    def sleep(self) -> None:
+        self._sleeps.release()
+        self._may_go.acquire()
+
+    def step(self) -> None:
+        if not self.is_done:
+            self._may_go.release()
+            assert self._sleeps.acquire(timeout=10)
+
+    def finish(self) -> None:
+        while not self.is_done:
+            self.step()
+
+
+def sleep() -> None:
+    """Let the writer sleep whose thread this is."""
+    if isinstance(thread := threading.current_thread(), Writer):
+        thread.sleep()
+
+
+class SteppedCache(LocMemCache):
+    """Lets a writer sleep before each operation."""
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        sleep()
+        return super().get(*args, **kwargs)
+
+    def set(self, *args: Any, **kwargs: Any) -> None:
+        sleep()
+        super().set(*args, **kwargs)
+
+    def add(self, *args: Any, **kwargs: Any) -> bool:
+        sleep()
+        return super().add(*args, **kwargs)
+
+
+class Flagsmith:
+    """Answers with the state of the moment."""
+
+    def __init__(self) -> None:
+        self.state = 0
+        self.last_answer = 0
+
+    def fetch(self) -> Document:
+        sleep()
+        self.last_answer = self.state
+        return STATES[self.state]
+
+    def close(self) -> None: ...
+
+
+def take_turn(leader: Refresher) -> None:
+    """Do what the listener does when it tends the cache."""
+    try:
+        leader.repair()
+    except Overtaken:
+        leader.refresh()
+
+
+moves = st.one_of(
+    st.just("change"), st.just("the leader refreshes"), st.integers(min_value=0, max_value=WRITERS - 1)
+)
+
+
+@pytest.mark.slow
+@settings(max_examples=300, deadline=None)
+@given(schedule=st.lists(moves, max_size=80), order=st.permutations(range(WRITERS)))
+def test_any_order_of_writers_ends_in_the_last_state_asked_for(schedule: list[Any], order: list[int]) -> None:
+    with override_settings(CACHES={"default": {"BACKEND": f"{__name__}.SteppedCache"}}):
+        caches["default"].clear()
+        flagsmith = Flagsmith()
+        leader = Refresher(source=flagsmith, store=configured_store())
+        leader.refresh()
+        writers = [Writer(flagsmith) for _ in range(WRITERS)]
+        for move in schedule:
+            if move == "change":
+                flagsmith.state = min(flagsmith.state + 1, len(STATES) - 1)
+            elif move == "the leader refreshes":
+                leader.refresh()
+            else:
+                writers[move].step()
+        for index in order:
+            writers[index].finish()
+        take_turn(leader)
+
+        store = configured_store()
+        head = store.read_head()
+        assert head
+        environment = store.read_environment(head.sequence)
+        assert environment
+        assert banner(Snapshot(head, environment)) == str(flagsmith.last_answer // 2)
+        assert head.version == environment.version
+        assert head.updated_at == STATES[flagsmith.last_answer].updated_at
