@@ -13,16 +13,35 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Iterable, Iterator
+from copy import copy
+from itertools import chain
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 GOOD = b'\r\n\r\nevent: environment_updated\r\ndata: {"updated_at": 1795372800.5}\r\n\r\n'
 MEBI = 1024 * 1024
+
+
+class Flood:
+    """A piece again and again, for some seconds from when it is first asked for."""
+
+    def __init__(self, piece: bytes, seconds: float) -> None:
+        self._piece, self._seconds, self._until = piece, seconds, 0.0
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._until = self._until or time.monotonic() + self._seconds
+        while time.monotonic() < self._until:
+            yield self._piece
+
+
 CASES = {
     "one event of 5 MB": [b"data: " + b"x" * MEBI] + [b"x" * MEBI] * 4,
     "one event of 5 MB in short lines": [b"data: 0123456789\n" * 61_681] * 5,
     "one line of 200 MB": [b"data: "] + [b"x" * MEBI] * 200,
+    "tiny events for 5 seconds": Flood(b"data: {}\n\n" * 100_000, 5),
     "no event at all": [],
 }
 OURS = """
@@ -30,12 +49,13 @@ import sys, django
 from django.conf import settings
 settings.configure()
 django.setup()
-from django_flagsmith_realtime.stream import EnvironmentUpdated, Stream
-stream = Stream(realtime_url=sys.argv[1], key="key", timeout=45, headers={})
-for message in stream.listen():
-    if isinstance(message, EnvironmentUpdated) and message.time == 1795372800500000:
-        print("arrived", flush=True)
-        break
+from queue import SimpleQueue
+from django_flagsmith_realtime.stream import EnvironmentUpdated, Stream, StreamReader
+reports = SimpleQueue()
+StreamReader(Stream(realtime_url=sys.argv[1], key="key", timeout=45, headers={}), reports.put).start()
+while reports.get() != EnvironmentUpdated(1795372800500000):
+    pass
+print("arrived", flush=True)
 """
 THEIRS = """
 import sys, threading
@@ -50,7 +70,7 @@ if arrived.wait():
 """
 
 
-def serve(pieces: list[bytes]) -> str:
+def serve(pieces: Iterable[bytes]) -> str:
     """Return the address of a server that sends some pieces, and then one good event, to whoever connects."""
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -58,7 +78,7 @@ def serve(pieces: list[bytes]) -> str:
         with connection:
             try:
                 connection.recv(65536)
-                for piece in (HEAD, *pieces, GOOD):
+                for piece in chain([HEAD], pieces, [GOOD]):
                     connection.sendall(piece)
                 connection.recv(1)
             except OSError:
@@ -101,7 +121,7 @@ def main(seconds: float) -> None:
     print(f"| stream | reader | CPU s | memory MB | the event after it (within {seconds:g} s) |\n|---|---|---|---|---|")
     for case, pieces in CASES.items():
         for reader, program in (("this package", OURS), ("flagsmith SDK", THEIRS)):
-            cpu, memory, arrived = measure(program, serve(pieces), seconds)
+            cpu, memory, arrived = measure(program, serve(copy(pieces)), seconds)
             print(
                 f"| {case} | {reader} | {cpu:.2f} | {memory} | {'arrived' if arrived else 'did not arrive'} |",
                 flush=True,

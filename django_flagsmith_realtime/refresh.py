@@ -99,8 +99,8 @@ class Refresher:
         Raise `Overtaken` where somebody else published since this one looked, so that the document may be older.
         """
         head, previous = self._look(), self.published
-        is_there = previous is not None and head is not None and head.sequence == previous.sequence
-        if previous and is_there and document.environment.version == previous.version:
+        is_current = previous and document.environment.version == previous.version
+        if previous and is_current and head and head.sequence == previous.sequence:
             if document.updated_at != previous.head.updated_at:
                 self._adopt(self.store.confirm(previous, document.updated_at))
             return None

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -101,12 +101,10 @@ class Stream:
         framer, flood = EventFramer(), _FloodGate()
         lines, deadline = 0, time.monotonic() + self._timeout
         while chunk := raw.read1(CHUNK, decode_content=True):
-            for event in framer.feed(chunk):
-                flood.count(time.monotonic())
-                if event:
-                    self._note_retry(event)
-                    if event.event in ("environment_updated", "message"):
-                        yield EnvironmentUpdated(read_event_time(event.data))
+            for event in flood.watch(framer.feed(chunk)):
+                self._note_retry(event)
+                if event.event in ("environment_updated", "message"):
+                    yield EnvironmentUpdated(read_event_time(event.data))
             if framer.lines > lines:
                 lines, deadline = framer.lines, time.monotonic() + self._timeout
             if (patience := deadline - time.monotonic()) <= 0:
@@ -124,7 +122,14 @@ class _FloodGate:
     def __init__(self) -> None:
         self._latest: deque[float] = deque(maxlen=MAX_EVENTS_PER_SECOND)
 
-    def count(self, now: float) -> None:
+    def watch(self, found: Iterable[Event | None]) -> Iterator[Event]:
+        """Yield the events; what is none counts as well."""
+        for event in found:
+            self._count(time.monotonic())
+            if event:
+                yield event
+
+    def _count(self, now: float) -> None:
         if len(self._latest) == self._latest.maxlen and now - self._latest[0] < 1:
             raise UnexpectedAnswer(
                 f"The stream sent more than {MAX_EVENTS_PER_SECOND} events within a second: "
@@ -136,7 +141,8 @@ class _FloodGate:
 def _refuse_content(content_type: str) -> None:
     if content_type.partition(";")[0].strip().lower() != "text/event-stream":
         raise UnexpectedAnswer(
-            f"FLAGSMITH['REALTIME_URL'] answers with {content_type[:80] or 'no content type'!r}, not with an event stream."
+            f"FLAGSMITH['REALTIME_URL'] answers with {content_type[:80] or 'no content type'!r}, "
+            "not with an event stream."
         )
 
 

@@ -41,7 +41,9 @@ TOGGLE_PAUSES = (0.05, 2.0)  # seconds
 FAULT_LASTS = (0.2, 5.0)  # seconds
 FAULT_PAUSES = (0.5, 6.0)  # seconds between two faults of the same part
 LISTENER_PAUSES = (2.0, 16.0)  # seconds between two faults of the listener
+LAST_REQUEST_WITHIN = 2.0  # seconds
 HEALED_WITHIN = 60.0  # seconds
+LOOK_EVERY = 0.01  # seconds
 STARTED_WITHIN = 30.0  # seconds
 REMEMBERED_DOCUMENTS = 5
 SHOWN_COMPLAINTS = 10
@@ -352,6 +354,7 @@ class Soak:
             world = World(stack, self.note, self.complain)
             self.began = time.monotonic()
             self._live(world)
+            self._toggle_once_more(world)
             self._heal(world)
             figures = Figures(world, self)
             print(figures.table())
@@ -369,7 +372,7 @@ class Soak:
         self.complaints.append(self.notes[-1])
 
     def _live(self, world: World) -> None:
-        """Let all lanes go on until the time is over, toggle once more, then close them."""
+        """Let all lanes go on until the time is over, then close them."""
         lanes = list(self._lanes(world))
         order = itertools.count()
         agenda = [(self.began, next(order), lane) for lane in lanes]
@@ -378,9 +381,17 @@ class Soak:
             lane = heapq.heappop(agenda)[2]
             heapq.heappush(agenda, (time.monotonic() + next(lane), next(order), lane))
         time.sleep(max(0.0, self.began + self.seconds - time.monotonic()))
-        world.toggle()
         for lane in lanes:
             lane.close()
+
+    def _toggle_once_more(self, world: World) -> None:
+        """Make the last change such that the request for it fails, if the stream is there to cause one."""
+        requests = world.proxy.document_requests
+        give_up_at = time.monotonic() + LAST_REQUEST_WITHIN
+        with world.proxy.answering(canned(CANNED["500"])):
+            world.toggle()
+            while world.proxy.document_requests == requests and time.monotonic() < give_up_at:
+                time.sleep(LOOK_EVERY)
 
     def _lanes(self, world: World) -> Iterator[Any]:
         yield toggles(world, random.Random(f"{self.seed} toggles"))
@@ -409,7 +420,7 @@ class Soak:
         self.note("healed")
         healed_at = time.monotonic()
         while not world.is_settled() and time.monotonic() < healed_at + HEALED_WITHIN:
-            time.sleep(0.01)
+            time.sleep(LOOK_EVERY)
         if world.is_settled():
             self.healing = time.monotonic() - healed_at
         world.listener.measure()

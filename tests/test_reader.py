@@ -146,6 +146,24 @@ class TestFailingCache:
         publish(banner_text="two")
         wait_until(lambda: clock(1.1) or banner(reader.current()) == "two")
 
+    def test_whoever_waited_in_vain_for_a_look_that_hangs_does_not_wait_for_it_again(
+        self, hanging: type[HangingCache]
+    ) -> None:
+        publish(banner_text="one")
+        reader = get_reader()
+        reader.current()
+        hanging.asked.clear()
+        hanging.open.clear()
+        with ThreadPoolExecutor(1) as executor:
+            look = executor.submit(reader.current)
+            wait_until(lambda: hanging.asked)
+            began = time.monotonic()
+            for _ in range(40):
+                assert banner(reader.current()) == "one"
+            assert time.monotonic() - began < 1  # 40 times 0.05 s are 2 s
+            hanging.open.set()
+            look.result()
+
     def test_threads_that_wait_for_the_first_look_at_a_frozen_cache_wait_once(
         self, hanging: type[HangingCache]
     ) -> None:

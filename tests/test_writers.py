@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from django.core.cache import caches
@@ -99,9 +99,7 @@ def take_turn(leader: Refresher) -> None:
         leader.refresh()
 
 
-moves = st.one_of(
-    st.just("change"), st.just("the leader refreshes"), st.integers(min_value=0, max_value=WRITERS - 1)
-)
+moves = st.one_of(st.just("change"), st.just("the leader refreshes"), st.integers(min_value=0, max_value=WRITERS - 1))
 
 
 @pytest.mark.slow

@@ -85,10 +85,11 @@ class ScriptedFlagsmith:
     """One environment: its document at `api`, its events at `realtime`.
 
     `announced` is the latest time that its stream was told, which it replays to whoever connects if `replays`.
-    `has_realtime` is what the document says of the project.
+    `has_realtime` is what the document says of the project; `ping` the seconds between the stream's comments,
+    and `stream` what is answered in its place until it is scripted.
     """
 
-    def __init__(self, *, has_realtime: bool = True) -> None:
+    def __init__(self, *, has_realtime: bool = True, ping: float | None = None, stream: Reply | None = None) -> None:
         self.api, self.realtime = ScriptedServer(), ScriptedServer()
         self.updated_at = FIRST_TIME
         self.has_realtime = has_realtime
@@ -96,9 +97,9 @@ class ScriptedFlagsmith:
         self.announced: int | None = None
         self.replays = True
         self.current = Current(self)
-        self.live = EventStream(Replay(self), ping=0.05)
+        self.live = EventStream(Replay(self), ping=ping)
         self.script_document()
-        self.script_stream()
+        self.break_stream(stream or self.live)
 
     def __enter__(self) -> ScriptedFlagsmith:
         self.api.__enter__()
@@ -182,10 +183,11 @@ class Deployment:
         self._reading.start()
 
     def stop(self) -> None:
-        """Stop the listener; it takes no longer than a second."""
+        """Stop the listener; neither it nor its threads take longer than a second."""
         self._listener.stop()
         self._listening.join(1)
         assert not self._listening.is_alive(), "a stop takes effect within a second"
+        wait_until(lambda: not _threads(), "the end of the listener's threads", 1)
 
     def end(self) -> None:
         self._is_over.set()
@@ -205,6 +207,10 @@ class Deployment:
                     self.seen.append(banner)
             else:
                 self._has_lost_flags = self._has_lost_flags or bool(self.seen)
+
+
+def _threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("flagsmith-")]
 
 
 @contextmanager

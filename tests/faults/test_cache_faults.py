@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
 from functools import partial
@@ -63,7 +64,7 @@ def wait_for_repair(deployment: Deployment, held: Snapshot) -> None:
 
     def is_whole() -> bool:
         stored, store = deployment.stored(), configured_store()
-        return bool(stored and stored.head == held.head and store.read_announced())
+        return bool(stored and stored.head == held.head and store.read_announced() and store.read_events()[1])
 
     wait_until(is_whole, "the repair", timeout=HEALS_WITHIN)
 
@@ -86,6 +87,25 @@ def test_the_cache_is_killed_and_comes_back_empty(server: Server, deploy: Deploy
         server.kill()
         deployment.readers.go_on()
         server.restart()
+        with healing():
+            wait_for_repair(deployment, held)
+        deployment.standin.set_flag("banner_text", value="Sale")
+        wait_until(lambda: deployment.has("Sale"), timeout=HEALS_WITHIN)
+        healing.requests = deployment.requests - 1
+        assert healing.requests == 0
+
+
+def test_memcached_is_away_for_so_long_that_its_client_gives_it_up_for_a_minute(
+    memcached_server: MemcachedServer, deploy: Deploy, healing: Healing, settings: Any
+) -> None:
+    settings.CACHES = {"default": memcached_server.cache(retry_attempts=1, retry_timeout=0.1)}
+    with deploy() as deployment:
+        held = deployment.settle()
+        memcached_server.kill()
+        ended = time.monotonic() + 6  # three tries of the listener
+        wait_until(lambda: time.monotonic() > ended)
+        deployment.readers.go_on()
+        memcached_server.restart()
         with healing():
             wait_for_repair(deployment, held)
         deployment.standin.set_flag("banner_text", value="Sale")
@@ -121,6 +141,8 @@ def test_an_update_comes_while_the_cache_is_away(server: Server, deploy: Deploy,
         with healing():
             wait_until(lambda: deployment.has("Sale"), timeout=HEALS_WITHIN)
         wait_until(lambda: deployment.announced == [FIRST, "Sale"], "the signals")
+        stored, store = deployment.stored(), configured_store()
+        wait_until(lambda: stored and stored.head.updated_at in store.read_events()[1], "the memory of the event")
         healing.requests = deployment.requests
         assert healing.requests == 1, "what was fetched is not fetched again"
 

@@ -16,12 +16,13 @@ import pytest
 from django_flagsmith_realtime import listener as listener_module
 from django_flagsmith_realtime import stream as stream_module
 
-from ..http_server import Answer, Drip, EventStream, Raw, Redirect, Refuse, Reply, Silence
+from ..http_server import Answer, EventStream, Raw, Redirect, Refuse, Reply, Silence
 from ..processes import wait_until
 from .conftest import Healing
 from .flagsmith import (
     FIRST,
     FIRST_TIME,
+    MICROSECONDS,
     STREAM_PATH,
     Hurry,
     ScriptedFlagsmith,
@@ -53,6 +54,12 @@ def told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> N
     caplog.set_level(logging.INFO)
 
 
+def wait_for_seconds(seconds: float) -> None:
+    """Let time pass in which nothing, or not too much, may happen."""
+    until = time.monotonic() + seconds
+    wait_until(lambda: time.monotonic() > until)
+
+
 def heal(flagsmith: ScriptedFlagsmith, healing: Healing, wait_for: Callable[[str], None]) -> None:
     """End the fault that was tried twice; what changed meanwhile arrives with one request."""
     flagsmith.realtime.wait_for(lambda: flagsmith.stream_requests >= 2, 10)
@@ -70,27 +77,31 @@ def heal(flagsmith: ScriptedFlagsmith, healing: Healing, wait_for: Callable[[str
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "reply",
+    ("reply", "reason"),
     [
-        pytest.param(Answer(204, SSE), id="204 No Content"),
-        *(pytest.param(Refuse(status), id=str(status)) for status in (401, 403, 404, 410, 429, 500, 502, 503)),
-        pytest.param(Answer(200, {"Content-Type": "application/json"}, b"{}"), id="another content type"),
-        pytest.param(HTML, id="HTML"),
-        pytest.param(Redirect("/elsewhere/"), id="a redirect within the origin"),
-        pytest.param(Redirect(ELSEWHERE), id="a redirect to another origin"),
-        pytest.param(Raw([], end="reset"), id="a reset instead of an answer"),
-        pytest.param(Raw([b"HTTP/1.1 200 OK\r\nContent-Ty"], end="reset"), id="a reset in the headers"),
-        pytest.param(Raw([b"SSH-2.0-OpenSSH_9.2\r\n"]), id="another protocol"),
+        pytest.param(Answer(204, SSE), "status 204", id="204 No Content"),
+        *(
+            pytest.param(Refuse(status), f"({status})", id=str(status))
+            for status in (401, 403, 404, 410, 429, 500, 502, 503)
+        ),
+        pytest.param(Answer(200, {"Content-Type": "text/plain"}, event(FIRST_TIME)), "'text/plain'", id="plain text"),
+        pytest.param(HTML, "'text/html'", id="HTML"),
+        pytest.param(Redirect("/elsewhere/"), "status 307", id="a redirect within the origin"),
+        pytest.param(Redirect(ELSEWHERE), "status 307", id="a redirect to another origin"),
+        pytest.param(Raw([], end="reset"), "broke", id="a reset instead of an answer"),
+        pytest.param(Raw([b"HTTP/1.1 200 OK\r\nContent-Ty"], end="reset"), "broke", id="a reset in the headers"),
+        pytest.param(Raw([b"SSH-2.0-OpenSSH_9.2\r\n"]), "broke", id="another protocol"),
     ],
 )
 def test_stream_is_answered_with(
-    flagsmith: ScriptedFlagsmith, healing: Healing, caplog: pytest.LogCaptureFixture, reply: Reply
+    flagsmith: ScriptedFlagsmith, healing: Healing, caplog: pytest.LogCaptureFixture, reply: Reply, reason: str
 ) -> None:
     flagsmith.break_stream(reply)
     with deployed(flagsmith, connected=False) as deployment:
         heal(flagsmith, healing, deployment.wait_for)
         wait_for_recovery(caplog, "Stream")
     assert deployment.seen == [FIRST, "Sale"]
+    assert reason in warnings(caplog)[0]
 
 
 @pytest.mark.slow
@@ -181,22 +192,20 @@ def test_stream_port_does_not_speak_tls_so_the_update_is_polled(
         pytest.param(EventStream([event(FIRST_TIME)], end="cut"), id="is cut off without the last chunk"),
         pytest.param(EventStream([event(FIRST_TIME)], end="clean"), id="ends cleanly at once"),
         pytest.param(Silence(), id="never sends its headers"),
-        pytest.param(Drip({}, 10, what="headers"), id="drips its headers"),
+        pytest.param(Raw([b"HTTP/1.1 200 OK\r\nServer: ", *[b"x", 0.05] * 600]), id="drips its headers"),
         pytest.param(EventStream(), id="is open and silent"),
         pytest.param(EventStream([b"x", 0.02] * 500), id="sends a byte now and then"),
         pytest.param(EventStream([b"data: x", *[0.02, b"x"] * 500]), id="drips an event"),
     ],
 )
 def test_stream(
-    flagsmith: ScriptedFlagsmith,
-    healing: Healing,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-    reply: Reply,
+    healing: Healing, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, reply: Reply
 ) -> None:
     monkeypatch.setattr(stream_module, "CONNECT_TIMEOUT", SHORT)
-    flagsmith.break_stream(reply)
-    with deployed(flagsmith, connected=False, STREAM_TIMEOUT=SHORT) as deployment:
+    with (
+        ScriptedFlagsmith(ping=0.05, stream=reply) as flagsmith,
+        deployed(flagsmith, connected=False, STREAM_TIMEOUT=SHORT) as deployment,
+    ):
         flagsmith.realtime.wait_for(lambda: flagsmith.stream_requests >= 2, 10)
         flagsmith.change("Sale")
         flagsmith.script_stream()
@@ -209,15 +218,21 @@ def test_stream(
 
 
 @pytest.mark.slow
-def test_stream_ends_cleanly_at_once_again_and_again(
-    flagsmith: ScriptedFlagsmith, healing: Healing, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(EventStream(end="clean"), id="ends cleanly at once"),
+        pytest.param(EventStream([event(FIRST_TIME)], end="reset"), id="is reset after a replay"),
+        pytest.param(Refuse(503), id="answers 503"),
+    ],
+)
+def test_stream_again_and_again(
+    flagsmith: ScriptedFlagsmith, healing: Healing, caplog: pytest.LogCaptureFixture, reply: Reply
 ) -> None:
-    flagsmith.break_stream(EventStream(end="clean"))
+    flagsmith.break_stream(reply)
     with deployed(flagsmith, connected=False) as deployment:
-        began = time.monotonic()
-        flagsmith.realtime.wait_for(lambda: flagsmith.stream_requests >= 4, 20)
-        assert flagsmith.stream_requests <= 10 + 10 * (time.monotonic() - began)
-        assert flagsmith.stream_requests < 20
+        wait_for_seconds(3)
+        assert flagsmith.stream_requests <= 12
         flagsmith.change("Sale")
         before = flagsmith.document_requests
         flagsmith.script_stream()
@@ -231,8 +246,7 @@ def test_stream_ends_cleanly_after_a_while_as_it_always_does(
     flagsmith: ScriptedFlagsmith, healing: Healing, caplog: pytest.LogCaptureFixture
 ) -> None:
     with deployed(flagsmith) as deployment:
-        opened = time.monotonic()
-        wait_until(lambda: time.monotonic() - opened > 0.3)
+        wait_for_seconds(0.3)
         flagsmith.live.finish()
         flagsmith.change("Sale")
         with healing():
@@ -277,8 +291,7 @@ def test_stream_was_away_and_replays_the_time_of_before(flagsmith: ScriptedFlags
         for connections in (2, 3):
             flagsmith.live.finish("reset")
             wait_until(lambda connections=connections: flagsmith.stream_requests == connections and flagsmith.is_heard)
-        back = time.monotonic()
-        wait_until(lambda: time.monotonic() - back > 1.5)  # a gap without a replay would be fetched by now
+        wait_for_seconds(1.5)  # a gap without a replay would be fetched by now
         with healing():
             flagsmith.update("Summer")
             deployment.wait_for("Summer")
@@ -289,35 +302,50 @@ def test_stream_was_away_and_replays_the_time_of_before(flagsmith: ScriptedFlags
 # It says odd things
 
 
+LARGE = b'{"updated_at": 1795376400, "padding": "' + b"x" * 5_000_000 + b'"}'
+
+
 @pytest.mark.parametrize(
     ("odd", "requests"),
     [
-        pytest.param(b"\xef\xbb\xbf", 1, id="a byte order mark"),
-        pytest.param(b": \xff\xfe\xc3\ndata: \xff\n\n", 2, id="invalid UTF-8"),
-        pytest.param(b"data: " + b"x" * 5_000_000 + b"\n\n", 1, id="an event of 5 MB"),
-        pytest.param(b"data: " + b"x" * 20_000_000 + b"\n\n", 1, id="a line of 20 MB"),
-        pytest.param(b"data: x\n" * 600_000 + b"\n", 1, id="an event of 600,000 lines"),
-        pytest.param(b"event: other\ndata: {}\n\nevent: ping\ndata: {}\n\n", 1, id="events of unknown types"),
-        pytest.param(b"event: environment_updated\ndata: {}\n\n", 2, id="an event without a time"),
-        pytest.param(b'event: environment_updated\ndata: {"updated_at": [[}\n\n', 2, id="an event of broken JSON"),
-        pytest.param(b"data: " + b"[" * 60_000 + b"\n\n", 2, id="an event of deep JSON"),
-        pytest.param(b"retry: soon\nid: \x00\nevent\n: \n\n\n\n", 1, id="fields without sense"),
+        pytest.param(b": \xff\xfe\xc3\n\n", 0, id="invalid UTF-8 in a comment"),
+        pytest.param(b"data: \xff\n\n", 1, id="invalid UTF-8 in an event"),
+        pytest.param(b"data: " + LARGE + b"\n\n", 0, id="an event of 5 MB"),
+        pytest.param(
+            b'data: {"updated_at":\n' + b"data:\n" * 600_000 + b"data: 1795376400}\n\n", 0, id="600,000 lines"
+        ),
+        pytest.param(b"data: " + b"x" * 50_000_000 + b"\n\n", 0, id="a line of 50 MB"),
+        pytest.param(b"event: other\ndata: {}\n\nevent: ping\ndata: {}\n\n", 0, id="events of unknown types"),
+        pytest.param(b"event: environment_updated\ndata: {}\n\n", 1, id="an event without a time"),
+        pytest.param(b'event: environment_updated\ndata: {"updated_at": [[}\n\n', 1, id="an event of broken JSON"),
+        pytest.param(b"data: " + b"[" * 60_000 + b"\n\n", 1, id="an event of deep JSON"),
+        pytest.param(b"retry: soon\nid: \x00\nevent\n: \n\n\n\n", 0, id="fields without sense"),
     ],
 )
 def test_stream_sends(
     flagsmith: ScriptedFlagsmith, healing: Healing, caplog: pytest.LogCaptureFixture, odd: bytes, requests: int
 ) -> None:
     with deployed(flagsmith) as deployment:
-        if odd.isascii():
-            flagsmith.live.send(event(flagsmith.updated_at))  # what it has, and no byte order mark comes later
+        flagsmith.live.send(odd)
+        wait_for_seconds(0.4)
+        assert flagsmith.document_requests == 1 + requests
         with healing():
-            flagsmith.live.send(odd)
             flagsmith.update("Sale")
             deployment.wait_for("Sale")
         healing.requests = flagsmith.document_requests - 1
-    assert healing.requests <= requests
+    assert healing.requests == requests + 1
     assert flagsmith.stream_requests == 1
     assert warnings(caplog) == []
+
+
+def test_stream_begins_with_a_byte_order_mark(flagsmith: ScriptedFlagsmith, healing: Healing) -> None:
+    with deployed(flagsmith) as deployment:
+        with healing():
+            seconds = flagsmith.change("Sale") // MICROSECONDS
+            flagsmith.live.send(b'\xef\xbb\xbfdata: {"updated_at": %d}\n\n' % seconds)
+            deployment.wait_for("Sale")
+        healing.requests = flagsmith.document_requests - 1
+    assert healing.requests == 1
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"], ids=["LF", "CR", "CRLF"])
@@ -392,6 +420,23 @@ def test_stream_tells_fifty_updates_in_one_piece(
             deployment.wait_for("Sale 49")
         healing.requests = flagsmith.document_requests - 1
     assert healing.requests <= 2
+    assert flagsmith.stream_requests == 1
+    assert warnings(caplog) == []
+
+
+@pytest.mark.slow
+def test_stream_tells_of_an_update_every_20_ms(
+    flagsmith: ScriptedFlagsmith, healing: Healing, caplog: pytest.LogCaptureFixture
+) -> None:
+    with deployed(flagsmith) as deployment:
+        began = time.monotonic()
+        for number in range(100):
+            flagsmith.update(f"Sale {number}", after=0.01)
+            wait_for_seconds(0.02)
+        with healing():
+            deployment.wait_for("Sale 99")
+        healing.requests = flagsmith.document_requests - 1
+        assert healing.requests <= (time.monotonic() - began) / 0.25 + 2
     assert flagsmith.stream_requests == 1
     assert warnings(caplog) == []
 
