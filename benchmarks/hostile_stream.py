@@ -41,7 +41,7 @@ CASES = {
     "one event of 5 MB": [b"data: " + b"x" * MEBI] + [b"x" * MEBI] * 4,
     "one event of 5 MB in short lines": [b"data: 0123456789\n" * 61_681] * 5,
     "one line of 200 MB": [b"data: "] + [b"x" * MEBI] * 200,
-    "tiny events for 5 seconds": Flood(b"data: {}\n\n" * 100_000, 5),
+    "tiny events for 5 seconds": Flood(b'data: {"updated_at": 1795372801}\n\n' * 30_000, 5),
     "no event at all": [],
 }
 OURS = """
@@ -119,7 +119,7 @@ def measure(program: str, address: str, seconds: float) -> tuple[float, int, boo
 
 def main(seconds: float) -> None:
     print(f"| stream | reader | CPU s | memory MB | the event after it (within {seconds:g} s) |\n|---|---|---|---|---|")
-    for case, pieces in CASES.items():
+    for case, pieces in list(CASES.items())[3:4]:
         for reader, program in (("this package", OURS), ("flagsmith SDK", THEIRS)):
             cpu, memory, arrived = measure(program, serve(copy(pieces)), seconds)
             print(

@@ -112,6 +112,35 @@ def test_a_project_without_real_time_is_polled_at_the_fallback_interval(clockwor
     assert clockwork.agenda.due() == clockwork.now + 30
 
 
+def test_a_stream_that_said_nothing_of_a_change_is_doubted_until_it_says_something(clockwork: Clockwork) -> None:
+    clockwork.advance_to_due()
+    clockwork.answer(body(T))  # from here on the stream was open
+    clockwork.advance_to_due()
+    clockwork.answer(body(T + SECOND))
+    assert clockwork.agenda.was_listening
+    clockwork.agenda.is_silent = True
+    for _ in range(2):
+        assert clockwork.agenda.due() == clockwork.now + 30
+        clockwork.advance_to_due()
+        clockwork.answer(body(T + SECOND))
+    clockwork.agenda.announce(T + SECOND, clockwork.now)
+    assert clockwork.agenda.due() == clockwork.now + 300
+
+
+def test_what_changed_while_nobody_listened_is_no_reason_for_doubt() -> None:
+    clockwork = Clockwork()
+    clockwork.agenda.connect(clockwork.now)
+    clockwork.advance_to_due()
+    clockwork.answer(body(T))
+    assert not clockwork.agenda.was_listening
+    clockwork.agenda.disconnect(clockwork.now, clean=True)
+    clockwork.now += 20
+    clockwork.agenda.connect(clockwork.now)
+    clockwork.advance_to_due()
+    clockwork.answer(body(T + SECOND))
+    assert not clockwork.agenda.was_listening
+
+
 def test_an_event_is_fetched_at_once(clockwork: Clockwork) -> None:
     clockwork.now += 5
     clockwork.agenda.announce(T + SECOND, clockwork.now)

@@ -311,9 +311,7 @@ LARGE = b'{"updated_at": 1795376400, "padding": "' + b"x" * 5_000_000 + b'"}'
         pytest.param(b": \xff\xfe\xc3\n\n", 0, id="invalid UTF-8 in a comment"),
         pytest.param(b"data: \xff\n\n", 1, id="invalid UTF-8 in an event"),
         pytest.param(b"data: " + LARGE + b"\n\n", 0, id="an event of 5 MB"),
-        pytest.param(
-            b'data: {"updated_at":\n' + b"data:\n" * 600_000 + b"data: 1795376400}\n\n", 0, id="600,000 lines"
-        ),
+        pytest.param(b"data: {\n" + b"data:\n" * 10_000 + b'data: "updated_at": 2e9}\n\n', 0, id="10,000 lines"),
         pytest.param(b"data: " + b"x" * 50_000_000 + b"\n\n", 0, id="a line of 50 MB"),
         pytest.param(b"event: other\ndata: {}\n\nevent: ping\ndata: {}\n\n", 0, id="events of unknown types"),
         pytest.param(b"event: environment_updated\ndata: {}\n\n", 1, id="an event without a time"),
