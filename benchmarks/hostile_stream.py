@@ -119,7 +119,7 @@ def measure(program: str, address: str, seconds: float) -> tuple[float, int, boo
 
 def main(seconds: float) -> None:
     print(f"| stream | reader | CPU s | memory MB | the event after it (within {seconds:g} s) |\n|---|---|---|---|---|")
-    for case, pieces in list(CASES.items())[3:4]:
+    for case, pieces in CASES.items():
         for reader, program in (("this package", OURS), ("flagsmith SDK", THEIRS)):
             cpu, memory, arrived = measure(program, serve(copy(pieces)), seconds)
             print(

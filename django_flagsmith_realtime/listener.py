@@ -197,8 +197,8 @@ class Listener:
         self._kept = memory
 
     def _repair(self) -> None:
+        self._kept = self._refresher.store.read_events()
         if self._refresher.repair():
-            self._kept = None
             self._report.repaired()
 
     def _subscribe(self) -> None:

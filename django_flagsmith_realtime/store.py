@@ -125,7 +125,7 @@ class Store:
         try:
             return self._cache.get(key)
         except UNREADABLE:  # written by another backend, serializer or Python: the next publication replaces it
-            self._cache.has_key(key)  # raises as well where it is the client that can't be used
+            self._cache.get(self._key("nothing"))  # raises as well where it is the client that can't be used
             return None
 
     def _add_payload(self, sequence: int, payload: bytes) -> int:

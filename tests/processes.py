@@ -172,6 +172,11 @@ class RedisServer(ServerProcess):
             "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1, **options},
         }
 
+    def put_raw(self, key: str, value: bytes) -> None:
+        """Store bytes as they are, not as Django's backend writes them."""
+        with self.client() as client:
+            client.set(f":1:{key}", value)
+
     def info(self, section: str) -> dict[str, Any]:
         with self.client() as client:
             return dict(client.info(section))
@@ -207,6 +212,10 @@ class MemcachedServer(ServerProcess):
             while not answer.endswith(end.encode()) and (part := connection.recv(65536)):
                 answer += part
         return answer.decode()
+
+    def put_raw(self, key: str, value: bytes) -> None:
+        """Store bytes under the mark of a pickled value."""
+        assert self.ask(f"set :1:{key} 1 0 {len(value)}\r\n{value.decode('ascii')}") == "STORED\r\n"
 
     def stats(self) -> dict[str, str]:
         lines = self.ask("stats", end="END\r\n").splitlines()

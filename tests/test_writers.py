@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from django.test import override_settings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from django_flagsmith_realtime import refresh
 from django_flagsmith_realtime.exceptions import Overtaken
 from django_flagsmith_realtime.refresh import Refresher
 from django_flagsmith_realtime.snapshot import Document, Snapshot
@@ -102,11 +104,20 @@ def take_turn(leader: Refresher) -> None:
 moves = st.one_of(st.just("change"), st.just("the leader refreshes"), st.integers(min_value=0, max_value=WRITERS - 1))
 
 
+class Clock:
+    """Stands still: all requests come in the same millisecond."""
+
+    time_ns = staticmethod(lambda: 1_795_372_800 * 10**9)
+    monotonic = staticmethod(time.monotonic)
+
+
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(schedule=st.lists(moves, max_size=80), order=st.permutations(range(WRITERS)))
 def test_any_order_of_writers_ends_in_the_last_state_asked_for(schedule: list[Any], order: list[int]) -> None:
-    with override_settings(CACHES={"default": {"BACKEND": f"{__name__}.SteppedCache"}}):
+    caches_setting = {"default": {"BACKEND": f"{__name__}.SteppedCache"}}
+    with override_settings(CACHES=caches_setting), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(refresh, "time", Clock)
         caches["default"].clear()
         flagsmith = Flagsmith()
         leader = Refresher(source=flagsmith, store=configured_store())

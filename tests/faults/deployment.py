@@ -92,6 +92,7 @@ class Readers:
         tries = sorted(self.slow)
         for (_, ended), (began, _) in pairwise(tries):
             assert began >= ended, "two threads waited for the cache at once"
+            assert began - ended > 0.9, "the cache was tried more than once a second"
         assert all(ended - began < 3 for began, ended in tries)
 
 

@@ -15,6 +15,7 @@ import pytest
 from django.test import override_settings
 
 from django_flagsmith_realtime import listener as listener_module
+from django_flagsmith_realtime.agenda import COALESCE_SECONDS
 from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.listener import Listener, build_listener
 from django_flagsmith_realtime.reader import get_reader
@@ -215,7 +216,7 @@ def _threads() -> list[str]:
 
 @contextmanager
 def deployed(flagsmith: ScriptedFlagsmith, *, connected: bool = True, **more: Any) -> Iterator[Deployment]:
-    """Run a deployment that has flags and, if `connected`, an open stream."""
+    """Run a deployment that has flags and, if `connected`, an open stream; its next request need not wait."""
     with override_settings(FLAGSMITH=flagsmith.settings(**more)):
         deployment = Deployment(build_listener(get_config()))
         deployment.start()
@@ -223,6 +224,8 @@ def deployed(flagsmith: ScriptedFlagsmith, *, connected: bool = True, **more: An
             wait_until(lambda: deployment.seen, "the first flags")
             if connected:
                 wait_until(lambda: flagsmith.is_heard, "the first stream")
+            first = flagsmith.api.requests[-1].at
+            wait_until(lambda: time.monotonic() - first > COALESCE_SECONDS)
             yield deployment
         finally:
             deployment.end()

@@ -53,10 +53,10 @@ def start(standin: StandIn, redis_server: RedisServer, tmp_path: Path, settings:
     settings.CACHES = {"default": redis_server.cache()}
     started: list[Command] = []
 
-    def start(*arguments: str, backend: str | None = None, **more: Any) -> Command:
+    def start(*arguments: str, backend: str | None = None, socket_timeout: float = 1, **more: Any) -> Command:
         setting = {"ENVIRONMENT_KEY": KEY, "API_URL": standin.api_url, "REALTIME_URL": standin.realtime_url}
         variables = {name: more.pop(name) for name in tuple(more) if name.startswith("TEST_")}
-        cache = redis_server.cache()
+        cache = redis_server.cache(socket_timeout=socket_timeout)
         cache["BACKEND"] = backend or cache["BACKEND"]
         log = tmp_path / f"log-{len(started)}"
         variables["TEST_SIGNALS"] = str(tmp_path / "signals")
@@ -227,6 +227,7 @@ def test_the_clock_jumps(
 
     class Clock:
         time_ns = staticmethod(lambda: time.time_ns() + offset)
+        monotonic = staticmethod(time.monotonic)
 
     sequences: list[int] = []
 
@@ -345,13 +346,14 @@ def test_it_is_stopped_while(start: Start, healing: Healing, state: str) -> None
             assert command.exit_code() == 0
     assert healing.seconds and healing.seconds < STOPS_WITHIN
     assert "Traceback" not in command.said()
+    assert ("Stopped without waiting" in command.said()) == (state == "waiting for a receiver")
 
 
 @pytest.mark.parametrize("fault", ["down", "hanging"])
 def test_it_is_stopped_while_the_cache_is(
     start: Start, redis_server: RedisServer, standin: StandIn, healing: Healing, fault: str
 ) -> None:
-    command = start()
+    command = start(socket_timeout=3)
     command.wait_for("22 flags")
     redis_server.kill() if fault == "down" else redis_server.freeze()
     standin.set_flag("banner_text", value="Sale")
