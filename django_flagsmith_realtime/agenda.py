@@ -89,7 +89,7 @@ class Agenda:
         holds_back: bool = True,
     ) -> None:
         self._poll_interval = poll_interval or NEVER
-        self._fallback_interval = min(fallback_poll_interval, self._poll_interval)
+        self._fallback_interval = min(fallback_poll_interval or NEVER, self._poll_interval)
         self._wanted_at: float | None = now  # a request to begin then or later is wanted
         self._began_at = -NEVER  # the last request
         self._fetched_at = now  # the beginning of the last request that succeeded
@@ -100,6 +100,7 @@ class Agenda:
         self._retry = self._failures = retry
         self._holds_back = holds_back
         self._not_before = -NEVER  # after a failure
+        self._failing_since: float | None = None
         self._budget = budget or Budget()
         self._reconcile_at: float | None = None
         self._away_since: float | None = now  # without an open stream
@@ -136,16 +137,18 @@ class Agenda:
         if pending is not None:
             self._pursue(pending, now)
 
-    def announce(self, time: int | None, now: float) -> None:
-        """Take an event; one that was seen before costs nothing."""
+    def announce(self, time: int | None, now: float) -> bool:
+        """Take an event; tell whether it asks for a request: one that was seen before costs nothing."""
         self._reconcile_at = None
         self._has_heard, self.is_silent = True, False
+        self._latest_event = time or self._latest_event
         if time is None:
             self.want(now)
+        elif time not in self._remembered:
+            self._pursue(time, now)
         else:
-            self._latest_event = time
-            if time not in self._remembered:
-                self._pursue(time, now)
+            return False
+        return True
 
     def _pursue(self, time: int, now: float) -> None:
         self._chase = Chase(max(time, self._chase.target) if self._chase else time, now)
@@ -171,7 +174,7 @@ class Agenda:
     def believe(self, document: Document, published: Snapshot | None, now: float) -> bool:
         """Take a body; tell whether to publish it, or to hold it back while the chase goes on."""
         self._fetched_at = self._began_at
-        self._failures, self._not_before = self._retry, -NEVER
+        self._recover(now)
         self._is_off = not document.realtime_enabled
         self.was_listening = self._has_listened and not self._has_heard
         self._has_listened = self._away_since is None
@@ -182,6 +185,8 @@ class Agenda:
         if chase and (backward or document.updated_at < chase.target) and self._goes_on(chase, document, now):
             return not backward
         self._chase = self._chase_due = None
+        if self._latest_event and self._latest_event < document.updated_at:
+            self._latest_event = None
         if document.updated_at not in self._remembered:
             self._remembered.append(document.updated_at)
         return True
@@ -204,14 +209,24 @@ class Agenda:
         delay, self._failures = self._failures.next(floor=retry_after or 0.0)
         self._not_before = now + delay
         self._wanted_at = now
-        if self._chase:
-            self._chase = Chase(self._chase.target, self._chase.announced_at)
+        if self._failing_since is None:
+            self._failing_since = now
+
+    def _recover(self, now: float) -> None:
+        """Go back to the first wait; the time of an outage is none of the chase's."""
+        self._failures, self._not_before = self._retry, -NEVER
+        if self._failing_since is not None and self._chase:
+            began = self._chase.began
+            lost = now - self._failing_since
+            self._chase = replace(self._chase, far=0, near=0, began=None if began is None else began + lost)
+        self._failing_since = None
 
     def _is_backward(self, document: Document, published: Snapshot) -> bool:
-        if not self._holds_back or document.updated_at == self._latest_event:
+        if not self._holds_back:
             return False
         emptied = bool(published.environment.flags) and not document.environment.flags
-        return emptied or document.updated_at < published.head.updated_at
+        older = document.updated_at < published.head.updated_at
+        return emptied or (older and document.updated_at != self._latest_event)
 
     def _poll_at(self) -> float:
         if self._away_since is not None:

@@ -65,7 +65,14 @@ class Flags(Mapping[str, Flag]):
         """Return all flags that Flagsmith knows."""
         return [self.get_flag(name) for name in self]
 
-    __getitem__ = get_flag
+    def __getitem__(self, name: str) -> Flag:
+        if name not in self and hasattr(type(self), name):
+            raise KeyError(name)  # a template that writes `flags.items` means the method
+        return self.get_flag(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a flag that Flagsmith knows, else `default`."""
+        return self.get_flag(name) if name in self else default
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._environment_flags)
@@ -141,14 +148,20 @@ def get_flags(request: HttpRequest | None = None, *, identity: Identity | None =
 
     Within a request all reads see one snapshot; `request` may be left out where the middleware runs.
     """
-    scope = current_scope(request)
+    scope = _scope(request, identity)
     return _flags(scope, scope.snapshot(), identity)
 
 
 async def aget_flags(request: HttpRequest | None = None, *, identity: Identity | None = None) -> Flags:
     """Return what `get_flags` returns, without blocking the event loop."""
-    scope = current_scope(request)
+    scope = _scope(request, identity)
     return _flags(scope, await scope.asnapshot(), identity)
+
+
+def _scope(request: HttpRequest | None, identity: Identity | None) -> Scope:
+    if isinstance(request, Identity) or not (identity is None or isinstance(identity, Identity)):
+        raise TypeError('Name whom the flags are for: get_flags(identity=Identity("42")).')
+    return current_scope(request)
 
 
 def _flags(scope: Scope, snapshot: Snapshot | None, identity: Identity | None) -> Flags:

@@ -11,13 +11,16 @@ from django.core.cache import InvalidCacheBackendError, caches
 from django.core.cache.backends.base import BaseCache
 from django.db import connections
 
-from .exceptions import StoreError
+from .exceptions import FlagsmithError, StoreError
 
 PER_PROCESS_BACKENDS = ("locmem.LocMemCache", "dummy.DummyCache")
 NOT_THREAD_SAFE_BACKENDS = ("memcached.PyLibMCCache",)
 ADVICE = {
     "too large": "Raise memcached's limit for one item: its option -I, for instance -I 8m.",
     "too big": "Raise memcached's limit for one item: its option -I, for instance -I 8m.",
+    "no such table": "Create the cache's table: manage.py createcachetable.",
+    "does not exist": "Create the cache's table: manage.py createcachetable.",
+    "refused": "Is the server that CACHES names running?",
     "maxmemory": "Raise Redis's maxmemory, or let it evict other keys: its maxmemory-policy.",
 }
 
@@ -80,7 +83,7 @@ def cache_errors(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate
     def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return method(self, *args, **kwargs)
-        except StoreError:
+        except FlagsmithError:
             raise
         except Exception as error:
             self.handle.close()  # pymemcache holds a server for dead for a minute

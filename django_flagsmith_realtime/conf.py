@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from functools import cache
+from functools import cache, cached_property
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +17,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.dispatch import receiver
+from django.views.decorators.debug import sensitive_variables
 
 SERVER_KEY_HINT = (
     "Create a server-side key in Flagsmith under your environment's SDK Keys "
@@ -74,7 +77,12 @@ def _is_headers(value: object) -> bool:
 
 def _is_default(value: object) -> bool:
     if isinstance(value, dict):
-        return bool(value) and value.keys() <= {"enabled", "value"} and isinstance(value.get("enabled", True), bool)
+        is_flag = bool(value) and value.keys() <= {"enabled", "value"}
+        return is_flag and isinstance(value.get("enabled", True), bool) and _is_scalar(value.get("value"))
+    return _is_scalar(value)
+
+
+def _is_scalar(value: object) -> bool:
     return value is None or isinstance(value, (bool, int, float, str))
 
 
@@ -135,6 +143,12 @@ class Config:
     admin_permission: str | None = _key(None, TEXT.or_none())
     headers: Mapping[str, str] = _key(MappingProxyType({}), HEADERS, secret=True)
 
+    @cached_property
+    def namespace(self) -> str:
+        """What tells this environment's cache keys from another's: a digest, so that no key is shown with them."""
+        source = self.environment_key or (f"file:{Path(self.snapshot_file).absolute()}" if self.snapshot_file else "")
+        return hashlib.sha256(source.encode()).hexdigest()[:16]
+
 
 KEYS: Mapping[str, Key] = MappingProxyType({item.name.upper(): item.metadata["key"] for item in fields(Config)})
 
@@ -194,6 +208,7 @@ def _with_slash(url: str | None) -> str | None:
 
 
 @cache
+@sensitive_variables("setting", "values")
 def get_config() -> Config:
     """Return the `FLAGSMITH` setting; raise `ImproperlyConfigured` for one with problems."""
     setting = getattr(settings, "FLAGSMITH", {})

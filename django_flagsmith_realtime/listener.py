@@ -98,8 +98,8 @@ class Listener:
                 self._agenda.connect(self._clock())
                 self._report.connected()
             case EnvironmentUpdated(time):
-                self._agenda.announce(time, self._clock())
-                self._report.noticed()
+                if self._agenda.announce(time, self._clock()):
+                    self._report.noticed()
             case Disconnected():
                 self._take_disconnected(message)
             case Document():
@@ -116,7 +116,9 @@ class Listener:
 
     def _take_document(self, document: Document) -> None:
         self._report.fetched(realtime_enabled=document.realtime_enabled or not self._open_stream)
-        if self._agenda.believe(document, self._refresher.published, self._clock()):
+        believed = self._agenda.believe(document, self._refresher.published, self._clock())
+        waiting = self._unpublished
+        if believed and (waiting is None or document.updated_at >= waiting.updated_at):
             self._unpublished = document
             self._store(self._publish)
         else:
@@ -130,15 +132,9 @@ class Listener:
         """Look after what is stored: publish what could not be, put back what is gone."""
         if self._clock() >= self._tend_at:
             self._tend_at = self._clock() + TEND_SECONDS
-            self._store(self._tend_cache)
-
-    def _tend_cache(self) -> None:
-        if self._unpublished:  # before this one takes over: what it finds then is newer than what it fetched before
-            self._publish()
-        if self._resumed:
-            self._repair()
-        else:
-            self._resume()
+            if self._unpublished:  # before this one takes over: what it finds then is newer than what it fetched before
+                self._store(self._publish)
+            self._store(self._repair if self._resumed else self._resume)
 
     def _store(self, step: Callable[[], None]) -> None:
         """Take a step that needs the cache; what fails is tried again when the cache is tended."""
@@ -152,7 +148,8 @@ class Listener:
             self._unpublished = None
             self._agenda.want(self._clock())
         self._cache_works = True
-        self._report.stored()
+        if not self._unpublished:
+            self._report.stored()
 
     def _publish(self) -> None:
         assert self._unpublished

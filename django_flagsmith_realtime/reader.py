@@ -31,6 +31,8 @@ WAIT_SECONDS = 0.05  # for a look that another thread has under way
 READING_THREAD_SECONDS = 0.5  # for a look in the reading thread
 STEP_BACK_SECONDS = 10.0  # a lower sequence is believed after this
 
+Change = tuple[Snapshot, Snapshot | None]  # the new one, and the one before
+
 
 class Reader:
     """What this process holds of the published snapshot, and when it last asked the cache for it.
@@ -58,6 +60,7 @@ class Reader:
         self._file_read_at = -float("inf")
         self._lower_since: float | None = None
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="flagsmith-reader")
+        self._messenger = ThreadPoolExecutor(1, thread_name_prefix="flagsmith-signals")
         self._look_in_flight: Future[None] | None = None
 
     def after_fork(self) -> None:
@@ -69,7 +72,7 @@ class Reader:
         """Return the snapshot, asking the cache unless that was done within `max_age` seconds."""
         if self._is_due(max_age):
             if not _on_event_loop():
-                self._look(time.monotonic())
+                _tell(self._look(time.monotonic()))
             elif time.monotonic() - self._confirmed_at > CONFIRMED_SECONDS:
                 _, late = wait([self._look_elsewhere()], self._patience(READING_THREAD_SECONDS))
                 self._is_overdue |= bool(late)
@@ -97,10 +100,9 @@ class Reader:
         return look
 
     def _look_here(self, wanted_at: float) -> None:
-        try:
-            self._look(wanted_at)
-        finally:
-            close_old_connections()  # of DatabaseCache and of receivers: no request ends in this thread
+        if change := self._look(wanted_at):
+            self._messenger.submit(_tell_and_close, change)  # a receiver may be slow, or read flags itself
+        close_old_connections()  # of DatabaseCache: no request ends in this thread
 
     def _patience(self, seconds: float) -> float | None:
         """Return how long to wait for a look that another thread has under way; None: to its end."""
@@ -108,12 +110,12 @@ class Reader:
             return 0
         return None if self._held is None else seconds
 
-    def _look(self, wanted_at: float) -> None:
-        """Ask the cache, once for all threads that want to know at the same time."""
+    def _look(self, wanted_at: float) -> Change | None:
+        """Ask the cache, once for all threads that want to know at the same time; return what is new."""
         patience = self._patience(WAIT_SECONDS)
         if not self._look_lock.acquire(timeout=-1 if patience is None else patience):
             self._is_overdue = True
-            return
+            return None
         self._is_overdue = False
         previous = held = self._held
         try:
@@ -122,8 +124,8 @@ class Reader:
                 held = self._held
         finally:
             self._look_lock.release()
-        if held and (previous is None or previous.sequence != held.sequence):
-            snapshot_loaded.send_robust(Snapshot, snapshot=held, previous=previous)
+        is_new = held and (previous is None or previous.sequence != held.sequence)
+        return (held, previous) if held and is_new else None
 
     def _refresh_held(self) -> None:
         self._looked_at = now = time.monotonic()
@@ -177,6 +179,17 @@ class Reader:
         self._failing = False
 
 
+def _tell(change: Change | None) -> None:
+    if change:
+        snapshot, previous = change
+        snapshot_loaded.send_robust(Snapshot, snapshot=snapshot, previous=previous)
+
+
+def _tell_and_close(change: Change) -> None:
+    _tell(change)
+    close_old_connections()  # of receivers: no request ends in this thread
+
+
 def _on_event_loop() -> bool:
     try:
         asyncio.get_running_loop()
@@ -185,7 +198,7 @@ def _on_event_loop() -> bool:
     return True
 
 
-_readers: dict[tuple[str, str, str], Reader] = {}  # those in use, by alias, environment key and file
+_readers: dict[tuple[str, str, str], Reader] = {}  # those in use, by alias, namespace and file
 _living: weakref.WeakSet[Reader] = weakref.WeakSet()
 
 
@@ -201,10 +214,8 @@ if hasattr(os, "register_at_fork"):
 def get_reader(config: Config | None = None) -> Reader:
     """Return this process's reader of the configured environment."""
     config = config or get_config()
-    alias, environment_key, path = key = config.cache, config.environment_key or "", config.snapshot_file or ""
-    return _readers.get(key) or _readers.setdefault(
-        key, Reader(Store(alias, environment_key), Path(path) if path else None)
-    )
+    alias, namespace, path = key = config.cache, config.namespace, config.snapshot_file or ""
+    return _readers.get(key) or _readers.setdefault(key, Reader(Store(alias, namespace), Path(path) if path else None))
 
 
 @receiver(setting_changed)

@@ -10,6 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from django.dispatch import Signal
+
+from .agenda import CHASE_SECONDS
 from .changes import FlagChange, diff
 from .conf import Config
 from .exceptions import Overtaken, StoreError, WrongEnvironment
@@ -83,8 +86,17 @@ class Refresher:
         if self._seen is None:
             self.resume()
         while True:
+            document = self.fetch()
+            if self._may_be_stale(document):
+                return None
             with suppress(Overtaken):
-                return self.publish(self.fetch())
+                return self.publish(document)
+
+    def _may_be_stale(self, document: Document) -> bool:
+        """Tell whether a body is older than what was published so lately that Flagsmith's caches may not know it."""
+        head = self.published.head if self.published else None
+        published_ago = time.time() - head.published_at / 1_000_000 if head else 0.0
+        return head is not None and document.updated_at < head.updated_at and published_ago < CHASE_SECONDS
 
     def fetch(self) -> Document:
         """Ask Flagsmith. Any thread may call this, the rest is for one."""
@@ -130,6 +142,12 @@ class Refresher:
         if head and (self._seen is None or head.sequence > self._seen.sequence):
             self.resume()
             raise Overtaken("Somebody else published meanwhile.")
+        if (
+            head
+            and self.published
+            and (head.sequence, head.version) == (self.published.sequence, self.published.version)
+        ):
+            self._adopt(Snapshot(head, self.published.environment))  # its date may have moved
         return head
 
     def save(self) -> None:
@@ -154,7 +172,7 @@ class Refresher:
         self.published, self._seen = snapshot, snapshot.head
 
     def _check_environment(self, document: Document) -> None:
-        published = self.published
+        published = None if isinstance(self._source, FileSource) else self.published
         if published and published.environment.api_key != document.environment.api_key:
             raise WrongEnvironment(
                 f"Flagsmith answered with the environment {document.environment.name!r}, but "
@@ -172,8 +190,8 @@ def announce(update: Update) -> None:
 
 
 def _send(update: Update) -> None:
-    flags_updated.send_robust(
-        Snapshot,
+    _send_robust(
+        flags_updated,
         changes=update.changes,
         snapshot=update.snapshot,
         previous=update.previous,
@@ -181,14 +199,21 @@ def _send(update: Update) -> None:
     )
     if update.previous:
         for change in update.changes.values():
-            flag_changed.send_robust(Snapshot, name=change.name, old=change.old, new=change.new)
+            _send_robust(flag_changed, name=change.name, old=change.old, new=change.new)
+
+
+def _send_robust(signal: Signal, **values: object) -> None:
+    try:
+        signal.send_robust(Snapshot, **values)
+    except SystemExit:  # the listener would be told to announce the same again, and end again, for ever
+        logger.exception("A receiver of Flagsmith signals tried to end the listener")
 
 
 def build_refresher(config: Config) -> Refresher:
     """Return the refresher that the settings describe."""
     key = config.environment_key or ""
     path = Path(config.snapshot_file) if config.snapshot_file else None
-    store, reader = Store(config.cache, key), get_reader(config)
+    store, reader = Store(config.cache, config.namespace), get_reader(config)
     if path and not key:
         return Refresher(source=FileSource(path), store=store, reader=reader)
     source = ApiSource(

@@ -38,9 +38,10 @@ class Environment:
             plain = json.loads(zlib.decompress(payload))
         except zlib.error as error:
             raise ValueError("not a payload of this package") from error
-        if not isinstance(plain, dict):
-            raise ValueError("not a payload of this package")
-        return cls(plain)
+        try:
+            return cls(document.trim(plain))
+        except InvalidDocument as error:
+            raise ValueError("not a payload of this package") from error
 
     @cached_property
     def payload(self) -> bytes:

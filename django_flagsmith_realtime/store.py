@@ -6,7 +6,6 @@ changed. A reader that sees a head finds the payload behind it; one that sees th
 
 from __future__ import annotations
 
-import hashlib
 import time
 import zlib
 from pickle import PickleError
@@ -15,7 +14,7 @@ from typing import Any
 from django.core.cache.backends.base import BaseCache
 
 from .cache import CacheHandle, cache_errors
-from .exceptions import StoreError
+from .exceptions import Overtaken, StoreError
 from .snapshot import Document, Environment, Head, Snapshot
 
 SCHEMA = 1
@@ -25,12 +24,14 @@ UNREADABLE = (AttributeError, EOFError, ImportError, LookupError, PickleError, T
 
 
 class Store:
-    """The shared cache's side of a snapshot. Its methods raise `StoreError`, and nothing else."""
+    """The shared cache's side of a snapshot.
 
-    def __init__(self, alias: str, environment_key: str) -> None:
+    Its methods raise `StoreError`, and `Overtaken` where another writer was faster.
+    """
+
+    def __init__(self, alias: str, namespace: str) -> None:
         self.handle = CacheHandle(alias)
-        digest = hashlib.sha256(environment_key.encode()).hexdigest()[:16]
-        self._prefix = f"flagsmith:{SCHEMA}:{digest}"
+        self._prefix = f"flagsmith:{SCHEMA}:{namespace}"
 
     @property
     def _cache(self) -> BaseCache:
@@ -145,8 +146,11 @@ class Store:
         """Raise `StoreError` unless a key has a value: some backends swallow a write that failed."""
         for delay in READ_BACK_DELAYS:
             time.sleep(delay)
-            if self._read(key) == value:
+            found = self._read(key)
+            if found == value:
                 return
+            if (other := _parse_head(found)) and other.sequence > value[0]:
+                raise Overtaken("Somebody else published at the same time.")
         name = key.removeprefix(self._prefix).split(":")[1]  # without the sequence: it is one outage, said once
         size = f"{len(value):,} {'bytes' if isinstance(value, bytes) else 'fields'}"
         raise StoreError(

@@ -122,3 +122,23 @@ class DatabaseCacheRouter:
 
 def use(settings: Any, backend: str, **options: Any) -> None:
     settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": f"test-{time.monotonic_ns()}", **options}}
+
+
+class SmallCache(LocMemCache):
+    """Refuses what is larger than its limit, as memcached does."""
+
+    limit = 1_000_000
+    refused = 0
+
+    def _check(self, value: Any) -> None:
+        if isinstance(value, bytes) and len(value) > self.limit:
+            SmallCache.refused += 1
+            raise ValueError("object too large for cache")
+
+    def add(self, key: Any, value: Any, *args: Any, **kwargs: Any) -> bool:
+        self._check(value)
+        return bool(super().add(key, value, *args, **kwargs))
+
+    def set(self, key: Any, value: Any, *args: Any, **kwargs: Any) -> None:
+        self._check(value)
+        super().set(key, value, *args, **kwargs)

@@ -34,7 +34,7 @@ _stores: list[Store] = []
 
 def configured_store() -> Store:
     """Return what a listener in a process of its own would write with; it is closed when the test ends."""
-    _stores.append(Store(get_config().cache, get_config().environment_key or ""))
+    _stores.append(Store(get_config().cache, get_config().namespace))
     return _stores[-1]
 
 

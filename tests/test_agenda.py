@@ -390,3 +390,38 @@ def test_requests_that_change_something_are_free() -> None:
         budget = budget.spend(now=100.0)
     assert budget.ready_at() == pytest.approx(110.0)
     assert budget.spend(now=200.0).ready_at() == 200.0
+
+
+def test_never_to_poll_holds_without_a_stream_too() -> None:
+    clockwork = Clockwork(poll_interval=0, fallback=0)
+    clockwork.advance_to_due()
+    clockwork.answer(body(T))
+    assert clockwork.agenda.due() == NEVER
+
+
+def test_a_restored_database_is_believed_although_a_request_fails_now_and_then(clockwork: Clockwork) -> None:
+    yesterday = T - 86_400 * SECOND
+    clockwork.advance_to_due()
+    began = failed_at = clockwork.now
+    while not clockwork.answer(body(yesterday)):
+        clockwork.advance_to_due()
+        if clockwork.now - failed_at > 30:
+            failed_at = clockwork.now
+            clockwork.agenda.fail(clockwork.now)
+            clockwork.advance_to_due()
+        assert clockwork.now - began < 2 * CHASE_SECONDS
+
+
+def test_the_time_of_the_latest_event_is_no_excuse_once_a_newer_body_came(clockwork: Clockwork) -> None:
+    clockwork.agenda.announce(T + 1 * SECOND, clockwork.now)
+    clockwork.advance_to_due()
+    clockwork.answer(body(T + 1 * SECOND))
+    clockwork.advance_to_due()  # a poll
+    clockwork.answer(body(T + 2 * SECOND))
+    clockwork.advance_to_due()
+    assert not clockwork.answer(body(T + 1 * SECOND)), "a stale one"
+
+
+def test_a_replay_of_a_known_time_asks_for_nothing(clockwork: Clockwork) -> None:
+    assert clockwork.agenda.announce(T + SECOND, clockwork.now)
+    assert not clockwork.agenda.announce(T + SECOND, clockwork.now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import FrozenInstanceError
 from types import MappingProxyType
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.test import override_settings
+from django.test import RequestFactory, override_settings
+from django.views.debug import ExceptionReporter
 
+from django_flagsmith_realtime import get_flags
 from django_flagsmith_realtime.conf import KEYS, SERVER_KEY_HINT, Config, find_missing, find_problems, get_config
 
 DEFAULTS = {
@@ -282,3 +285,20 @@ def test_a_missing_key_is_a_problem_for_a_listener(setting: Any) -> None:
     assert "FLAGSMITH['ENVIRONMENT_KEY'] is missing" in problem.message
     assert problem.hint == SERVER_KEY_HINT
     assert find_missing({"ENVIRONMENT_KEY": "ser.x"}) == []
+
+
+@pytest.mark.parametrize("more", [{"POLL": 3}, {"CACHE": "nope"}], ids=["unknown key", "unknown alias"])
+def test_an_error_report_of_a_wrong_setting_does_not_show_the_key(more: dict[str, object]) -> None:
+    with override_settings(FLAGSMITH={"ENVIRONMENT_KEY": "ser.SECRET", **more}, DEBUG=False):
+        try:
+            get_flags()
+        except Exception:
+            report = ExceptionReporter(RequestFactory().get("/"), *sys.exc_info(), is_email=True)
+        frames = report.get_traceback_data()["frames"]
+    ours = [frame for frame in frames if "django_flagsmith_realtime" in frame["filename"]]
+    assert len(ours) >= 3
+    assert [frame["function"] for frame in ours if "SECRET" in str(frame["vars"])] == []
+
+
+def test_files_of_different_projects_do_not_share_keys() -> None:
+    assert Config(snapshot_file="/a.json").namespace != Config(snapshot_file="/b.json").namespace

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from django.http import HttpRequest
-from django.template import RequestContext, Template
+from django.template import Context, RequestContext, Template
 from django.test import RequestFactory
 
-from django_flagsmith_realtime import get_flags
+from django_flagsmith_realtime import Identity, get_flags
 from django_flagsmith_realtime.context_processors import flags
 from django_flagsmith_realtime.exceptions import UnknownFlag
 
@@ -55,3 +55,22 @@ def test_strict_holds_in_templates(settings: Any) -> None:
     publish()
     with pytest.raises(UnknownFlag):
         render("{{ flags.typo.enabled }}")
+
+
+def test_a_template_may_go_through_all_flags() -> None:
+    publish()
+    template = Template("{% for name, flag in flags.items %}{{ name }} {% endfor %}{{ flags.all_flags|length }}")
+    shown = template.render(Context({"flags": get_flags()}))
+    assert shown.split() == [*get_flags(), str(len(get_flags()))]
+
+
+def test_get_returns_the_callers_default_for_an_unknown_flag() -> None:
+    publish()
+    assert get_flags().get("nope", "default") == "default"
+    assert get_flags().get("banner_text").value == "Welcome to Northwind"
+
+
+@pytest.mark.parametrize("call", [lambda: get_flags(identity="42"), lambda: get_flags(Identity("42"))])
+def test_an_identity_in_the_wrong_place_is_a_clear_error(call: Any) -> None:
+    with pytest.raises(TypeError, match=r"get_flags\(identity=Identity"):
+        call()

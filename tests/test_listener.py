@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import random
+import string
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,15 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.cache import caches
 from django.test import override_settings
 from standin.server import StandIn
 
 from django_flagsmith_realtime import get_flags
+from django_flagsmith_realtime import listener as listener_module
 from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.listener import Listener, build_listener
 from django_flagsmith_realtime.reader import get_reader
 from django_flagsmith_realtime.signals import flag_changed
 
+from .backends import SmallCache
+from .documents import configured_store, make_document
 from .processes import wait_until
 
 Listening = Callable[..., AbstractContextManager[Listener]]
@@ -227,3 +233,36 @@ def test_a_stop_takes_effect_while_the_stream_is_read(standin: StandIn, listenin
         listener.stop()
         wait_until(lambda: not is_connected(standin), timeout=1)
     assert time.monotonic() - began < 1
+
+
+def test_the_published_flags_are_put_back_although_a_newer_version_does_not_fit(
+    standin: StandIn, listening: Listening, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.CACHES = {"default": {"BACKEND": "tests.backends.SmallCache", "LOCATION": "small"}}
+    SmallCache.limit = 1_000_000
+    monkeypatch.setattr(listener_module, "TEND_SECONDS", 0.05)
+    with listening():
+        wait_until(lambda: is_connected(standin) and banner())
+        SmallCache.limit = 10_000
+        standin.set_flag("banner_text", value="".join(random.Random(1).choices(string.printable, k=20_000)))
+        wait_until(lambda: SmallCache.refused)
+        caches["default"].clear()
+        store = configured_store()
+        wait_until(lambda: (head := store.read_head()) and store.read_environment(head.sequence))
+
+
+def test_a_stale_body_does_not_replace_the_newer_one_that_waits_for_the_cache(
+    standin: StandIn, listening: Listening, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.CACHES = {"default": {"BACKEND": "tests.backends.SmallCache", "LOCATION": "small"}}
+    SmallCache.limit = 1_000_000
+    monkeypatch.setattr(listener_module, "TEND_SECONDS", 0.05)
+    with listening(REALTIME_URL=None) as listener:
+        wait_until(banner)
+        SmallCache.limit = 0
+        stale, new = (make_document(f"2030-01-01T00:00:0{second}", banner_text=str(second)) for second in (1, 2))
+        listener._inbox.put(new)
+        listener._inbox.put(stale)
+        wait_until(lambda: listener._inbox.empty() and SmallCache.refused)
+        SmallCache.limit = 1_000_000
+        wait_until(lambda: banner() == "2")

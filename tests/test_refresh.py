@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -216,3 +217,47 @@ def test_an_unreadable_payload_is_replaced(refresher: Refresher, source: EditedS
     repaired = fresh.refresh()
     assert repaired and repaired.snapshot.sequence > update.snapshot.sequence
     assert store.read_environment(repaired.snapshot.sequence)
+
+
+def test_a_body_older_than_what_was_just_published_is_not_taken_for_news(
+    refresher: Refresher, source: EditedSource, store: Store
+) -> None:
+    source.body["updated_at"] = "2026-11-22T20:00:00+00:00"
+    refresher.refresh()
+    before = store.read_head()
+    source.body["updated_at"] = "2026-11-22T19:00:00+00:00"
+    source.state("banner_text")["feature_state_value"] = "stale"
+    assert Refresher(source=source, store=store).refresh() is None
+    assert store.read_head() == before
+
+
+def leave(**values: Any) -> None:
+    raise SystemExit(3)
+
+
+def test_a_receiver_that_exits_does_not_end_the_listener(
+    refresher: Refresher, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    flags_updated.connect(leave)
+    try:
+        update = refresher.refresh()
+    finally:
+        flags_updated.disconnect(leave)
+    announced = store.read_announced()
+    assert update and announced and announced.head == update.snapshot.head
+    assert "tried to end the listener" in caplog.text
+
+
+def test_a_foreign_payload_is_made_whole_or_counts_as_absent(
+    refresher: Refresher, source: EditedSource, store: Store
+) -> None:
+    update = refresher.refresh()
+    assert update
+    half = zlib.compress(b'{"feature_states": [], "project": {"segments": []}, "api_key": "a", "name": "n"}')
+    store.handle.get().set(f"{store._prefix}:payload:{update.snapshot.sequence}", half)
+    environment = store.read_environment(update.snapshot.sequence)
+    assert environment and environment.document["identity_overrides"] == [], "they may be left out"
+    broken = zlib.compress(b'{"feature_states": [{}], "project": {"segments": []}, "api_key": "a", "name": "n"}')
+    store.handle.get().set(f"{store._prefix}:payload:{update.snapshot.sequence}", broken)
+    assert store.read_environment(update.snapshot.sequence) is None
+    assert Refresher(source=source, store=store).refresh()

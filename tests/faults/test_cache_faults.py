@@ -120,6 +120,7 @@ def test_the_cache_hangs(server: Server, deploy: Deploy, healing: Healing) -> No
         server.freeze()
         wait_until(lambda: len(deployment.readers.slow) == 2, "two tries")
         deployment.readers.go_on()
+        deployment.readers.check_tries()
         server.thaw()
         deployment.standin.set_flag("banner_text", value="Sale")
         with healing():

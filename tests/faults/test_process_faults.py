@@ -178,7 +178,9 @@ def test_the_listener_is_killed_and_a_change_comes_before_the_next_one(
     assert healing.requests == 1
 
 
-def test_the_listener_is_frozen_while_another_one_publishes(start: Start, standin: StandIn, healing: Healing) -> None:
+def test_the_listener_is_frozen_while_another_one_publishes(
+    start: Start, standin: StandIn, healing: Healing, signals: Callable[[], list[str]]
+) -> None:
     with Readers().reading() as readers:
         frozen = start()
         wait_until(lambda: readers.have(FIRST) and standin.counts.open_streams == 1)
@@ -188,11 +190,13 @@ def test_the_listener_is_frozen_while_another_one_publishes(start: Start, standi
         wait_until(lambda: readers.have("Sale"))
         other.process.terminate()
         assert other.exit_code() == 0
-        standin.set_flag("banner_text", value="Closed")
         requests = standin.counts.environment_document
         frozen.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: standin.counts.environment_document > requests, "what it missed")
+        standin.set_flag("banner_text", value="Closed")
         with healing():
             wait_until(lambda: readers.have("Closed"))
+        wait_until(lambda: signals() == [FIRST, "Sale", "Closed"], "each signal once")
         healing.requests = standin.counts.environment_document - requests
     readers.check()
 
@@ -227,6 +231,7 @@ def test_the_clock_jumps(
 
     class Clock:
         time_ns = staticmethod(lambda: time.time_ns() + offset)
+        time = staticmethod(lambda: time.time() + offset / 10**9)
         monotonic = staticmethod(time.monotonic)
 
     sequences: list[int] = []
