@@ -126,8 +126,8 @@ class Clock:
     """Stands still: all requests come in the same millisecond."""
 
     time_ns = staticmethod(lambda: 1_795_372_800 * 10**9)
-    time = staticmethod(lambda: 1_795_372_800.0)
     monotonic = staticmethod(time.monotonic)
+    time = staticmethod(lambda: 1_795_372_800.0)
 
 
 @pytest.mark.slow

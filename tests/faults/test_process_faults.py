@@ -231,8 +231,8 @@ def test_the_clock_jumps(
 
     class Clock:
         time_ns = staticmethod(lambda: time.time_ns() + offset)
-        time = staticmethod(lambda: time.time() + offset / 10**9)
         monotonic = staticmethod(time.monotonic)
+        time = staticmethod(lambda: time.time() + offset / 10**9)
 
     sequences: list[int] = []
 
