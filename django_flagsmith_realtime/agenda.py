@@ -12,6 +12,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from .backoff import FETCH, Backoff
+from .reception import NEVER, Reception
 from .snapshot import Document, Snapshot
 
 FAR_DELAYS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -21,12 +22,10 @@ NEAR = 1_000_000  # microseconds
 CHASE_SECONDS = 90.0
 
 COALESCE_SECONDS = 0.25
-GAP_SECONDS = 2.0  # a stream that was away for longer may have missed something
 REPLAY_SECONDS = 1.0  # for the stream to replay the latest time after it opened
 REMEMBERED = 64
 
 TOKENS_PER_SECOND = 0.1
-NEVER = float("inf")
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class Budget:
 
 
 class Agenda:
-    """What is known of the environment's state, and when to ask for more.
+    """What is known of the environment's state, and when to ask for more; `reception` is what is known of the stream.
 
     `poll_interval` and `fallback_poll_interval` are seconds: with a healthy stream, and without; 0 is never.
     `holds_back` is False where every body is to be believed: a file is never behind.
@@ -88,8 +87,7 @@ class Agenda:
         retry: Backoff = FETCH,
         holds_back: bool = True,
     ) -> None:
-        self._poll_interval = poll_interval or NEVER
-        self._fallback_interval = min(fallback_poll_interval or NEVER, self._poll_interval)
+        self.reception = Reception(poll_interval=poll_interval, fallback_poll_interval=fallback_poll_interval, now=now)
         self._wanted_at: float | None = now  # a request to begin then or later is wanted
         self._began_at = -NEVER  # the last request
         self._fetched_at = now  # the beginning of the last request that succeeded
@@ -102,18 +100,12 @@ class Agenda:
         self._not_before = -NEVER  # after a failure
         self._failing_since: float | None = None
         self._budget = budget or Budget()
-        self._reconcile_at: float | None = None
-        self._away_since: float | None = now  # without an open stream
-        self._is_off = False  # the project's real-time updates, as the document says
-        self._has_heard = False  # an event, ever
-        self._has_listened = False  # since the last body, without a gap
-        self.was_listening = False  # a change in the last body should have been announced
-        self.is_silent = False  # the stream, which said nothing of a change
-        self._clean_end = True
+        self._reconcile_at: float | None = None  # unless the stream replays something before
 
     def due(self) -> float:
         """Return when the next request is due; `inf` for never."""
-        wishes = (self._wanted_at, self._chase_due, self._reconcile_at, self._poll_at())
+        poll_at = self.reception.poll_at(self._fetched_at)
+        wishes = (self._wanted_at, self._chase_due, self._reconcile_at, poll_at)
         soonest = min(at for at in wishes if at is not None)
         return max(soonest, self._not_before, self._began_at + COALESCE_SECONDS, self._budget.ready_at())
 
@@ -140,7 +132,7 @@ class Agenda:
     def announce(self, time: int | None, now: float) -> bool:
         """Take an event; tell whether it asks for a request: one that was seen before costs nothing."""
         self._reconcile_at = None
-        self._has_heard, self.is_silent = True, False
+        self.reception.hear()
         self._latest_event = time or self._latest_event
         if time is None:
             self.want(now)
@@ -157,27 +149,18 @@ class Agenda:
 
     def connect(self, now: float) -> None:
         """Note that the stream is open; what it may have missed is fetched unless it replays something."""
-        if self._away_since is not None:
-            unseen_since = max(self._away_since, self._fetched_at)
-            missed = not self._clean_end and unseen_since == self._away_since
-            if missed or now - unseen_since > GAP_SECONDS:
-                self._reconcile_at = now + REPLAY_SECONDS
-                self._has_listened = False
-        self._away_since = None
+        if self.reception.connect(now, self._fetched_at):
+            self._reconcile_at = now + REPLAY_SECONDS
 
     def disconnect(self, now: float, *, clean: bool) -> None:
         """Note that the stream is not open."""
-        if self._away_since is None:
-            self._away_since = now
-            self._clean_end = clean
+        self.reception.disconnect(now, clean=clean)
 
     def believe(self, document: Document, published: Snapshot | None, now: float) -> bool:
         """Take a body; tell whether to publish it, or to hold it back while the chase goes on."""
         self._fetched_at = self._began_at
         self._recover(now)
-        self._is_off = not document.realtime_enabled
-        self.was_listening = self._has_listened and not self._has_heard
-        self._has_listened = self._away_since is None
+        self.reception.take_body(realtime_enabled=document.realtime_enabled)
         backward = published is not None and self._is_backward(document, published)
         chase = self._chase
         if backward and published and not chase:
@@ -227,9 +210,3 @@ class Agenda:
         emptied = bool(published.environment.flags) and not document.environment.flags
         older = document.updated_at < published.head.updated_at
         return emptied or (older and document.updated_at != self._latest_event)
-
-    def _poll_at(self) -> float:
-        if self._away_since is not None:
-            return max(self._fetched_at, self._away_since) + self._fallback_interval
-        is_deaf = self._is_off or self.is_silent
-        return self._fetched_at + (self._fallback_interval if is_deaf else self._poll_interval)

@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
-from .agenda import NEVER, Agenda, Budget
+from .agenda import Agenda, Budget
 from .backoff import Backoff
 from .conf import Config
 from .exceptions import FlagsmithError, HttpError, Overtaken, StoreError
+from .reception import NEVER
 from .refresh import Refresher, Update, build_refresher
 from .report import Report
 from .snapshot import Document
@@ -171,9 +172,10 @@ class Listener:
 
     def _doubt_stream(self, update: Update | None) -> None:
         """Poll more often where a poll found what a stream that is open should have told."""
-        agenda = self._agenda
-        if update and update.previous and update.changes and agenda.was_listening and not agenda.is_silent:
-            agenda.is_silent = True
+        reception = self._agenda.reception
+        is_change = update and update.previous and update.changes
+        if is_change and reception.was_listening and not reception.is_silent:
+            reception.is_silent = True
             self._report.deaf("A change came without an event: the project's real-time updates seem to be off")
 
     def _resume(self) -> None:

@@ -137,17 +137,11 @@ class Refresher:
         return is_repaired
 
     def _look(self) -> Head | None:
-        """Return the head; where it is a newer one, take over what it names and raise `Overtaken`."""
-        head = self.store.read_head()
-        if head and (self._seen is None or head.sequence > self._seen.sequence):
+        """Return the head; where somebody else has moved it on, or its date, take over and raise `Overtaken`."""
+        head, seen = self.store.read_head(), self._seen
+        if head and head != seen and (seen is None or head.sequence >= seen.sequence):
             self.resume()
             raise Overtaken("Somebody else published meanwhile.")
-        if (
-            head
-            and self.published
-            and (head.sequence, head.version) == (self.published.sequence, self.published.version)
-        ):
-            self._adopt(Snapshot(head, self.published.environment))  # its date may have moved
         return head
 
     def save(self) -> None:

@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from django_flagsmith_realtime.agenda import CHASE_SECONDS, NEVER, Agenda, Budget
+from django_flagsmith_realtime.agenda import CHASE_SECONDS, Agenda, Budget
+from django_flagsmith_realtime.reception import NEVER
 from django_flagsmith_realtime.snapshot import Document, Environment, Head, Snapshot
 
 SECOND = 1_000_000
@@ -117,8 +118,8 @@ def test_a_stream_that_said_nothing_of_a_change_is_doubted_until_it_says_somethi
     clockwork.answer(body(T))  # from here on the stream was open
     clockwork.advance_to_due()
     clockwork.answer(body(T + SECOND))
-    assert clockwork.agenda.was_listening
-    clockwork.agenda.is_silent = True
+    assert clockwork.agenda.reception.was_listening
+    clockwork.agenda.reception.is_silent = True
     for _ in range(2):
         assert clockwork.agenda.due() == clockwork.now + 30
         clockwork.advance_to_due()
@@ -132,13 +133,13 @@ def test_what_changed_while_nobody_listened_is_no_reason_for_doubt() -> None:
     clockwork.agenda.connect(clockwork.now)
     clockwork.advance_to_due()
     clockwork.answer(body(T))
-    assert not clockwork.agenda.was_listening
+    assert not clockwork.agenda.reception.was_listening
     clockwork.agenda.disconnect(clockwork.now, clean=True)
     clockwork.now += 20
     clockwork.agenda.connect(clockwork.now)
     clockwork.advance_to_due()
     clockwork.answer(body(T + SECOND))
-    assert not clockwork.agenda.was_listening
+    assert not clockwork.agenda.reception.was_listening
 
 
 def test_an_event_is_fetched_at_once(clockwork: Clockwork) -> None:
