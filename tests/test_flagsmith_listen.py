@@ -61,6 +61,7 @@ def test_it_says_what_it_does_in_a_few_lines(start: Start, standin: StandIn) -> 
     assert KEY not in command.said()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_a_signal_ends_it_with_exit_0_while_the_stream_is_read(
     start: Start, standin: StandIn, number: signal.Signals

@@ -132,6 +132,7 @@ def run_aread() -> Any:
     return asyncio.run(aread())
 
 
+@pytest.mark.slow
 def test_a_child_never_uses_its_parents_connection(server: Any) -> None:
     publish(banner_text="one")
     read()
@@ -146,6 +147,7 @@ def test_a_child_never_uses_its_parents_connection(server: Any) -> None:
     assert len(set(own)) == CHILDREN
 
 
+@pytest.mark.slow
 def test_answers_are_never_mixed_up_when_all_read_at_once(server: Any) -> None:
     publish(banner_text="one")
     read()

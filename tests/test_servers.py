@@ -20,6 +20,8 @@ from .processes import RedisServer, ServerProcess, wait_until
 REQUESTS = 1_000
 THREADS = 4
 
+pytestmark = pytest.mark.slow
+
 
 class WebServer(ServerProcess):
     """`arguments` are those of a Python module that serves; `{port}` in them is replaced."""
@@ -93,7 +95,6 @@ def uvicorn(cache: dict[str, Any]) -> Any:
     return serving(cache, "uvicorn", "tests.asgi:application", "--port={port}", "--log-level=warning", "--lifespan=off")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("urls", [("/many/",), ("/amany/",), ("/many/", "/amany/")], ids=["sync", "async", "mixed"])
 def test_a_thousand_requests_share_a_handful_of_connections(
     redis_server: RedisServer, cache: dict[str, Any], urls: tuple[str, ...]

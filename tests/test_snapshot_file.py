@@ -20,8 +20,9 @@ import pytest
 from django.test import override_settings
 
 from django_flagsmith_realtime import get_flags, snapshot_file
+from django_flagsmith_realtime import listener as listener_module
 from django_flagsmith_realtime.conf import get_config
-from django_flagsmith_realtime.listener import FILE_SECONDS, build_listener
+from django_flagsmith_realtime.listener import build_listener
 from django_flagsmith_realtime.reader import get_reader
 from django_flagsmith_realtime.refresh import Refresher, build_refresher
 from django_flagsmith_realtime.signals import flag_changed
@@ -273,6 +274,13 @@ def is_shown(text: str) -> Callable[[], bool]:
     return lambda: banner(get_reader().current()) == text
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at the file more often than a person can edit it."""
+    monkeypatch.setattr(listener_module, "FILE_SECONDS", 0.02)
+
+
+@pytest.mark.usefixtures("quick")
 class TestWatching:
     def test_an_edit_is_live_with_its_signals(self, watched: Path, watching: Watching) -> None:
         seen: list[Any] = []
@@ -329,7 +337,7 @@ class TestWatching:
         for _ in range(20):
             agenda.begin(now)
             agenda.fail(now)
-            assert agenda.due() - now <= FILE_SECONDS
+            assert agenda.due() - now <= 0.5
             now = agenda.due()
 
     def test_a_file_without_any_flag_is_believed_at_once(self, watched: Path, watching: Watching) -> None:

@@ -102,7 +102,6 @@ def test_update_is_answered_twice_with(
         wait_for_recovery(caplog, "Flagsmith")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "reply",
     [
@@ -121,7 +120,6 @@ def test_update_is_answered_with(
     assert "FLAGSMITH['REQUEST_TIMEOUT']" in warning
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("form", ["seconds", "a date"])
 def test_update_is_answered_with_a_retry_after_in(
@@ -151,7 +149,6 @@ def test_api_connections_are(
     assert healing.requests == 1
 
 
-@pytest.mark.slow
 def test_updates_during_an_outage_are_fetched_together(flagsmith: ScriptedFlagsmith, healing: Healing) -> None:
     with deployed(flagsmith) as deployment:
         flagsmith.script_document(*[Refuse(503)] * 4)
@@ -165,7 +162,6 @@ def test_updates_during_an_outage_are_fetched_together(flagsmith: ScriptedFlagsm
     assert deployment.seen == [FIRST, "Three"]
 
 
-@pytest.mark.slow
 def test_poll_fails_three_times(
     flagsmith: ScriptedFlagsmith, healing: Healing, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -183,7 +179,6 @@ def test_poll_fails_three_times(
 # It is old
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("age", "most"),
     [pytest.param(3600, 13, id="by an hour"), pytest.param(0.5, 5, id="by half a second")],
@@ -205,7 +200,6 @@ def test_document_is_behind_the_event_for_a_minute(
     assert deployment.seen == [FIRST, "Sale"]
 
 
-@pytest.mark.slow
 def test_document_is_older_than_the_published_one_for_half_a_minute(
     flagsmith: ScriptedFlagsmith, healing: Healing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,7 +219,6 @@ def test_document_is_older_than_the_published_one_for_half_a_minute(
     assert deployment.seen == [FIRST, "Sale", "Summer"], "the flags did not step back"
 
 
-@pytest.mark.slow
 def test_document_comes_now_new_and_now_old(
     flagsmith: ScriptedFlagsmith, healing: Healing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,7 +235,6 @@ def test_document_comes_now_new_and_now_old(
     assert deployment.seen == [FIRST, "Sale"], "the flags did not step back"
 
 
-@pytest.mark.slow
 def test_document_has_no_features_for_a_while(
     flagsmith: ScriptedFlagsmith, healing: Healing, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -250,7 +242,6 @@ def test_document_has_no_features_for_a_while(
         heal(flagsmith, deployment, healing, *[wrong(feature_states=[])] * 3)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("found", ["at the next event", "by a poll"])
 def test_database_is_restored_to_yesterday_which_is_found(
     flagsmith: ScriptedFlagsmith, healing: Healing, monkeypatch: pytest.MonkeyPatch, found: str
@@ -271,7 +262,6 @@ def test_database_is_restored_to_yesterday_which_is_found(
     assert deployment.seen == [FIRST, "Yesterday"]
 
 
-@pytest.mark.slow
 def test_listener_is_replaced_while_the_document_is_behind_the_event(
     flagsmith: ScriptedFlagsmith, healing: Healing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,7 +285,6 @@ def test_listener_is_replaced_while_the_document_is_behind_the_event(
 # Nobody tells
 
 
-@pytest.mark.slow
 def test_real_time_is_switched_off_in_the_project(healing: Healing, caplog: pytest.LogCaptureFixture) -> None:
     with (
         ScriptedFlagsmith(has_realtime=False) as flagsmith,
@@ -311,7 +300,6 @@ def test_real_time_is_switched_off_in_the_project(healing: Healing, caplog: pyte
     assert "Project Settings" in warning
 
 
-@pytest.mark.slow
 def test_stream_is_open_and_never_tells_of_a_change(
     flagsmith: ScriptedFlagsmith, healing: Healing, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,7 +318,6 @@ def test_stream_is_open_and_never_tells_of_a_change(
     assert "A change came without an event" in warning
 
 
-@pytest.mark.slow
 def test_change_while_no_listener_runs_is_no_sign_of_a_stream_that_tells_nothing(
     flagsmith: ScriptedFlagsmith, healing: Healing, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -24,8 +24,6 @@ from ..processes import MemcachedServer, RedisServer, wait_until
 from .conftest import Healing
 from .deployment import FIRST, Deployment, delete, deployed, is_there, put, read_in_new_process
 
-pytestmark = pytest.mark.slow
-
 Server = RedisServer | MemcachedServer
 Deploy = Callable[..., AbstractContextManager[Deployment]]
 HEALS_WITHIN = 5.0  # seconds

@@ -25,8 +25,6 @@ from .conftest import Healing
 from .deployment import FIRST, Readers, deployed
 from .flagsmith import DOCUMENT_PATH, STREAM_PATH, event
 
-pytestmark = pytest.mark.slow
-
 Start = Callable[..., Command]
 STOPS_WITHIN = 2.0  # seconds: one, and another for a machine that is busy
 FATAL = "tests.backends.FatalCache"
