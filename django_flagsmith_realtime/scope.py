@@ -25,22 +25,17 @@ class Scope:
 
     def __init__(self) -> None:
         self.flags: dict[str | None, Flags] = {}
-        self._pinned = False
-        self._snapshot: Snapshot | None = None
+        self._pinned: list[Snapshot | None] = []  # its first item: another thread or coroutine may add one more
 
     def snapshot(self) -> Snapshot | None:
         if not self._pinned:
-            self._pin(get_reader().current(get_config().freshness))
-        return self._snapshot
+            self._pinned.append(get_reader().current(get_config().freshness))
+        return self._pinned[0]
 
     async def asnapshot(self) -> Snapshot | None:
         if not self._pinned:
-            self._pin(await get_reader().acurrent(get_config().freshness))
-        return self._snapshot
-
-    def _pin(self, snapshot: Snapshot | None) -> None:
-        if not self._pinned:  # a coroutine beside this one may have come first
-            self._snapshot, self._pinned = snapshot, True
+            self._pinned.append(await get_reader().acurrent(get_config().freshness))
+        return self._pinned[0]
 
 
 class Unscoped(Scope):

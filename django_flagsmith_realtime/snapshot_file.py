@@ -67,7 +67,10 @@ def read_snapshot_file(path: Path) -> Document:
 def load_snapshot(path: Path) -> Snapshot:
     """Return the file's content as a snapshot that any of the cache comes after; raise `SnapshotFileError`."""
     document = read_snapshot_file(path)
-    published_at = int(path.stat().st_mtime * 1_000_000)
+    try:
+        published_at = path.stat().st_mtime_ns // 1_000
+    except OSError:  # removed since
+        published_at = document.updated_at
     head = Head(SEQUENCE, document.environment.version, document.updated_at, published_at)
     return Snapshot(head, document.environment)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from django.core.cache import caches
@@ -24,6 +25,7 @@ from django_flagsmith_realtime.store import Store
 from .documents import banner, configured_store, make_document, payload_key
 
 WRITERS = 3
+STEPS = 15  # a refresh takes no more, where nobody interferes
 # Two versions in a row differ in their date alone.
 STATES = [make_document(f"2026-11-22T20:00:{index:02}Z", banner_text=str(index // 2)) for index in range(10)]
 
@@ -118,7 +120,8 @@ def take_turn(leader: Refresher) -> None:
         leader.refresh()
 
 
-steps = st.tuples(st.integers(min_value=0, max_value=WRITERS - 1), st.integers(min_value=1, max_value=12))
+Move = tuple[int, int] | Literal["change", "the leader refreshes"]
+steps = st.tuples(st.integers(min_value=0, max_value=WRITERS - 1), st.integers(min_value=1, max_value=STEPS))
 moves = st.one_of(steps, steps, st.just("change"), st.just("the leader refreshes"))
 
 
@@ -133,35 +136,51 @@ class Clock:
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(schedule=st.lists(moves, max_size=40), order=st.permutations(range(WRITERS)))
-def test_any_order_of_writers_ends_in_the_last_state_asked_for(schedule: list[Any], order: list[int]) -> None:
-    caches_setting = {"default": {"BACKEND": f"{__name__}.SteppedCache"}}
-    with override_settings(CACHES=caches_setting), pytest.MonkeyPatch.context() as patch:
+def test_any_order_of_writers_ends_in_the_last_state_asked_for(schedule: list[Move], order: list[int]) -> None:
+    play(schedule, order)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(1, STEPS))
+def test_two_writers_may_sleep_at_any_two_points(first: int) -> None:
+    for second in range(1, STEPS):
+        play([(0, first), "change", "change", (1, second), (0, STEPS)], [1, 0])
+        play([(0, first), "change", "change", (1, second), "the leader refreshes", (0, STEPS)], [1, 0])
+
+
+def play(schedule: Sequence[Move], order: Sequence[int]) -> None:
+    """Let writers take their steps, then finish in an order; compare what is left with the last answer."""
+    setting = {"default": {"BACKEND": f"{__name__}.SteppedCache"}}
+    with override_settings(CACHES=setting), pytest.MonkeyPatch.context() as patch:
         patch.setattr(refresh, "time", Clock)
         patch.setattr(store_module, "READ_BACK_DELAYS", (0.0,))
         caches["default"].clear()
-        flagsmith = Flagsmith()
-        store = configured_store()
+        flagsmith, store = Flagsmith(), configured_store()
         leader = Refresher(source=flagsmith, store=store)
         leader.refresh()
         writers = [Writer(flagsmith) for _ in range(WRITERS)]
         for move in schedule:
-            if move == "change":
-                flagsmith.state = min(flagsmith.state + 1, len(STATES) - 1)
-            elif move == "the leader refreshes":
-                leader.refresh()
-            else:
-                index, count = move
-                for _ in range(count):
-                    writers[index].step()
-                    assert is_whole(store)
+            make(move, flagsmith, leader, writers, store)
         for index in order:
             writers[index].finish()
+        writers[-1].finish()
         take_turn(leader)
 
         head = store.read_head()
         assert head
+        assert head.updated_at == STATES[flagsmith.last_answer].updated_at
         environment = store.read_environment(head.sequence)
         assert environment
         assert banner(Snapshot(head, environment)) == str(flagsmith.last_answer // 2)
-        assert head.version == environment.version
-        assert head.updated_at == STATES[flagsmith.last_answer].updated_at
+
+
+def make(move: Move, flagsmith: Flagsmith, leader: Refresher, writers: list[Writer], store: Store) -> None:
+    if move == "change":
+        flagsmith.state = min(flagsmith.state + 1, len(STATES) - 1)
+    elif move == "the leader refreshes":
+        leader.refresh()
+    else:
+        index, count = move
+        for _ in range(count):
+            writers[index].step()
+            assert is_whole(store)
