@@ -88,7 +88,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def pytest_sessionfinish(session: pytest.Session) -> None:
     path: Path | None = session.config.getoption("--faults-table")
     if path:
-        before = path.read_text().partition(MARKER)[0]
+        before = path.read_text().partition(MARKER)[0] if path.exists() else ""
         path.write_text(before + MARKER + "\n" + table(session.config.stash[figures]))
 
 

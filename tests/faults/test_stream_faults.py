@@ -36,7 +36,7 @@ from .flagsmith import (
 SSE = {"Content-Type": "text/event-stream"}
 HTML = Answer(200, {"Content-Type": "text/html"}, b"<!doctype html><title>Sign in</title>")
 HALF_AN_EVENT = event(FIRST_TIME)[:30]
-SHORT = 0.3  # seconds, where a test waits for a timeout
+SHORT = 0.15  # seconds, where a test waits for a timeout
 ELSEWHERE = "https://elsewhere.example/"
 
 
