@@ -47,6 +47,7 @@ def start(standin: StandIn, redis_server: RedisServer, tmp_path: Path) -> Iterat
         command.process.wait(10)
 
 
+@pytest.mark.slow
 def test_it_says_what_it_does_in_a_few_lines(start: Start, standin: StandIn) -> None:
     command = start()
     command.wait_for("Stream: connected")

@@ -90,6 +90,7 @@ def test_a_change_is_published_with_one_request(standin: StandIn, listening: Lis
     assert standin.counts.environment_document == 2
 
 
+@pytest.mark.slow
 def test_each_change_sends_its_signals_in_order(standin: StandIn, listening: Listening) -> None:
     seen = []
 
@@ -204,6 +205,7 @@ def test_what_is_published_stays_while_flagsmith_cannot_be_asked(
     assert "ser." not in caplog.text.replace('start with "ser."', "")
 
 
+@pytest.mark.slow
 def test_a_stream_that_is_refused_is_said_once_and_the_flags_are_polled(
     standin: StandIn, listening: Listening, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -215,6 +217,7 @@ def test_a_stream_that_is_refused_is_said_once_and_the_flags_are_polled(
     assert caplog.text.count("Stream:") == 1
 
 
+@pytest.mark.slow
 def test_a_project_without_real_time_is_said_and_polled(
     standin: StandIn, listening: Listening, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -121,6 +121,7 @@ class TestFailingCache:
             assert banner(reader.current()) == "one"
         assert len(hanging.asked) == 2
 
+    @pytest.mark.slow
     def test_one_thread_probes_a_frozen_redis_while_the_others_are_served_at_once(
         self, redis_server: RedisServer, settings: Any, clock: Any
     ) -> None:
