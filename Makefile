@@ -12,7 +12,7 @@ demo: .venv/demo ## a Flagsmith stand-in, the listener and a shop with two worke
 	@$(BIN)/python example_project/manage.py demo $(ARGS)
 
 test: .venv/dev ## the fast test suite
-	$(BIN)/python -m pytest -n 3 $(ARGS)
+	$(BIN)/python -m pytest -n auto $(ARGS)
 
 test-slow: .venv/dev ## the tests with a browser or of some length
 	$(BIN)/python -m pytest -m slow $(ARGS)

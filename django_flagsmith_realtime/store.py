@@ -97,14 +97,19 @@ class Store:
 
     @cache_errors
     def mark_announced(self, head: Head) -> None:
-        """Note that the signals of a snapshot were sent: it stays, and the one announced before may go."""
+        """Note that the signals of a snapshot were sent: it stays, and the one announced before may go.
+
+        Raise `Overtaken` where a newer one was announced, whatever the head says now.
+        """
         before = _parse_head(self._read(self._key("announced")))
         if before and before.sequence == head.sequence:
             return
         self._cache.touch(self._payload_key(head.sequence), None)
-        if before:
+        if before and before.sequence < head.sequence:
             self._cache.touch(self._payload_key(before.sequence), SUPERSEDED_SECONDS)
         self._cache.set(self._key("announced"), _as_list(head), timeout=None)
+        if before and before.sequence > head.sequence:
+            raise Overtaken("A newer version had been announced.")
 
     @cache_errors
     def read_events(self) -> tuple[int | None, tuple[int, ...]]:

@@ -135,7 +135,7 @@ class Clock:
 
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None)
-@example(schedule=["change", (2, 7), "the leader refreshes", "change"], order=[0, 1, 2])  # sleeps with a date
+@example(schedule=["change", (2, 7), "the leader refreshes", "change"], order=[0, 1, 2])  # a date written after a sleep
 @given(schedule=st.lists(moves, max_size=40), order=st.permutations(range(WRITERS)))
 def test_any_order_of_writers_ends_in_the_last_state_asked_for(schedule: list[Move], order: list[int]) -> None:
     play(schedule, order)
