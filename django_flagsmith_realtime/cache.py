@@ -13,7 +13,6 @@ from django.db import connections
 
 from .exceptions import FlagsmithError, StoreError
 
-PER_PROCESS_BACKENDS = ("locmem.LocMemCache", "dummy.DummyCache")
 NOT_THREAD_SAFE_BACKENDS = ("memcached.PyLibMCCache",)
 ADVICE = {
     "too large": "Raise memcached's limit for one item: its option -I, for instance -I 8m.",
@@ -21,16 +20,13 @@ ADVICE = {
     "no such table": "Create the cache's table: manage.py createcachetable.",
     "does not exist": "Create the cache's table: manage.py createcachetable.",
     "refused": "Is the server that CACHES names running?",
+    "no module named 'redis'": 'Install its client: pip install "django-flagsmith-realtime[redis]".',
+    "no module named 'pymemcache'": 'Install its client: pip install "django-flagsmith-realtime[memcached]".',
     "maxmemory": "Raise Redis's maxmemory, or let it evict other keys: its maxmemory-policy.",
 }
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-def is_per_process(alias: str) -> bool:
-    """Tell whether the cache behind an alias lives in one process, or nowhere."""
-    return str(caches.settings[alias]["BACKEND"]).endswith(PER_PROCESS_BACKENDS)
 
 
 class CacheHandle:

@@ -24,6 +24,7 @@ SERVER_KEY_HINT = (
     '("Server-side Environment Keys"); it starts with "ser.".'
 )
 TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # a header's name, RFC 9110, 5.6.2
+USERINFO = re.compile(r"//[^\s'\"]*@")  # of a URL, also of one that is none
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and -longest <= value <= longest
 
 
-def _seconds(minimum: float, *, exclusive: bool = False) -> Expected:
+def _seconds(minimum: float, *, exclusive: bool = False, why: str = "") -> Expected:
     if exclusive:
         return Expected(
             lambda value: _is_number(value) and value > minimum,
@@ -61,7 +62,7 @@ def _seconds(minimum: float, *, exclusive: bool = False) -> Expected:
         )
     return Expected(
         lambda value: _is_number(value) and value >= minimum,
-        f"a number of seconds, at least {minimum:g}",
+        f"a number of seconds, at least {minimum:g}{why}",
     )
 
 
@@ -94,6 +95,7 @@ def _is_defaults(value: object) -> bool:
 
 KEY = Expected(lambda value: _is_header_text(value) and value != "", "a non-empty string without spaces around it")
 TEXT = Expected(lambda value: isinstance(value, str) and value != "", "a non-empty string")
+PATH = Expected(lambda value: TEXT.accepts(value) or isinstance(value, Path), "the path of a file")
 URL = Expected(_is_url, 'an absolute URL such as "https://flagsmith.example.com/api/v1/"')
 BOOL = Expected(lambda value: isinstance(value, bool), "True or False")
 LISTENERS = Expected(lambda value: value in ("command", "inline"), '"command" or "inline"')
@@ -134,19 +136,23 @@ class Config:
     max_stale: float | None = _key(None, _seconds(0, exclusive=True).or_none())
     request_timeout: float = _key(10, _seconds(0, exclusive=True))
     stream_timeout: float = _key(45, _seconds(0, exclusive=True))
-    lease_seconds: float = _key(15, _seconds(8))
+    lease_seconds: float = _key(15, _seconds(8, why=": it must be renewed while the cache is slow"))
     listener: str = _key("command", LISTENERS)
     identity: str | Callable[..., Any] | None = _key(None, IMPORTABLE.or_none())
     defaults: Mapping[str, Any] = _key(MappingProxyType({}), DEFAULTS)
     strict: bool = _key(False, BOOL)
-    snapshot_file: str | None = _key(None, TEXT.or_none())
+    snapshot_file: Path | None = _key(None, PATH.or_none())
     admin_permission: str | None = _key(None, TEXT.or_none())
     headers: Mapping[str, str] = _key(MappingProxyType({}), HEADERS, secret=True)
+
+    def __repr__(self) -> str:
+        shown = (f"{item.name}={_show(getattr(self, item.name))}" for item in fields(self) if item.repr)
+        return f"Config({', '.join(shown)})"
 
     @cached_property
     def namespace(self) -> str:
         """What tells this environment's cache keys from another's: a digest, so that no key is shown with them."""
-        source = self.environment_key or (f"file:{Path(self.snapshot_file).absolute()}" if self.snapshot_file else "")
+        source = self.environment_key or (f"file:{self.snapshot_file.absolute()}" if self.snapshot_file else "")
         return hashlib.sha256(source.encode()).hexdigest()[:16]
 
 
@@ -193,14 +199,20 @@ def _key_problems(key: object, value: object) -> Iterable[Problem]:
             f"Remove it or correct its name; the keys are {', '.join(sorted(KEYS))}.",
         )
     elif not (expected := KEYS[str(key)].expected).accepts(value):
-        shown = f"a {type(value).__name__} that does not fit" if KEYS[str(key)].secret else f"{value!r}"
-        yield Problem("flagsmith.E004", f"FLAGSMITH[{key!r}] is {shown}.", f"Set it to {expected.words}.")
+        shown = f"a {type(value).__name__} that does not fit" if KEYS[str(key)].secret else _show(value)
+        where = f" {SERVER_KEY_HINT}" if key == "ENVIRONMENT_KEY" else ""
+        yield Problem("flagsmith.E004", f"FLAGSMITH[{key!r}] is {shown}.", f"Set it to {expected.words}.{where}")
     elif key == "ENVIRONMENT_KEY" and value is not None and not str(value).startswith("ser."):
         yield Problem(
             "flagsmith.E002",
             "FLAGSMITH['ENVIRONMENT_KEY'] is a client-side key; evaluating flags here takes a server-side one.",
             SERVER_KEY_HINT,
         )
+
+
+def _show(value: object) -> str:
+    """Return the repr of a value, without the password that a URL may hold."""
+    return USERINFO.sub("//…@", repr(value))
 
 
 def _with_slash(url: str | None) -> str | None:
@@ -219,6 +231,8 @@ def get_config() -> Config:
         values[url] = _with_slash(values.get(url, KEYS[url.upper()].default))
     for mapping in ("defaults", "headers"):
         values[mapping] = MappingProxyType(dict(values.get(mapping, {})))
+    if values.get("snapshot_file"):
+        values["snapshot_file"] = Path(values["snapshot_file"])
     return Config(**values)
 
 

@@ -198,7 +198,7 @@ def _on_event_loop() -> bool:
     return True
 
 
-_readers: dict[tuple[str, str, str], Reader] = {}  # those in use, by alias, namespace and file
+_readers: dict[tuple[str, str, Path | None], Reader] = {}  # those in use, by alias, namespace and file
 _living: weakref.WeakSet[Reader] = weakref.WeakSet()
 
 
@@ -214,8 +214,8 @@ if hasattr(os, "register_at_fork"):
 def get_reader(config: Config | None = None) -> Reader:
     """Return this process's reader of the configured environment."""
     config = config or get_config()
-    alias, namespace, path = key = config.cache, config.namespace, config.snapshot_file or ""
-    return _readers.get(key) or _readers.setdefault(key, Reader(Store(alias, namespace), Path(path) if path else None))
+    alias, namespace, path = key = config.cache, config.namespace, config.snapshot_file
+    return _readers.get(key) or _readers.setdefault(key, Reader(Store(alias, namespace), path))
 
 
 @receiver(setting_changed)

@@ -206,7 +206,7 @@ def _send_robust(signal: Signal, **values: object) -> None:
 def build_refresher(config: Config) -> Refresher:
     """Return the refresher that the settings describe."""
     key = config.environment_key or ""
-    path = Path(config.snapshot_file) if config.snapshot_file else None
+    path = config.snapshot_file
     store, reader = Store(config.cache, config.namespace), get_reader(config)
     if path and not key:
         return Refresher(source=FileSource(path), store=store, reader=reader)
