@@ -146,7 +146,7 @@ class Config:
     headers: Mapping[str, str] = _key(MappingProxyType({}), HEADERS, secret=True)
 
     def __repr__(self) -> str:
-        shown = (f"{item.name}={_show(getattr(self, item.name))}" for item in fields(self) if item.repr)
+        shown = (f"{item.name}={hide_password(repr(getattr(self, item.name)))}" for item in fields(self) if item.repr)
         return f"Config({', '.join(shown)})"
 
     @cached_property
@@ -199,7 +199,7 @@ def _key_problems(key: object, value: object) -> Iterable[Problem]:
             f"Remove it or correct its name; the keys are {', '.join(sorted(KEYS))}.",
         )
     elif not (expected := KEYS[str(key)].expected).accepts(value):
-        shown = f"a {type(value).__name__} that does not fit" if KEYS[str(key)].secret else _show(value)
+        shown = f"a {type(value).__name__} that does not fit" if KEYS[str(key)].secret else hide_password(repr(value))
         where = f" {SERVER_KEY_HINT}" if key == "ENVIRONMENT_KEY" else ""
         yield Problem("flagsmith.E004", f"FLAGSMITH[{key!r}] is {shown}.", f"Set it to {expected.words}.{where}")
     elif key == "ENVIRONMENT_KEY" and value is not None and not str(value).startswith("ser."):
@@ -210,9 +210,9 @@ def _key_problems(key: object, value: object) -> Iterable[Problem]:
         )
 
 
-def _show(value: object) -> str:
-    """Return the repr of a value, without the password that a URL may hold."""
-    return USERINFO.sub("//…@", repr(value))
+def hide_password(text: str) -> str:
+    """Return a text without the passwords of the URLs in it."""
+    return USERINFO.sub("//…@", text)
 
 
 def _with_slash(url: str | None) -> str | None:

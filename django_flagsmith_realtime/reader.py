@@ -39,11 +39,11 @@ class Reader:
 
     A read takes what is held whenever the cache has nothing better: it never raises and never waits for more
     than one look at one small key, and for the payload where that moved. A process that holds nothing, and finds
-    nothing in the cache, begins with `snapshot_file`.
+    nothing in the cache, begins with `snapshot_file`. `store` is this process's connection to the cache.
     """
 
     def __init__(self, store: Store, snapshot_file: Path | None = None) -> None:
-        self._store = store
+        self.store = store
         self._snapshot_file = snapshot_file
         self.close = store.close
         self._held: Snapshot | None = None
@@ -65,7 +65,7 @@ class Reader:
 
     def after_fork(self) -> None:
         """Keep the snapshot, drop what belongs to the parent: connections, locks, threads."""
-        self._store.handle.drop()
+        self.store.handle.drop()
         self._reset()
 
     def current(self, max_age: float = 0) -> Snapshot | None:
@@ -130,7 +130,7 @@ class Reader:
     def _refresh_held(self) -> None:
         self._looked_at = now = time.monotonic()
         try:
-            self._adopt(self._store.read_head())
+            self._adopt(self.store.read_head())
         except StoreError as error:
             self._fail(error)
         else:
@@ -147,7 +147,7 @@ class Reader:
         if held and head.version == held.version:
             if head != held.head:
                 self._held = Snapshot(head, held.environment)
-        elif environment := self._store.read_environment(head.sequence):
+        elif environment := self.store.read_environment(head.sequence):
             self._held = Snapshot(head, environment)
 
     def _begin_with(self, path: Path) -> None:

@@ -16,6 +16,7 @@ from django.core.cache.backends.base import BaseCache
 from .cache import CacheHandle, cache_errors
 from .exceptions import Overtaken, StoreError
 from .snapshot import Document, Environment, Head, Snapshot
+from .status import Status, parse_status
 
 SCHEMA = 1
 SUPERSEDED_SECONDS = 600  # a superseded payload stays for readers that saw its head
@@ -123,6 +124,21 @@ class Store:
     def write_events(self, pending: int | None, seen: tuple[int, ...]) -> None:
         """Keep for the next listener what this one knows of announced times."""
         self._cache.set(self._key("event"), [pending, list(seen)], timeout=None)
+
+    @cache_errors
+    def read_status(self) -> Status | None:
+        """Return what the last leader wrote of itself; None where it did not or it can't be read."""
+        return parse_status(self._read(self._key("status")))
+
+    @cache_errors
+    def write_status(self, status: Status) -> None:
+        """Keep what the leader knows of itself; a write that is swallowed is made up for by the next."""
+        self._cache.set(self._key("status"), status.to_plain(), timeout=None)
+
+    @cache_errors
+    def has_leader(self) -> bool:
+        """Tell whether somebody holds the lease."""
+        return self._read(self._key("lease")) is not None
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}:{name}"
