@@ -14,6 +14,7 @@ from django.db import connections
 from .exceptions import FlagsmithError, StoreError
 
 NOT_THREAD_SAFE_BACKENDS = ("memcached.PyLibMCCache",)
+NOT_ATOMIC_BACKENDS = ("filebased.FileBasedCache",)  # two processes may `add` the same key
 ADVICE = {
     "too large": "Raise memcached's limit for one item: its option -I, for instance -I 8m.",
     "too big": "Raise memcached's limit for one item: its option -I, for instance -I 8m.",
@@ -27,6 +28,11 @@ ADVICE = {
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def carries_lease(alias: str) -> bool:
+    """Tell whether the cache behind an alias can say which of several processes leads."""
+    return not str(caches.settings[alias]["BACKEND"]).endswith(NOT_ATOMIC_BACKENDS)
 
 
 class CacheHandle:

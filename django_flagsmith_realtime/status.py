@@ -40,6 +40,9 @@ class Leader:
     pid: int
     since: float
 
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"
+
 
 @dataclass(frozen=True)
 class StreamStatus:

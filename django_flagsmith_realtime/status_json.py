@@ -17,8 +17,8 @@ def to_plain(health: Health, *, private: bool = True) -> dict[str, Any]:
     plain = {
         "healthy": health.is_healthy,
         "troubles": [trouble.kind for trouble in health.troubles],
-        "leader": _leader(status) if status and health.is_led else None,
-        "stream": _stream(status, health.now) if status and health.is_led else None,
+        "leader": _leader(health) if health.leader else None,
+        "stream": _stream(health.leading, health.now) if health.leading else None,
         "snapshot": _snapshot(health),
         "requests": _requests(status, health.now) if status else None,
         "error": {"at": _iso(status.failure.at), "text": status.failure.text} if status and status.failure else None,
@@ -28,7 +28,7 @@ def to_plain(health: Health, *, private: bool = True) -> dict[str, Any]:
 
 
 def _redact(plain: dict[str, Any]) -> dict[str, Any]:
-    hidden = {"leader": ("host", "pid"), "stream": ("reason",)}
+    hidden = {"leader": ("host", "pid", "standby"), "stream": ("reason",)}
     public = {key: value for key, value in plain.items() if key not in ("error", "remedies")}
     for key, names in hidden.items():
         if public[key]:
@@ -36,9 +36,16 @@ def _redact(plain: dict[str, Any]) -> dict[str, Any]:
     return public
 
 
-def _leader(status: Status) -> dict[str, Any]:
-    leader = status.leader
-    return {"host": leader.host, "pid": leader.pid, "since": _iso(leader.since), "seen_at": _iso(status.written_at)}
+def _leader(health: Health) -> dict[str, Any]:
+    host, _, pid = (health.leader or "").rpartition(":")
+    status = health.leading
+    return {
+        "host": host,
+        "pid": int(pid) if pid.isdecimal() else None,
+        "since": _iso(status.leader.since) if status else None,
+        "seen_at": _iso(status.written_at) if status else None,
+        "standby": health.standby,
+    }
 
 
 def _stream(status: Status, now: float) -> dict[str, Any]:

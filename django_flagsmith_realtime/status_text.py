@@ -12,6 +12,7 @@ from .status import BACKING_OFF, CONNECTED, DAY, HOUR, Status
 from .timestamps import to_datetime
 
 LABEL = 12  # columns
+SILENT_SECONDS = 10  # after which a leader is told to be slow
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 Style = Callable[[str], str]
@@ -51,9 +52,12 @@ def to_text(health: Health, *, styles: Styles = Styles(), width: int = 100) -> s
 def _rows(health: Health, styles: Styles) -> Iterator[Row]:
     yield from _verdict(health, styles)
     status, now = health.status, health.now
-    if status and health.is_led:
-        yield _leader(status, now)
-        yield _stream(status, now, styles)
+    if health.leader:
+        yield _leader(health.leader, health.leading, now)
+    if health.standby:
+        yield Row("Standby", _process(health.standby))
+    if health.leading:
+        yield _stream(health.leading, now, styles)
     if health.head:
         yield _snapshot(health.head, status)
         yield Row("", _dates(health.head, now))
@@ -69,10 +73,17 @@ def _verdict(health: Health, styles: Styles) -> Iterator[Row]:
         yield Row(label, f": {trouble.text}", trouble.kind, styles.bad)
 
 
-def _leader(status: Status, now: float) -> Row:
-    leader, silent = status.leader, now - status.written_at
-    seen = f"; last heard of {_ago(silent)}" if silent > 10 else ""
-    return Row("Listener", f"{leader.host}, process {leader.pid}, for {span(now - leader.since)}{seen}")
+def _leader(leader: str, status: Status | None, now: float) -> Row:
+    if status is None:
+        return Row("Listener", f"{_process(leader)}, since a moment ago")
+    silent = now - status.written_at
+    seen = f"; last heard of {_ago(silent)}" if silent > SILENT_SECONDS else ""
+    return Row("Listener", f"{_process(leader)}, for {span(now - status.leader.since)}{seen}")
+
+
+def _process(name: str) -> str:
+    host, _, pid = name.rpartition(":")
+    return f"{host}, process {pid}"
 
 
 def _stream(status: Status, now: float, styles: Styles) -> Row:

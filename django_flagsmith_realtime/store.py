@@ -136,9 +136,10 @@ class Store:
         self._cache.set(self._key("status"), status.to_plain(), timeout=None)
 
     @cache_errors
-    def has_leader(self) -> bool:
-        """Tell whether somebody holds the lease."""
-        return self._read(self._key("lease")) is not None
+    def read_process(self, role: str) -> str | None:
+        """Return the process that holds the `lease`, or waits for it as `standby`, as "host:pid"; None for none."""
+        token = self._read(self._key(role))
+        return token.rpartition(":")[0] if isinstance(token, str) else None
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}:{name}"

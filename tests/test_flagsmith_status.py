@@ -29,15 +29,14 @@ from .test_status import FULL
 
 @pytest.fixture(autouse=True)
 def shared(tmp_path: Path, settings: Any) -> None:
-    backend = "django.core.cache.backends.filebased.FileBasedCache"
-    settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": str(tmp_path)}}
+    settings.CACHES = {"default": {"BACKEND": "tests.backends.SharedCache", "LOCATION": str(tmp_path)}}
 
 
 def lead(age: float = 0) -> None:
     now, snapshot = time.time(), publish()
     content = Content(snapshot.version, 22, "Production", now - age)
     configured_store().write_status(replace(FULL, written_at=now, content=content))
-    caches["default"].set(f"{PREFIX}:lease", "a token")
+    caches["default"].set(f"{PREFIX}:lease", "web-1:42:token")
 
 
 def run(*arguments: str) -> tuple[int, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,8 +23,8 @@ from .documents import PREFIX, configured_store, publish
 from .test_status import FULL, NOW
 
 
-def lead() -> None:
-    caches["default"].set(f"{PREFIX}:lease", "a token")
+def lead(process: str = "web-1:42", role: str = "lease") -> None:
+    caches["default"].set(f"{PREFIX}:{role}", f"{process}:token")
 
 
 def led(snapshot: Snapshot | None = None, **changes: Any) -> Status:
@@ -102,14 +103,39 @@ def test_no_clock_makes_an_age_negative() -> None:
 
 
 @pytest.mark.parametrize("garbage", [b"\x80", "text", 7, {"written_at": "now"}, [None]])
-def test_garbage_in_the_place_of_a_status_is_none(garbage: Any) -> None:
+def test_garbage_in_the_place_of_a_status_or_a_process_is_survived(garbage: Any) -> None:
     publish()
-    lead()
-    caches["default"].set(f"{PREFIX}:status", garbage)
+    for key in ("status", "lease", "standby"):
+        caches["default"].set(f"{PREFIX}:{key}", garbage)
     assert health().status is None
-    assert health().is_healthy
     assert to_text(health())
-    assert to_plain(health())["leader"] is None
+    assert json.dumps(to_plain(health()))
+
+
+def test_on_a_cache_without_a_lease_a_leader_is_who_wrote_lately(settings: Any, tmp_path: Path) -> None:
+    use(settings, "django.core.cache.backends.filebased.FileBasedCache", LOCATION=str(tmp_path))
+    led(publish(), written_at=NOW - 14)
+    caches["default"].delete(f"{PREFIX}:lease")
+    assert health().leader == "web-1:42"
+    led(publish(), written_at=NOW - 16)
+    caches["default"].delete(f"{PREFIX}:lease")
+    assert kinds(health()) == ["no listener"]
+
+
+def test_a_new_leader_is_not_taken_for_the_one_before() -> None:
+    led(publish())
+    lead("web-2:7")
+    plain = to_plain(health())
+    assert (plain["leader"]["host"], plain["leader"]["pid"], plain["leader"]["since"]) == ("web-2", 7, None)
+    assert plain["stream"] is None
+    assert "Listener    web-2, process 7, since a moment ago" in to_text(health())
+
+
+def test_a_standby_is_shown() -> None:
+    led(publish())
+    lead("web-2:7", role="standby")
+    assert to_plain(health())["leader"]["standby"] == "web-2:7"
+    assert "\nStandby     web-2, process 7\n" in to_text(health())
 
 
 # JSON
