@@ -23,6 +23,8 @@ SERVER_KEY_HINT = (
     "Create a server-side key in Flagsmith under your environment's SDK Keys "
     '("Server-side Environment Keys"); it starts with "ser.".'
 )
+WITHOUT_ACCOUNT = 'To try without an account, name a file in SNAPSHOT_FILE that says {"flags": {"new_checkout": true}}.'
+PLACEHOLDER = "ser.…"  # what the documentation writes for a key
 TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # a header's name, RFC 9110, 5.6.2
 USERINFO = re.compile(r"//[^\s'\"]*@")  # of a URL, also of one that is none
 
@@ -187,7 +189,11 @@ def find_problems(setting: object) -> list[Problem]:
 def find_missing(setting: object) -> list[Problem]:
     """Return what a listener needs and does not find in a well-formed value of `FLAGSMITH`."""
     if isinstance(setting, Mapping) and not (setting.get("ENVIRONMENT_KEY") or setting.get("SNAPSHOT_FILE")):
-        return [Problem("flagsmith.E001", "FLAGSMITH['ENVIRONMENT_KEY'] is missing.", SERVER_KEY_HINT)]
+        return [
+            Problem(
+                "flagsmith.E001", "FLAGSMITH['ENVIRONMENT_KEY'] is missing.", f"{SERVER_KEY_HINT} {WITHOUT_ACCOUNT}"
+            )
+        ]
     return []
 
 
@@ -198,10 +204,11 @@ def _key_problems(key: object, value: object) -> Iterable[Problem]:
             f"FLAGSMITH[{key!r}] is not a known key.",
             f"Remove it or correct its name; the keys are {', '.join(sorted(KEYS))}.",
         )
+    elif value == PLACEHOLDER:
+        yield Problem("flagsmith.E004", f"FLAGSMITH[{key!r}] is the documentation's {value!r}.", SERVER_KEY_HINT)
     elif not (expected := KEYS[str(key)].expected).accepts(value):
         shown = f"a {type(value).__name__} that does not fit" if KEYS[str(key)].secret else hide_password(repr(value))
-        where = f" {SERVER_KEY_HINT}" if key == "ENVIRONMENT_KEY" else ""
-        yield Problem("flagsmith.E004", f"FLAGSMITH[{key!r}] is {shown}.", f"Set it to {expected.words}.{where}")
+        yield Problem("flagsmith.E004", f"FLAGSMITH[{key!r}] is {shown}.", f"Set it to {expected.words}.")
     elif key == "ENVIRONMENT_KEY" and value is not None and not str(value).startswith("ser."):
         yield Problem(
             "flagsmith.E002",

@@ -239,6 +239,12 @@ def test_a_wrong_value_is_shown_unless_it_is_a_secret() -> None:
     assert "secret" not in str(find_problems({"HEADERS": {"X-A": "secret\n"}})[0])
 
 
+def test_the_placeholder_of_the_documentation_is_told_as_such() -> None:
+    (problem,) = find_problems({"ENVIRONMENT_KEY": "ser.…"})
+    assert problem.message == "FLAGSMITH['ENVIRONMENT_KEY'] is the documentation's 'ser.…'."
+    assert problem.hint == SERVER_KEY_HINT
+
+
 @pytest.mark.parametrize("key", ["pub.abc", "abc", "SER.abc", "ser_abc"])
 def test_a_client_side_key_is_a_problem_that_says_where_to_find_the_right_one(key: str) -> None:
     (problem,) = find_problems({"ENVIRONMENT_KEY": key})
@@ -290,7 +296,8 @@ def test_a_missing_key_is_a_problem_for_a_listener(setting: Any) -> None:
     (problem,) = find_missing(setting)
     assert problem.id == "flagsmith.E001"
     assert "FLAGSMITH['ENVIRONMENT_KEY'] is missing" in problem.message
-    assert problem.hint == SERVER_KEY_HINT
+    assert problem.hint.startswith(SERVER_KEY_HINT)
+    assert "SNAPSHOT_FILE" in problem.hint
     assert find_missing({"ENVIRONMENT_KEY": "ser.x"}) == []
 
 

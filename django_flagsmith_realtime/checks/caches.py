@@ -18,7 +18,7 @@ from django.core.cache.backends.redis import RedisCache
 from django.core.checks import CheckMessage, Error, Tags, Warning
 from django.utils.module_loading import import_string
 
-from ..conf import Config
+from ..conf import Config, Problem
 from .registry import checks_config
 
 CLIENTS: tuple[tuple[type[BaseCache], str, str], ...] = (
@@ -81,17 +81,24 @@ class Alias:
         return {*given, *queries, *(str(name).upper() for name in pool)}
 
 
+def find_missing_client(alias: Alias) -> list[Problem]:
+    """Return what a cache needs and is not installed."""
+    return [
+        Problem(
+            "flagsmith.E007",
+            f"The cache {alias.name!r} needs the Python package {module!r}, which is not installed.",
+            f"pip install {requirement}",
+        )
+        for backend, module, requirement in CLIENTS
+        if alias.is_a(backend) and find_spec(module) is None
+    ]
+
+
 @checks_config(Tags.caches)
-def find_missing_client(config: Config) -> Iterator[CheckMessage]:
+def check_client(config: Config) -> Iterator[CheckMessage]:
     """Report a cache whose client library is not installed."""
-    alias = Alias(config.cache)
-    for backend, module, requirement in CLIENTS:
-        if alias.is_a(backend) and find_spec(module) is None:
-            yield Error(
-                f"The cache {alias.name!r} needs the Python package {module!r}, which is not installed.",
-                hint=f"pip install {requirement}",
-                id="flagsmith.E007",
-            )
+    for problem in find_missing_client(Alias(config.cache)):
+        yield Error(problem.message, hint=problem.hint, id=problem.id)
 
 
 @checks_config(Tags.caches)

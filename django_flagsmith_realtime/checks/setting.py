@@ -11,7 +11,7 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import CheckMessage, Error, Warning, register
 
 from ..conf import KEYS, Config, Problem, find_missing, find_problems
-from .caches import Alias
+from .caches import Alias, find_missing_client
 from .registry import TAG, checks_config
 
 # Keys that are part of the setting and have no effect in this version.
@@ -46,15 +46,18 @@ def find_missing_cache(setting: Mapping[str, Any]) -> list[Problem]:
 def find_command_problems(setting: Any) -> list[Problem]:
     """Return why a listener in a process of its own can't work."""
     problems = find_problems(setting) or [*find_missing(setting), *find_missing_cache(setting)]
-    if not problems and Alias(_alias(setting)).is_a(LocMemCache, DummyCache):
+    if problems:
+        return problems
+    alias = Alias(_alias(setting))
+    if alias.is_a(LocMemCache, DummyCache):
         return [
             Problem(
                 "",
-                f"The cache {_alias(setting)!r} lives in one process: no other would see what is stored there.",
+                f"The cache {alias.name!r} lives in one process: no other would see what is stored there.",
                 f"Use one that is shared, for instance with these lines in your settings:\n{CACHES_TO_PASTE}",
             )
         ]
-    return problems
+    return find_missing_client(alias)
 
 
 def _alias(setting: Mapping[str, Any]) -> str:
