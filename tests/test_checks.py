@@ -85,7 +85,7 @@ FAULTS: dict[str, tuple[Any, dict[str, Any], str, str]] = {
     "W012": (IDENTIFIED, {"MIDDLEWARE": BETWEEN}, "tests.noting.Middleware", "below AuthenticationMiddleware"),
     "W013": ({**GOOD, "SNAPSHOT_FILE": "flags.json"}, {}, "'flags.json'", 'BASE_DIR / "flags.json"'),
     "W014": ({**GOOD, "SNAPSHOT_FILE": "/nowhere/flags.json"}, {}, "can't be written", "Create the directory /nowhere"),
-    "W015": ({"SNAPSHOT_FILE": "/nowhere/flags.json"}, {}, "can't be read", "environment document"),
+    "W015": ({"SNAPSHOT_FILE": "/nowhere/flags.json"}, {}, "can't be read", '{"flags": {"new_checkout": true'),
     "W017": ({**GOOD, "STRICT": True}, {}, "STRICT", "development and tests"),
 }
 ELSEWHERE = {"E007", "W016"}  # take a library that is not there, and a file

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from django.core.checks import CheckMessage, Tags, Warning
 
 from ..conf import Config
+from ..snapshot_file import EXAMPLE
 from .registry import checks_config
 
 
@@ -39,7 +40,7 @@ def find_unusable_file(config: Config) -> Iterator[CheckMessage]:
     if path and not config.environment_key and not (path.is_file() and os.access(path, os.R_OK)):
         yield Warning(
             f"FLAGSMITH['SNAPSHOT_FILE'] can't be read: {path}. Without ENVIRONMENT_KEY the flags are there.",
-            hint="Put an environment document there, or set ENVIRONMENT_KEY.",
+            hint=f"Write flags there, for instance {EXAMPLE}, or set ENVIRONMENT_KEY.",
             id="flagsmith.W015",
         )
 
