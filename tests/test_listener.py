@@ -19,8 +19,9 @@ from standin.server import StandIn
 
 from django_flagsmith_realtime import get_flags
 from django_flagsmith_realtime import listener as listener_module
+from django_flagsmith_realtime.build import build_listener
 from django_flagsmith_realtime.conf import get_config
-from django_flagsmith_realtime.listener import Listener, build_listener
+from django_flagsmith_realtime.listener import Listener
 from django_flagsmith_realtime.reader import get_reader
 from django_flagsmith_realtime.signals import flag_changed
 
@@ -264,8 +265,8 @@ def test_a_stale_body_does_not_replace_the_newer_one_that_waits_for_the_cache(
         wait_until(banner)
         SmallCache.limit = 0
         stale, new = (make_document(f"2030-01-01T00:00:0{second}", banner_text=str(second)) for second in (1, 2))
-        listener._inbox.put(new)
-        listener._inbox.put(stale)
+        listener._deliver(listener._term, new)
+        listener._deliver(listener._term, stale)
         wait_until(lambda: listener._inbox.empty() and SmallCache.refused)
         SmallCache.limit = 1_000_000
         wait_until(lambda: banner() == "2")
