@@ -183,6 +183,7 @@ class TestStreaming:
         publish(banner_text="one")
         assert asyncio.run(get()) == [b"one", b"one"]
 
+    @pytest.mark.django_db  # a response that is closed looks after the database's connections
     def test_content_is_closed_when_the_client_goes_away(self, settings: Any) -> None:
         closed: list[bool] = []
 
@@ -234,6 +235,7 @@ class TestScope:
     def test_without_the_middleware_reads_pin_on_the_request(self, settings: Any) -> None:
         def view(request: HttpRequest) -> HttpResponse:
             flags = get_flags(request)
+            assert flags.get_feature_value("banner_text") == "one"
             publish(banner_text="two")
             assert get_flags(request) is flags
             return render(request, "banner.html")
