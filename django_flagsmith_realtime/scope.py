@@ -73,13 +73,40 @@ class Unscoped(Scope):
     max_age = UNSCOPED_SECONDS
 
 
-_current: ContextVar[Scope | None] = ContextVar("flagsmith_scope", default=None)
+class Stay:
+    """One time in a scope. When it is over, contexts that were copied meanwhile are out of the scope too."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.outer = current_stay()
+        self.is_over = False
+        self.goes_on = False  # beyond the block that began it
+
+    @contextmanager
+    def resumed(self) -> Iterator[None]:
+        interrupted = _current.get()
+        _current.set(self)
+        try:
+            yield
+        finally:
+            _current.set(interrupted)
+
+
+_current: ContextVar[Stay | None] = ContextVar("flagsmith_stay", default=None)
+
+
+def current_stay() -> Stay | None:
+    stay = _current.get()
+    while stay and stay.is_over:
+        stay = stay.outer
+    return stay
 
 
 def current_scope(request: HttpRequest | None = None) -> Scope:
     """Return the request's scope, made on first use; without a request, that of the context."""
     if request is None:
-        return _current.get() or Unscoped(Known(None))
+        stay = current_stay()
+        return stay.scope if stay else Unscoped(Known(None))
     request = getattr(request, "_request", request)  # Django REST framework's wraps Django's
     scope: Scope | None = getattr(request, ATTRIBUTE, None)  # also of a request that another wraps
     attributes: dict[str, Any] = request.__dict__
@@ -98,45 +125,53 @@ class flags_scope(Around):  # noqa: N801 - read as a statement
         self._identity = check_identity(identity)
 
     def enter(self) -> Undo:
-        outer = _current.get()
-        _current.set((outer or Scope(Known(None))).of(self._identity))
-        return partial(_set_current, outer)
+        outer = current_stay()
+        stay = Stay((outer.scope if outer else Scope(Known(None))).of(self._identity))
+        _current.set(stay)
+        return partial(_leave, stay)
 
 
-def _set_current(scope: Scope | None) -> None:
-    _current.set(scope)
+def _leave(stay: Stay) -> None:
+    stay.is_over = True
+    _current.set(current_stay())
 
 
 @contextmanager
-def request_scope(request: HttpRequest) -> Iterator[Scope]:
+def request_scope(request: HttpRequest) -> Iterator[Stay]:
     """Make the request's scope the one that reads without a request find."""
-    scope = current_scope(request)
-    token = _current.set(scope)
+    stay = Stay(current_scope(request))
     try:
-        yield scope
+        with stay.resumed():
+            yield stay
     finally:
-        _current.reset(token)
+        stay.is_over = not stay.goes_on
 
 
-def steps_in_scope(request: HttpRequest, content: Iterable[bytes]) -> Iterator[bytes]:
-    """Go through the content of a streaming response with the request's scope set around each step."""
+def steps_in_scope(stay: Stay, content: Iterable[bytes]) -> Iterator[bytes]:
+    """Go through the content of a streaming response, each step in the request's scope."""
     steps = iter(content)
-    while True:
-        with request_scope(request):
-            try:
-                step = next(steps)
-            except StopIteration:
-                return
-        yield step
+    try:
+        while True:
+            with stay.resumed():
+                try:
+                    step = next(steps)
+                except StopIteration:
+                    return
+            yield step
+    finally:
+        stay.is_over = True
 
 
-async def asteps_in_scope(request: HttpRequest, content: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+async def asteps_in_scope(stay: Stay, content: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
     """Do what `steps_in_scope` does, for content that is made by coroutines."""
     steps = aiter(content)
-    while True:
-        with request_scope(request):
-            try:
-                step = await anext(steps)
-            except StopAsyncIteration:
-                return
-        yield step
+    try:
+        while True:
+            with stay.resumed():
+                try:
+                    step = await anext(steps)
+                except StopAsyncIteration:
+                    return
+            yield step
+    finally:
+        stay.is_over = True

@@ -105,7 +105,8 @@ class TestPinning:
 class TestContext:
     def test_a_read_without_a_request_finds_the_scope_of_the_context(self, request_: HttpRequest) -> None:
         publish(banner_text="one")
-        with request_scope(request_) as scope:
+        with request_scope(request_) as stay:
+            scope = stay.scope
             assert current_scope() is scope is current_scope(request_)
             flags = get_flags()
             assert flags.get_feature_value("banner_text") == "one"
@@ -123,14 +124,15 @@ class TestContext:
 
     def test_scopes_nest(self, request_: HttpRequest) -> None:
         inner = RequestFactory().get("/")
-        with request_scope(request_) as outer_scope:
-            with request_scope(inner) as inner_scope:
-                assert current_scope() is inner_scope
-            assert current_scope() is outer_scope
+        with request_scope(request_) as outer_stay:
+            with request_scope(inner) as inner_stay:
+                assert current_scope() is inner_stay.scope
+            assert current_scope() is outer_stay.scope
 
     def test_asgirefs_threads_see_the_scope_and_plain_ones_do_not(self, request_: HttpRequest) -> None:
         async def look() -> tuple[Any, Any]:
-            with request_scope(request_) as scope:
+            with request_scope(request_) as stay:
+                scope = stay.scope
                 return scope, await sync_to_async(lambda: async_to_sync(acurrent)())()
 
         async def acurrent() -> Any:
@@ -138,7 +140,8 @@ class TestContext:
 
         scope, seen = asyncio.run(look())
         assert seen is scope
-        with request_scope(request_) as scope:
+        with request_scope(request_) as stay:
+            scope = stay.scope
             found: list[Any] = []
             plain = threading.Thread(target=lambda: found.append(current_scope()))
             copied = threading.Thread(target=copy_context().run, args=(lambda: found.append(current_scope()),))
@@ -346,6 +349,35 @@ class TestFlagsScope:
             flags_scope()(next)(iter(()))
         assert isinstance(current_scope(), Unscoped)
         assert asyncio.run(cancel())
+
+    def test_blocks_that_end_out_of_order_leave_nothing_behind(self) -> None:
+        def steps(identity: Identity) -> Iterator[Any]:
+            with flags_scope(identity=identity):
+                yield get_flags().identity
+                yield get_flags().identity
+
+        first, second = steps(GOLD), steps(ALICE)
+        assert [next(first), next(second)] == [GOLD, ALICE]
+        assert [*first, *second][-1] == ALICE
+        assert isinstance(current_scope(), Unscoped)
+
+    def test_a_task_that_outlives_it_is_not_in_it_any_more(self, request_: HttpRequest) -> None:
+        async def look(after: asyncio.Event) -> Any:
+            before = banner()
+            await after.wait()
+            return [before, isinstance(current_scope(), Unscoped)]
+
+        async def outlive(scope: Any) -> Any:
+            ended = asyncio.Event()
+            with scope:
+                task = asyncio.create_task(look(ended))
+                await asyncio.sleep(0)
+            ended.set()
+            return await task
+
+        publish(banner_text="one")
+        assert asyncio.run(outlive(flags_scope())) == ["one", True]
+        assert asyncio.run(outlive(request_scope(request_))) == ["one", True]
 
     def test_generators_are_refused_as_their_steps_run_later(self) -> None:
         def steps() -> Iterator[int]:
