@@ -32,6 +32,15 @@ def test_good_settings_are_silent() -> None:
         ({**GOOD, "URL": ""}, "flagsmith.E003", "FLAGSMITH['URL']", "API_URL"),
         ({**GOOD, "API_URL": 3}, "flagsmith.E004", "FLAGSMITH['API_URL'] is 3", "an absolute URL"),
         (["ser.tests"], "flagsmith.E005", "list, not a dict", "ENVIRONMENT_KEY"),
+        ({**GOOD, "IDENTITY": "tests.nowhere.ask"}, "flagsmith.E007", "No module named 'tests.nowhere'", "from_user"),
+        (
+            {**GOOD, "IDENTITY": "tests.test_checks.nothing"},
+            "flagsmith.E007",
+            "'tests.test_checks.nothing'",
+            "from_user",
+        ),
+        ({**GOOD, "IDENTITY": "tests.test_checks.GOOD"}, "flagsmith.E007", "not callable", "from_user"),
+        ({**GOOD, "IDENTITY": "alice"}, "flagsmith.E007", "'alice'", "from_user"),
         ({**GOOD, "CACHE": "flags"}, "flagsmith.E006", "'flags'", "name one of: default"),
     ],
 )
@@ -46,6 +55,13 @@ def test_what_is_wrong_is_named_with_its_remedy(setting: Any, id: str, named: st
 def test_each_problem_is_reported() -> None:
     found = messages({**GOOD, "API_URL": "", "POLL_INTERVAL": -1, "STRICT": "yes"})
     assert [message.id for message in found] == ["flagsmith.E004"] * 3
+
+
+@pytest.mark.parametrize(
+    "named", [None, "django_flagsmith_realtime.identity.from_user", "tests.test_checks.messages", messages]
+)
+def test_a_callable_that_names_identities_is_silent(named: Any) -> None:
+    assert messages({**GOOD, "IDENTITY": named}) == []
 
 
 @pytest.mark.parametrize("key", RESERVED)
