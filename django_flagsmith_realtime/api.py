@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ from flagsmith.models import Flags as SdkFlags
 
 from .conf import get_config
 from .exceptions import UnknownFlag
+from .identity import UNSET, Identity, Whose, check_identity
 from .scope import Scope, current_scope
 from .snapshot import Snapshot
 
@@ -26,17 +27,6 @@ MAX_LOGGED = 1_000
 _logged: set[tuple[str, str]] = set()
 
 
-@dataclass(frozen=True)
-class Identity:
-    """Whom flags are evaluated for. Traits are compared by Flagsmith's segments; nothing is sent anywhere."""
-
-    identifier: str
-    traits: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "traits", dict(self.traits))  # the caller may go on to change its own
-
-
 class Flags(Mapping[str, Flag]):
     """The flags of an environment or an identity, read-only, in one snapshot.
 
@@ -44,9 +34,19 @@ class Flags(Mapping[str, Flag]):
     Iteration, `len()` and `in` are about the flags that Flagsmith knows. Each flag handed out is the caller's own.
     """
 
-    def __init__(self, snapshot: Snapshot | None, identity: Identity | None = None) -> None:
-        self.snapshot = snapshot
-        self.identity = identity
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._evaluated: dict[str, Flag] = {}
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The snapshot that these flags are of; the first read asks for it."""
+        return self._scope.snapshot()
+
+    @property
+    def identity(self) -> Identity | None:
+        """Whom these flags are for; the first read asks `IDENTITY`."""
+        return self._scope.whom.identity()
 
     def is_feature_enabled(self, name: str) -> bool:
         """Tell whether a flag is on; an unknown one is not, unless `DEFAULTS` says so."""
@@ -84,27 +84,40 @@ class Flags(Mapping[str, Flag]):
         return name in self._environment_flags
 
     def __repr__(self) -> str:
-        return f"<Flags of {'the environment' if self.identity is None else 'an identity'}: {len(self)}>"
+        return f"<Flags of {self._scope.whom}>"
 
-    @cached_property
+    @property
     def _environment_flags(self) -> Mapping[str, Flag]:
-        return self.snapshot.environment.flags if self.snapshot else {}
+        snapshot = self.snapshot
+        return snapshot.environment.flags if snapshot else {}
 
     @cached_property
-    def _identity_flags(self) -> SdkFlags | None:
-        if self.snapshot is None or self.identity is None:
-            return None
-        return self.snapshot.environment.identity_flags(self.identity.identifier, self.identity.traits)
+    def _identity_flags(self) -> SdkFlags:
+        identity, snapshot = self.identity, self.snapshot
+        assert identity and snapshot
+        return snapshot.environment.identity_flags(identity.identifier, identity.traits)
 
     def _find(self, name: str, *, has_default: bool = False) -> Flag:
         """Return a flag that must not leave this object."""
-        flag = self._environment_flags.get(name)
+        flag = self._evaluated.get(name)
         if flag is None:
-            return self._default(name, has_default)
+            flag = self._environment_flags.get(name)
+            if flag is None:
+                return self._default(name, has_default)
+            flag = self._evaluate(flag)
+            if self._scope.whom.is_settled:
+                self._evaluated[name] = flag
+        return flag
+
+    def _evaluate(self, flag: Flag) -> Flag:
+        """Return the environment's flag as the identity has it."""
+        if self.identity is None:
+            return flag
         try:
-            return cast(Flag, self._identity_flags.get_flag(name)) if self._identity_flags else flag
+            return cast(Flag, self._identity_flags.get_flag(flag.feature_name))
         except Exception as error:  # a trait or a segment that the SDK can't evaluate; its message may be personal data
-            _warn_once("Flag %r is the environment's, not the identity's: %s", name, type(error).__name__)
+            why = type(error).__name__
+            _warn_once("Flag %r is the environment's, not the identity's: %s", flag.feature_name, why)
             return flag
 
     def _default(self, name: str, has_default: bool) -> Flag:
@@ -143,30 +156,30 @@ def default_flag(name: str, form: Any) -> Flag:
     )
 
 
-def get_flags(request: HttpRequest | None = None, *, identity: Identity | None = None) -> Flags:
-    """Return the flags of an identity, else of the environment.
+def get_flags(request: HttpRequest | None = None, *, identity: Whose = UNSET) -> Flags:
+    """Return the flags of an identity: by default the one that `IDENTITY` names for the request, or the scope's.
 
-    Within a request all reads see one snapshot; `request` may be left out where the middleware runs.
+    `identity=None` is nobody's: the environment's flags. Nothing is asked until a flag is read. Within a request all
+    reads see one snapshot; `request` may be left out where the middleware runs.
     """
+    return _flags(_scope(request, identity))
+
+
+async def aget_flags(request: HttpRequest | None = None, *, identity: Whose = UNSET) -> Flags:
+    """Return what `get_flags` returns, with everything asked that a read needs, so that none blocks the event loop."""
     scope = _scope(request, identity)
-    return _flags(scope, scope.snapshot(), identity)
+    if await scope.asnapshot():
+        await scope.whom.aidentity()
+    return _flags(scope)
 
 
-async def aget_flags(request: HttpRequest | None = None, *, identity: Identity | None = None) -> Flags:
-    """Return what `get_flags` returns, without blocking the event loop."""
-    scope = _scope(request, identity)
-    return _flags(scope, await scope.asnapshot(), identity)
+def _scope(request: HttpRequest | None, identity: Whose) -> Scope:
+    if isinstance(request, Identity):
+        raise TypeError('An identity is named by keyword: get_flags(identity=Identity("42")).')
+    return current_scope(request).of(check_identity(identity))
 
 
-def _scope(request: HttpRequest | None, identity: Identity | None) -> Scope:
-    if isinstance(request, Identity) or not (identity is None or isinstance(identity, Identity)):
-        raise TypeError('Name whom the flags are for: get_flags(identity=Identity("42")).')
-    return current_scope(request)
-
-
-def _flags(scope: Scope, snapshot: Snapshot | None, identity: Identity | None) -> Flags:
-    key = identity.identifier if identity else None
-    flags = scope.flags.get(key)
-    if flags is None or flags.identity != identity:
-        flags = scope.flags[key] = Flags(snapshot, identity)
-    return flags
+def _flags(scope: Scope) -> Flags:
+    if scope.flags is None:
+        scope.flags = Flags(scope)
+    return scope.flags

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import zlib
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate, ParamSpec, Protocol, TypeVar, cast
+from pickle import PickleError
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 from django.core.cache import InvalidCacheBackendError, caches
 from django.core.cache.backends.base import BaseCache
@@ -13,8 +15,10 @@ from django.db import connections
 
 from .exceptions import FlagsmithError, StoreError
 
+SCHEMA = 1  # of what is stored; another release's is another set of keys, and another lease
 NOT_THREAD_SAFE_BACKENDS = ("memcached.PyLibMCCache",)
 NOT_ATOMIC_BACKENDS = ("filebased.FileBasedCache",)  # two processes may `add` the same key
+UNREADABLE = (AttributeError, EOFError, ImportError, LookupError, PickleError, TypeError, ValueError, zlib.error)
 ADVICE = {
     "too large": "Raise memcached's limit for one item: its option -I, for instance -I 8m.",
     "too big": "Raise memcached's limit for one item: its option -I, for instance -I 8m.",
@@ -33,6 +37,20 @@ R = TypeVar("R")
 def carries_lease(alias: str) -> bool:
     """Tell whether the cache behind an alias can say which of several processes leads."""
     return not str(caches.settings[alias]["BACKEND"]).endswith(NOT_ATOMIC_BACKENDS)
+
+
+def cache_key(namespace: str, name: str) -> str:
+    """Return the key of something that is kept for an environment."""
+    return f"flagsmith:{SCHEMA}:{namespace}:{name}"
+
+
+def read(cache: BaseCache, key: str, unreadable: Any = None) -> Any:
+    """Return what a key holds, `unreadable` for what can't be read: of another backend, serializer or Python."""
+    try:
+        return cache.get(key)
+    except UNREADABLE:
+        cache.get(f"{key}:nothing")  # raises as well where it is the client that can't be used
+        return unreadable
 
 
 class CacheHandle:

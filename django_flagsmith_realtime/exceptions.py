@@ -11,6 +11,10 @@ class UnknownFlag(FlagsmithError, LookupError):
     """A flag that neither Flagsmith nor `DEFAULTS` knows was read while `STRICT` is on."""
 
 
+class InvalidIdentity(FlagsmithError, TypeError):
+    """`IDENTITY` returned something that is no `Identity`."""
+
+
 class StoreError(FlagsmithError):
     """The cache did not keep what was written to it."""
 

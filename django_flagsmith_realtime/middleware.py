@@ -12,7 +12,7 @@ from django.http.response import HttpResponseBase
 from django.utils.functional import SimpleLazyObject
 
 from .api import aget_flags, get_flags
-from .scope import asteps_in_scope, request_scope, steps_in_scope
+from .scope import Stay, asteps_in_scope, request_scope, steps_in_scope
 
 
 class FlagsmithMiddleware:
@@ -31,20 +31,21 @@ class FlagsmithMiddleware:
         if self.async_mode:
             return self.__acall__(request)
         _add_flags(request)
-        with request_scope(request):
-            return _keep_scope(request, self.get_response(request))
+        with request_scope(request) as stay:
+            return _keep_scope(stay, self.get_response(request))
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         _add_flags(request)
-        with request_scope(request):
-            return _keep_scope(request, await self.get_response(request))
+        with request_scope(request) as stay:
+            return _keep_scope(stay, await self.get_response(request))
 
 
-def _keep_scope(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+def _keep_scope(stay: Stay, response: HttpResponseBase) -> HttpResponseBase:
     """Let the steps of a streaming response, which come after the middleware, see what the request saw."""
     if isinstance(response, StreamingHttpResponse) and not isinstance(response, FileResponse):
+        stay.goes_on = True
         content: Any = response.streaming_content
-        response.streaming_content = (asteps_in_scope if response.is_async else steps_in_scope)(request, content)
+        response.streaming_content = (asteps_in_scope if response.is_async else steps_in_scope)(stay, content)
     return response
 
 

@@ -16,6 +16,7 @@ from django.core.signals import setting_changed
 from django.db import close_old_connections
 from django.dispatch import receiver
 
+from . import event_loop
 from .conf import Config, get_config
 from .exceptions import StoreError
 from .signals import snapshot_loaded
@@ -71,7 +72,7 @@ class Reader:
     def current(self, max_age: float = 0) -> Snapshot | None:
         """Return the snapshot, asking the cache unless that was done within `max_age` seconds."""
         if self._is_due(max_age):
-            if not _on_event_loop():
+            if not event_loop.is_running():
                 _tell(self._look(time.monotonic()))
             elif time.monotonic() - self._confirmed_at > CONFIRMED_SECONDS:
                 _, late = wait([self._look_elsewhere()], self._patience(READING_THREAD_SECONDS))
@@ -188,14 +189,6 @@ def _tell(change: Change | None) -> None:
 def _tell_and_close(change: Change) -> None:
     _tell(change)
     close_old_connections()  # of receivers: no request ends in this thread
-
-
-def _on_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 _readers: dict[tuple[str, str, Path | None], Reader] = {}  # those in use, by alias, namespace and file

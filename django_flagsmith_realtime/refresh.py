@@ -14,13 +14,11 @@ from django.dispatch import Signal
 
 from .agenda import CHASE_SECONDS
 from .changes import FlagChange, diff
-from .conf import Config
 from .exceptions import Overtaken, StoreError, WrongEnvironment
-from .reader import Reader, get_reader
+from .reader import Reader
 from .signals import flag_changed, flags_updated
 from .snapshot import Document, Head, Snapshot
 from .snapshot_file import FileSource, write_snapshot_file
-from .source import ApiSource
 from .store import Store
 
 logger = logging.getLogger(__name__)
@@ -66,20 +64,23 @@ class Refresher:
         self._saved: Head | None = None  # what the file holds
         self.store = store
         self._seen: Head | None = None  # the published head when it was last looked at
+        self._announced: Head | None = None  # that of the last version whose signals were sent
         self.published: Snapshot | None = None
 
-    def resume(self) -> None:
-        """Read what is published, and send the signals that whoever published it did not come to send.
-
-        What this one knew stays where the cache holds nothing.
-        """
+    def follow(self) -> None:
+        """Read what is published by somebody else. What this one knew stays where the cache holds nothing."""
         self._seen = self.store.read_head() or self._seen
-        environment = self._seen and self.store.read_environment(self._seen.sequence)
-        if self._seen and environment:
-            self.published = Snapshot(self._seen, environment)
-        announced = self.store.read_announced()
-        if self.published and (announced is None or announced.sequence < self.published.sequence):
-            self._announce(Update.between(announced, self.published))
+        self._announced = self.store.read_announced_head() or self._announced
+        if self._seen and not (self.published and self.published.head == self._seen):
+            environment = self.store.read_environment(self._seen.sequence)
+            self.published = Snapshot(self._seen, environment) if environment else self.published
+
+    def resume(self) -> None:
+        """Follow, and send the signals that whoever published the last version did not come to send."""
+        self.follow()
+        announced = self._announced.sequence if self._announced else -1
+        if self.published and announced < self.published.sequence:
+            self._announce(Update.between(self.store.read_announced(), self.published))
 
     def refresh(self) -> Update | None:
         """Fetch and publish at once; None where nothing changed."""
@@ -201,16 +202,3 @@ def _send_robust(signal: Signal, **values: object) -> None:
         signal.send_robust(Snapshot, **values)
     except SystemExit:  # the listener would be told to announce the same again, and end again, for ever
         logger.exception("A receiver of Flagsmith signals tried to end the listener")
-
-
-def build_refresher(config: Config) -> Refresher:
-    """Return the refresher that the settings describe."""
-    key = config.environment_key or ""
-    path = config.snapshot_file
-    store, reader = Store(config.cache, config.namespace), get_reader(config)
-    if path and not key:
-        return Refresher(source=FileSource(path), store=store, reader=reader)
-    source = ApiSource(
-        api_url=config.api_url, environment_key=key, timeout=config.request_timeout, headers=config.headers
-    )
-    return Refresher(source=source, store=store, snapshot_file=path, reader=reader)

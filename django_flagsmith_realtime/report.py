@@ -45,9 +45,21 @@ class Report:
         self._stream = Outage(clock)
         self._connected_at: float | None = None
         self._has_connected = False
+        self._led: tuple[bool, str | None] = False, None
         self._has_flags = False
         self._is_off = False
         self._noticed_at: float | None = None  # the first event since the last update
+
+    def led(self, *, by_this: bool, leader: str | None) -> None:
+        """Say who leads, each time that it is another."""
+        if self._led == (by_this, leader):
+            return
+        self._led = by_this, leader
+        if by_this:
+            self._connected_at, self._has_connected = None, False
+            logger.info("Leading")
+        elif leader:
+            logger.info("Standing by: %s leads", leader)
 
     def connected(self) -> None:
         self._connected_at = self._clock()

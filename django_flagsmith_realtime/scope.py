@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.http import HttpRequest
 
+from .around import Around, Undo
 from .conf import get_config
+from .identity import UNSET, Known, OfRequest, Whose, check_identity
 from .reader import get_reader
 from .snapshot import Snapshot
 
@@ -17,79 +20,158 @@ if TYPE_CHECKING:
     from .api import Flags
 
 UNSCOPED_SECONDS = 1.0  # outside a scope the cache is asked at most this often
+MAX_IDENTITIES = 100  # whose evaluated flags a scope keeps
 ATTRIBUTE = "_flagsmith_scope"
 
 
 class Scope:
-    """Pins the snapshot that its first read finds; `flags` holds what was built on it, by identifier."""
+    """Pins the snapshot that its first read finds, and knows whom its flags are for.
 
-    def __init__(self) -> None:
-        self.flags: dict[str | None, Flags] = {}
-        self._pinned: list[Snapshot | None] = []  # its first item: another thread or coroutine may add one more
+    `pinned` holds that snapshot; another thread or coroutine may add one more, the first counts. It and the scopes of
+    other identities are common to all scopes of one snapshot.
+    """
+
+    max_age = 0.0  # seconds since a look at the cache that is good enough for the first read
+
+    def __init__(
+        self,
+        whom: Known | OfRequest,
+        pinned: list[Snapshot | None] | None = None,
+        scopes: dict[str, Scope] | None = None,
+    ) -> None:
+        self.whom = whom
+        self.flags: Flags | None = None  # made by `api`
+        self._pinned = [] if pinned is None else pinned
+        self._scopes = {} if scopes is None else scopes
 
     def snapshot(self) -> Snapshot | None:
         if not self._pinned:
-            self._pinned.append(get_reader().current(get_config().freshness))
+            self._pinned.append(get_reader().current(self._accepted_age()))
         return self._pinned[0]
 
     async def asnapshot(self) -> Snapshot | None:
         if not self._pinned:
-            self._pinned.append(await get_reader().acurrent(get_config().freshness))
+            self._pinned.append(await get_reader().acurrent(self._accepted_age()))
         return self._pinned[0]
+
+    def _accepted_age(self) -> float:
+        return max(self.max_age, get_config().freshness)
+
+    def of(self, identity: Whose) -> Scope:
+        """Return the scope of the same snapshot for an identity or for nobody; `UNSET`: this one."""
+        if identity is UNSET:
+            return self
+        key = repr(identity)  # tells apart what is equal and evaluates differently: 1, 1.0 and True
+        if len(self._scopes) >= MAX_IDENTITIES and key not in self._scopes:
+            self._scopes.clear()
+        return self._scopes.setdefault(key, type(self)(Known(identity), self._pinned, self._scopes))
 
 
 class Unscoped(Scope):
-    """For reads outside a request: nothing is pinned, and the cache is asked at most once a second."""
+    """For one read outside a request or task."""
 
-    def snapshot(self) -> Snapshot | None:
-        return get_reader().current(max(UNSCOPED_SECONDS, get_config().freshness))
-
-    async def asnapshot(self) -> Snapshot | None:
-        return await get_reader().acurrent(max(UNSCOPED_SECONDS, get_config().freshness))
+    max_age = UNSCOPED_SECONDS
 
 
-_current: ContextVar[Scope | None] = ContextVar("flagsmith_scope", default=None)
+class Stay:
+    """One time in a scope. When it is over, contexts that were copied meanwhile are out of the scope too."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.outer = current_stay()
+        self.is_over = False
+        self.goes_on = False  # beyond the block that began it
+
+    @contextmanager
+    def resumed(self) -> Iterator[None]:
+        interrupted = _current.get()
+        _current.set(self)
+        try:
+            yield
+        finally:
+            _current.set(interrupted)
+
+
+_current: ContextVar[Stay | None] = ContextVar("flagsmith_stay", default=None)
+
+
+def current_stay() -> Stay | None:
+    stay = _current.get()
+    while stay and stay.is_over:
+        stay = stay.outer
+    return stay
 
 
 def current_scope(request: HttpRequest | None = None) -> Scope:
     """Return the request's scope, made on first use; without a request, that of the context."""
     if request is None:
-        return _current.get() or Unscoped()
+        stay = current_stay()
+        return stay.scope if stay else Unscoped(Known(None))
+    request = getattr(request, "_request", request)  # Django REST framework's wraps Django's
     scope: Scope | None = getattr(request, ATTRIBUTE, None)  # also of a request that another wraps
     attributes: dict[str, Any] = request.__dict__
-    return scope or attributes.setdefault(ATTRIBUTE, Scope())
+    return scope or attributes.setdefault(ATTRIBUTE, Scope(OfRequest(request)))
+
+
+class flags_scope(Around):  # noqa: N801 - read as a statement
+    """Let all reads inside see one snapshot, for `identity` where one is given.
+
+    Inside another scope it keeps that one's snapshot and, where none is given, its identity; `identity=None` is
+    nobody's. For `with`, `async with`, functions and coroutine functions.
+    """
+
+    def __init__(self, *, identity: Whose = UNSET) -> None:
+        super().__init__()
+        self._identity = check_identity(identity)
+
+    def enter(self) -> Undo:
+        outer = current_stay()
+        stay = Stay((outer.scope if outer else Scope(Known(None))).of(self._identity))
+        _current.set(stay)
+        return partial(_leave, stay)
+
+
+def _leave(stay: Stay) -> None:
+    stay.is_over = True
+    _current.set(current_stay())
 
 
 @contextmanager
-def request_scope(request: HttpRequest) -> Iterator[Scope]:
+def request_scope(request: HttpRequest) -> Iterator[Stay]:
     """Make the request's scope the one that reads without a request find."""
-    scope = current_scope(request)
-    token = _current.set(scope)
+    stay = Stay(current_scope(request))
     try:
-        yield scope
+        with stay.resumed():
+            yield stay
     finally:
-        _current.reset(token)
+        stay.is_over = not stay.goes_on
 
 
-def steps_in_scope(request: HttpRequest, content: Iterable[bytes]) -> Iterator[bytes]:
-    """Go through the content of a streaming response with the request's scope set around each step."""
+def steps_in_scope(stay: Stay, content: Iterable[bytes]) -> Iterator[bytes]:
+    """Go through the content of a streaming response, each step in the request's scope."""
     steps = iter(content)
-    while True:
-        with request_scope(request):
-            try:
-                step = next(steps)
-            except StopIteration:
-                return
-        yield step
+    try:
+        while True:
+            with stay.resumed():
+                try:
+                    step = next(steps)
+                except StopIteration:
+                    return
+            yield step
+    finally:
+        stay.is_over = True
 
 
-async def asteps_in_scope(request: HttpRequest, content: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+async def asteps_in_scope(stay: Stay, content: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
     """Do what `steps_in_scope` does, for content that is made by coroutines."""
     steps = aiter(content)
-    while True:
-        with request_scope(request):
-            try:
-                step = await anext(steps)
-            except StopAsyncIteration:
-                return
-        yield step
+    try:
+        while True:
+            with stay.resumed():
+                try:
+                    step = await anext(steps)
+                except StopAsyncIteration:
+                    return
+            yield step
+    finally:
+        stay.is_over = True

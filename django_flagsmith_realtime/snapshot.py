@@ -67,11 +67,16 @@ class Environment:
 
     def identity_flags(self, identifier: str, traits: Mapping[str, Any]) -> SdkFlags:
         """Return the SDK's own flags of an identity, each evaluated when it is first asked for."""
-        return self._sdk.get_identity_flags(identifier, dict(traits))
+        return self._sdk.get_identity_flags(identifier, {key: _enveloped(value) for key, value in traits.items()})
 
     @cached_property
     def _sdk(self) -> Flagsmith:
         return Flagsmith(offline_mode=True, offline_handler=_Offline(self.document))
+
+
+def _enveloped(trait: Any) -> Any:
+    """Keep the SDK from taking a dict for its own envelope, `{"value": …, "transient": …}`, unless it is one."""
+    return {"value": trait} if isinstance(trait, dict) and "value" not in trait else trait
 
 
 @dataclass(frozen=True)

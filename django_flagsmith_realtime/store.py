@@ -6,22 +6,20 @@ changed. A reader that sees a head finds the payload behind it; one that sees th
 
 from __future__ import annotations
 
+import secrets
 import time
-import zlib
-from pickle import PickleError
 from typing import Any
 
 from django.core.cache.backends.base import BaseCache
 
-from .cache import CacheHandle, cache_errors
+from .cache import CacheHandle, cache_errors, cache_key, read
 from .exceptions import Overtaken, StoreError
 from .snapshot import Document, Environment, Head, Snapshot
 from .status import Status, parse_status
 
-SCHEMA = 1
+NUDGE_SECONDS = 600
 SUPERSEDED_SECONDS = 600  # a superseded payload stays for readers that saw its head
 READ_BACK_DELAYS = (0.0, 0.01, 0.04, 0.15, 0.3)  # seconds: Django reads from a replica where LOCATION names one
-UNREADABLE = (AttributeError, EOFError, ImportError, LookupError, PickleError, TypeError, ValueError, zlib.error)
 
 
 class Store:
@@ -32,7 +30,7 @@ class Store:
 
     def __init__(self, alias: str, namespace: str) -> None:
         self.handle = CacheHandle(alias)
-        self._prefix = f"flagsmith:{SCHEMA}:{namespace}"
+        self._namespace = namespace
 
     @property
     def _cache(self) -> BaseCache:
@@ -92,9 +90,14 @@ class Store:
     @cache_errors
     def read_announced(self) -> Snapshot | None:
         """Return the last snapshot whose signals were sent; None where it is not known any more."""
-        head = _parse_head(self._read(self._key("announced")))
+        head = self.read_announced_head()
         environment = head and self.read_environment(head.sequence)
         return Snapshot(head, environment) if head and environment else None
+
+    @cache_errors
+    def read_announced_head(self) -> Head | None:
+        """Return the head of the last snapshot whose signals were sent."""
+        return _parse_head(self._read(self._key("announced")))
 
     @cache_errors
     def mark_announced(self, head: Head) -> None:
@@ -102,7 +105,7 @@ class Store:
 
         Raise `Overtaken` where a newer one was announced, whatever the head says now.
         """
-        before = _parse_head(self._read(self._key("announced")))
+        before = self.read_announced_head()
         if before and before.sequence == head.sequence:
             return
         self._cache.touch(self._payload_key(head.sequence), None)
@@ -126,6 +129,25 @@ class Store:
         self._cache.set(self._key("event"), [pending, list(seen)], timeout=None)
 
     @cache_errors
+    def write_nudge(self) -> str:
+        """Ask whoever leads to fetch; return the mark that is there until it has done so."""
+        mark = secrets.token_hex(8)
+        self._cache.set(self._key("nudge"), mark, timeout=NUDGE_SECONDS)
+        return mark
+
+    @cache_errors
+    def read_nudge(self) -> str | None:
+        """Return the mark of whoever asked last for a request that was not made yet."""
+        mark = self._read(self._key("nudge"))
+        return mark if isinstance(mark, str) else None
+
+    @cache_errors
+    def clear_nudge(self, mark: str) -> None:
+        """Note that what was asked for is done, unless somebody asked again."""
+        if self._read(self._key("nudge")) == mark:
+            self._cache.delete(self._key("nudge"))
+
+    @cache_errors
     def read_status(self) -> Status | None:
         """Return what the last leader wrote of itself; None where it did not or it can't be read."""
         return parse_status(self._read(self._key("status")))
@@ -142,14 +164,10 @@ class Store:
         return token.rpartition(":")[0] if isinstance(token, str) else None
 
     def _key(self, name: str) -> str:
-        return f"{self._prefix}:{name}"
+        return cache_key(self._namespace, name)
 
     def _read(self, key: str) -> Any:
-        try:
-            return self._cache.get(key)
-        except UNREADABLE:  # written by another backend, serializer or Python: the next publication replaces it
-            self._cache.get(self._key("nothing"))  # raises as well where it is the client that can't be used
-            return None
+        return read(self._cache, key)
 
     def _add_payload(self, sequence: int, payload: bytes) -> int:
         """Store a payload under the first sequence that no other writer took; it expires unless it is announced."""
@@ -173,7 +191,7 @@ class Store:
                 return
             if (other := _parse_head(found)) and other.sequence > value[0]:
                 raise Overtaken("Somebody else published at the same time.")
-        name = key.removeprefix(self._prefix).split(":")[1]  # without the sequence: it is one outage, said once
+        name = key.removeprefix(self._key("")).split(":")[0]  # without the sequence: it is one outage, said once
         size = f"{len(value):,} {'bytes' if isinstance(value, bytes) else 'fields'}"
         raise StoreError(
             f"The cache did not keep {name!r} ({size}): raise its limit, of an item's size (memcached's option -I), "

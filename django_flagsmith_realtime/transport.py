@@ -36,6 +36,17 @@ from .exceptions import (
 USER_AGENT = "django-flagsmith-realtime"
 TRANSPORT_ERRORS = (requests.RequestException, Urllib3Error, OSError, ValueError)
 MAX_RETRY_AFTER = 3600.0  # seconds
+# A host that is cut off finds out within eight seconds, where the system's keep-alive can be told so.
+KEEP_ALIVE = {"TCP_KEEPIDLE": 4, "TCP_KEEPALIVE": 4, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 2}  # seconds; the last, probes
+SOCKET_OPTIONS = [
+    *HTTPConnection.default_socket_options,
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in KEEP_ALIVE.items()
+        if hasattr(socket, name)
+    ),
+]
 
 
 class InterruptibleSession(requests.Session):
@@ -123,11 +134,11 @@ class _GatedAdapter(HTTPAdapter):
         super().__init__(pool_connections=1, pool_maxsize=1)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
+        super().init_poolmanager(*args, **kwargs, socket_options=SOCKET_OPTIONS)
         self._track(self.poolmanager)
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        return self._track(super().proxy_manager_for(*args, **kwargs))
+        return self._track(super().proxy_manager_for(*args, **kwargs, socket_options=SOCKET_OPTIONS))
 
     def _track(self, manager: PoolManager) -> PoolManager:
         manager.pool_classes_by_scheme = _gated_pools(self._gate)

@@ -4,7 +4,12 @@ from pathlib import Path
 
 SECRET_KEY = "only for tests"
 USE_TZ = True
-INSTALLED_APPS = ["django_flagsmith_realtime"]
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django_flagsmith_realtime",
+]
 ROOT_URLCONF = "tests.urls"
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 DATABASES = {

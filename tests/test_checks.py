@@ -62,6 +62,12 @@ FAULTS: dict[str, tuple[Any, dict[str, Any], str, str]] = {
     "E004": ({**GOOD, "API_URL": 3}, {}, "FLAGSMITH['API_URL'] is 3", "an absolute URL"),
     "E005": (["ser.tests"], {}, "list, not a dict", "ENVIRONMENT_KEY"),
     "E006": ({**GOOD, "CACHE": "flags"}, {}, "'flags'", "name one of: default"),
+    "E007": (
+        {**GOOD, "IDENTITY": "tests.nowhere.ask"},
+        {"MIDDLEWARE": [OURS]},
+        "No module named 'tests.nowhere'",
+        "from_user",
+    ),
     "W002": (GOOD, {"cache": LOCMEM}, "lives in one process", '"LISTENER": "inline"'),
     "W003": ({**GOOD, "LISTENER": "inline"}, {"cache": LOCMEM}, "each holds a stream", "Redis"),
     "W004": (GOOD, {"cache": DUMMY}, "keeps nothing", "SILENCED_SYSTEM_CHECKS"),
@@ -88,7 +94,7 @@ FAULTS: dict[str, tuple[Any, dict[str, Any], str, str]] = {
     "W015": ({"SNAPSHOT_FILE": "/nowhere/flags.json"}, {}, "can't be read", '{"flags": {"new_checkout": true'),
     "W017": ({**GOOD, "STRICT": True}, {}, "STRICT", "development and tests"),
 }
-ELSEWHERE = {"E007", "W016"}  # take a library that is not there, and a file
+ELSEWHERE = {"E008", "W016"}  # take a library that is not there, and a file
 DEPLOY = {"W003", "W009", "W016", "W017"}
 
 
@@ -172,6 +178,25 @@ def test_good_settings_are_silent(setting: Any, settings: dict[str, Any]) -> Non
     assert messages(setting, **settings) == []
 
 
+@pytest.mark.parametrize(
+    ("named_callable", "said"),
+    [
+        ("tests.test_checks.nothing", "'tests.test_checks.nothing'"),
+        ("tests.test_checks.GOOD", "not callable"),
+        ("alice", "'alice'"),
+    ],
+)
+def test_an_identity_that_cannot_be_called_is_an_error(named_callable: str, said: str) -> None:
+    [message] = messages({**GOOD, "IDENTITY": named_callable}, MIDDLEWARE=[OURS])
+    assert named([message]) == ["E007"]
+    assert said in message.msg
+
+
+@pytest.mark.parametrize("named_callable", [None, "tests.test_checks.messages", messages])
+def test_a_callable_that_names_identities_is_silent(named_callable: Any) -> None:
+    assert messages({**GOOD, "IDENTITY": named_callable}, MIDDLEWARE=[OURS]) == []
+
+
 def test_local_memory_is_enough_for_an_inline_listener() -> None:
     assert messages({**GOOD, "LISTENER": "inline"}, LOCMEM, deploy=False) == []
 
@@ -188,7 +213,7 @@ def test_a_client_library_that_is_missing_is_an_error(monkeypatch: pytest.Monkey
     monkeypatch.setattr(caches, "find_spec", lambda name: None)
     for cache, remedy in ((REDIS, "[redis]"), (MEMCACHED, "[memcached]")):
         [message] = messages(GOOD, cache)
-        assert named([message]) == ["E007"]
+        assert named([message]) == ["E008"]
         assert remedy in str(message.hint)
 
 

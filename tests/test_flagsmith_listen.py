@@ -58,7 +58,7 @@ def test_it_says_what_it_does_in_a_few_lines(start: Start, standin: StandIn) -> 
     command.wait_for("banner_text (value)")
     command.process.send_signal(signal.SIGTERM)
     assert command.exit_code(5) == 0
-    assert len(command.said().splitlines()) == 6, "started, connected, 22 flags, two updates, stopped"
+    assert len(command.said().splitlines()) == 7, "started, leading, connected, 22 flags, two updates, stopped"
     assert KEY not in command.said()
 
 

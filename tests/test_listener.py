@@ -19,12 +19,13 @@ from standin.server import StandIn
 
 from django_flagsmith_realtime import get_flags
 from django_flagsmith_realtime import listener as listener_module
+from django_flagsmith_realtime.build import build_listener
 from django_flagsmith_realtime.conf import get_config
-from django_flagsmith_realtime.listener import Listener, build_listener
+from django_flagsmith_realtime.listener import Listener
 from django_flagsmith_realtime.reader import get_reader
 from django_flagsmith_realtime.signals import flag_changed
 
-from .backends import SmallCache
+from .backends import SmallCache, use
 from .documents import configured_store, make_document
 from .processes import wait_until
 
@@ -241,7 +242,7 @@ def test_a_stop_takes_effect_while_the_stream_is_read(standin: StandIn, listenin
 def test_the_published_flags_are_put_back_although_a_newer_version_does_not_fit(
     standin: StandIn, listening: Listening, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.CACHES = {"default": {"BACKEND": "tests.backends.SmallCache", "LOCATION": "small"}}
+    use(settings, "tests.backends.SmallCache")
     SmallCache.limit = 1_000_000
     monkeypatch.setattr(listener_module, "TEND_SECONDS", 0.05)
     with listening():
@@ -257,15 +258,15 @@ def test_the_published_flags_are_put_back_although_a_newer_version_does_not_fit(
 def test_a_stale_body_does_not_replace_the_newer_one_that_waits_for_the_cache(
     standin: StandIn, listening: Listening, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.CACHES = {"default": {"BACKEND": "tests.backends.SmallCache", "LOCATION": "small"}}
+    use(settings, "tests.backends.SmallCache")
     SmallCache.limit = 1_000_000
     monkeypatch.setattr(listener_module, "TEND_SECONDS", 0.05)
     with listening(REALTIME_URL=None) as listener:
         wait_until(banner)
         SmallCache.limit = 0
         stale, new = (make_document(f"2030-01-01T00:00:0{second}", banner_text=str(second)) for second in (1, 2))
-        listener._inbox.put(new)
-        listener._inbox.put(stale)
+        listener._deliver(listener._term, new)
+        listener._deliver(listener._term, stale)
         wait_until(lambda: listener._inbox.empty() and SmallCache.refused)
         SmallCache.limit = 1_000_000
         wait_until(lambda: banner() == "2")

@@ -183,6 +183,41 @@ class TestStreaming:
         publish(banner_text="one")
         assert asyncio.run(get()) == [b"one", b"one"]
 
+    def test_a_task_that_makes_the_content_is_in_the_scope_until_the_end(self, settings: Any) -> None:
+        tasks: list[asyncio.Task[Any]] = []
+        ended = asyncio.Event()
+
+        async def produce(parts: asyncio.Queue[str | None]) -> Any:
+            for text in ("two", "three"):
+                await parts.put(str((await aget_flags()).get_feature_value("banner_text")))
+                publish(banner_text=text)
+                await get_reader().acurrent()
+            await parts.put(None)
+            await ended.wait()
+            return isinstance(current_scope(), Unscoped)
+
+        async def view(request: HttpRequest) -> StreamingHttpResponse:
+            parts: asyncio.Queue[str | None] = asyncio.Queue(1)
+            tasks.append(asyncio.create_task(produce(parts)))
+
+            async def steps() -> AsyncIterator[str]:
+                while part := await parts.get():
+                    yield part
+
+            return StreamingHttpResponse(steps())
+
+        async def get() -> tuple[list[bytes], Any]:
+            response = await AsyncClient().get("/0/")
+            parts = [part async for part in response.streaming_content]
+            ended.set()
+            return parts, await tasks[0]
+
+        settings.MIDDLEWARE = [MIDDLEWARE]
+        serve(settings, view)
+        publish(banner_text="one")
+        assert asyncio.run(get()) == ([b"one", b"one"], True)
+
+    @pytest.mark.django_db  # a response that is closed looks after the database's connections
     def test_content_is_closed_when_the_client_goes_away(self, settings: Any) -> None:
         closed: list[bool] = []
 
@@ -234,6 +269,7 @@ class TestScope:
     def test_without_the_middleware_reads_pin_on_the_request(self, settings: Any) -> None:
         def view(request: HttpRequest) -> HttpResponse:
             flags = get_flags(request)
+            assert flags.get_feature_value("banner_text") == "one"
             publish(banner_text="two")
             assert get_flags(request) is flags
             return render(request, "banner.html")

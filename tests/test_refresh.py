@@ -212,7 +212,7 @@ def test_an_emptied_cache_is_filled_again_without_a_signal(refresher: Refresher,
 def test_an_unreadable_payload_is_replaced(refresher: Refresher, source: EditedSource, store: Store) -> None:
     update = refresher.refresh()
     assert update
-    store.handle.get().set(f"{store._prefix}:payload:{update.snapshot.sequence}", b"not a payload")
+    store.handle.get().set(store._payload_key(update.snapshot.sequence), b"not a payload")
     fresh = Refresher(source=source, store=store)
     repaired = fresh.refresh()
     assert repaired and repaired.snapshot.sequence > update.snapshot.sequence
@@ -254,10 +254,10 @@ def test_a_foreign_payload_is_made_whole_or_counts_as_absent(
     update = refresher.refresh()
     assert update
     half = zlib.compress(b'{"feature_states": [], "project": {"segments": []}, "api_key": "a", "name": "n"}')
-    store.handle.get().set(f"{store._prefix}:payload:{update.snapshot.sequence}", half)
+    store.handle.get().set(store._payload_key(update.snapshot.sequence), half)
     environment = store.read_environment(update.snapshot.sequence)
     assert environment and environment.document["identity_overrides"] == [], "they may be left out"
     broken = zlib.compress(b'{"feature_states": [{}], "project": {"segments": []}, "api_key": "a", "name": "n"}')
-    store.handle.get().set(f"{store._prefix}:payload:{update.snapshot.sequence}", broken)
+    store.handle.get().set(store._payload_key(update.snapshot.sequence), broken)
     assert store.read_environment(update.snapshot.sequence) is None
     assert Refresher(source=source, store=store).refresh()

@@ -19,12 +19,11 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from django_flagsmith_realtime import get_flags, snapshot_file
-from django_flagsmith_realtime import listener as listener_module
+from django_flagsmith_realtime import build, get_flags, snapshot_file
+from django_flagsmith_realtime.build import build_listener, build_refresher
 from django_flagsmith_realtime.conf import get_config
-from django_flagsmith_realtime.listener import build_listener
 from django_flagsmith_realtime.reader import get_reader
-from django_flagsmith_realtime.refresh import Refresher, build_refresher
+from django_flagsmith_realtime.refresh import Refresher
 from django_flagsmith_realtime.signals import flag_changed
 from django_flagsmith_realtime.snapshot import Head, Snapshot
 from django_flagsmith_realtime.snapshot_file import (
@@ -302,7 +301,7 @@ def is_shown(text: str) -> Callable[[], bool]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at the file more often than a person can edit it."""
-    monkeypatch.setattr(listener_module, "FILE_SECONDS", 0.02)
+    monkeypatch.setattr(build, "FILE_SECONDS", 0.02)
 
 
 @pytest.mark.usefixtures("quick")

@@ -85,7 +85,7 @@ def find_missing_client(alias: Alias) -> list[Problem]:
     """Return what a cache needs and is not installed."""
     return [
         Problem(
-            "flagsmith.E007",
+            "flagsmith.E008",
             f"The cache {alias.name!r} needs the Python package {module!r}, which is not installed.",
             f"pip install {requirement}",
         )

@@ -9,13 +9,14 @@ from django.conf import settings
 from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import CheckMessage, Error, Warning, register
+from django.utils.module_loading import import_string
 
 from ..conf import KEYS, Config, Problem, find_missing, find_problems
 from .caches import Alias, find_missing_client
 from .registry import TAG, checks_config
 
 # Keys that are part of the setting and have no effect in this version.
-RESERVED = ("MAX_STALE", "LEASE_SECONDS", "LISTENER", "IDENTITY", "ADMIN_PERMISSION")
+RESERVED = ("MAX_STALE", "LEASE_SECONDS", "LISTENER", "ADMIN_PERMISSION")
 
 CACHES_TO_PASTE = """
 CACHES = {
@@ -43,6 +44,21 @@ def find_missing_cache(setting: Mapping[str, Any]) -> list[Problem]:
     ]
 
 
+def find_identity_problems(setting: Mapping[str, Any]) -> list[Problem]:
+    """Return what is wrong with the callable that a well-formed setting names."""
+    path = setting.get("IDENTITY")
+    try:
+        named = import_string(path) if isinstance(path, str) else path
+    except ImportError as error:
+        named, why = path, str(error).rstrip(".")
+    else:
+        why = "it is not callable"
+    if named is None or callable(named):
+        return []
+    hint = 'Name a callable that takes a request: "django_flagsmith_realtime.identity.from_user", or one of your own.'
+    return [Problem("flagsmith.E007", f"FLAGSMITH['IDENTITY'] is {path!r}: {why}.", hint)]
+
+
 def find_command_problems(setting: Any) -> list[Problem]:
     """Return why a listener in a process of its own can't work."""
     problems = find_problems(setting) or [*find_missing(setting), *find_missing_cache(setting)]
@@ -66,9 +82,13 @@ def _alias(setting: Mapping[str, Any]) -> str:
 
 @register(TAG)
 def check_setting(**kwargs: Any) -> list[CheckMessage]:
-    """Report unknown keys, wrong values, a client-side or missing key, and a cache that is not there."""
+    """Report unknown keys, wrong values, a client-side or missing key, a cache or a callable that is not there."""
     setting = getattr(settings, "FLAGSMITH", {})
-    problems = find_problems(setting) or [*find_missing(setting), *find_missing_cache(setting)]
+    problems = find_problems(setting) or [
+        *find_missing(setting),
+        *find_missing_cache(setting),
+        *find_identity_problems(setting),
+    ]
     return [Error(problem.message, hint=problem.hint, id=problem.id) for problem in problems]
 
 

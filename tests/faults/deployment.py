@@ -17,9 +17,9 @@ from django.db import connections
 from django.test import override_settings
 from standin.server import StandIn
 
+from django_flagsmith_realtime.build import build_listener
 from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.exceptions import StoreError
-from django_flagsmith_realtime.listener import build_listener
 from django_flagsmith_realtime.reader import get_reader
 from django_flagsmith_realtime.signals import flags_updated
 from django_flagsmith_realtime.snapshot import Snapshot

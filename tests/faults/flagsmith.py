@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
+from django_flagsmith_realtime import build
 from django_flagsmith_realtime import listener as listener_module
 from django_flagsmith_realtime.agenda import COALESCE_SECONDS
+from django_flagsmith_realtime.build import build_listener
 from django_flagsmith_realtime.conf import get_config
-from django_flagsmith_realtime.listener import Listener, build_listener
+from django_flagsmith_realtime.listener import Listener
 from django_flagsmith_realtime.reader import get_reader
 from django_flagsmith_realtime.timestamps import to_datetime
 
@@ -247,7 +249,8 @@ class Hurry:
             monotonic = staticmethod(self.now)
 
         monkeypatch.setattr(listener_module, "SimpleQueue", HurriedQueue)
-        monkeypatch.setattr(listener_module, "time", Clock)
+        for module in (listener_module, build):
+            monkeypatch.setattr(module, "time", Clock)
         monkeypatch.setitem(Listener.__init__.__kwdefaults__, "clock", self.now)
 
     def now(self) -> float:

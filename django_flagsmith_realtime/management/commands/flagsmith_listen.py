@@ -14,22 +14,23 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from ...build import build_listener
 from ...checks import find_command_problems
 from ...conf import Config, get_config
 from ...exceptions import FlagsmithError
-from ...listener import build_listener
-from ...refresh import build_refresher
-from ...snapshot_file import SnapshotFileError
+from ...listener import Listener
+from ...on_demand import refresh_now
 
-PATIENCE = 0.7  # seconds for a stop, while the cache hangs
+PATIENCE = 0.6  # seconds for a stop, while the cache hangs
 LEVELS = {0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG, 3: logging.DEBUG}
 
 
 class Command(BaseCommand):
     help = (
         "Keep the feature flags in Django's cache in step with Flagsmith: fetch them, hold Flagsmith's stream open, "
-        "and fetch them again whenever it says that they changed. Run one per deployment, beside the web processes. "
-        "SIGTERM and Ctrl-C end it within a second."
+        "and fetch them again whenever it says that they changed. Run it beside the web processes, on as many hosts as "
+        "you like: one of them leads, and another takes over within LEASE_SECONDS when it is gone. SIGTERM and Ctrl-C "
+        "end it within a second, and hand over at once."
     )
     requires_system_checks = ()  # its own errors are one line, not a report
 
@@ -37,7 +38,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--once",
             action="store_true",
-            help="fetch and publish the flags once, and exit: 0 when they are in the cache, 1 with the reason when not",
+            help="fetch and publish the flags once, or have the listener that leads do so, and exit: "
+            "0 when they are in the cache, 1 with the reason when not",
         )
 
     def handle(self, *args: Any, once: bool, verbosity: int, **options: Any) -> None:
@@ -50,31 +52,37 @@ class Command(BaseCommand):
             self._listen(get_config())
 
     def _refresh(self, config: Config) -> None:
-        refresher = build_refresher(config)
+        patience = config.lease_seconds + config.request_timeout
         try:
-            update = refresher.refresh()
+            outcome = refresh_now(config, patience=patience)
         except FlagsmithError as error:
             raise CommandError(str(error)) from None
-        try:
-            refresher.save()
-        except SnapshotFileError as error:
-            self.stderr.write(str(error))
-        self.stdout.write(f"Published version {update.snapshot.version[:8]}" if update else "Nothing changed")
+        if outcome.is_pending:
+            raise CommandError(
+                f"The listener that leads, {outcome.leader}, did not fetch the flags within {patience:g} s: "
+                "its log says why."
+            )
+        if outcome.leader:
+            self.stdout.write(f"Fetched by the listener that leads, {outcome.leader}")
+        else:
+            update = outcome.update
+            self.stdout.write(f"Published version {update.snapshot.version[:8]}" if update else "Nothing changed")
 
     def _listen(self, config: Config) -> None:
         listener = build_listener(config)
 
         def stop() -> None:
             listener.stop()
-            timer = threading.Timer(PATIENCE, self._leave)
+            timer = threading.Timer(PATIENCE, self._leave, (listener,))
             timer.daemon = True
             timer.start()
 
         with on_stop_signal(stop):
             listener.run()
 
-    def _leave(self) -> None:
+    def _leave(self, listener: Listener) -> None:
         """End the process although the cache or a receiver hangs: every step of a publish may be the last one."""
+        listener.give_way()
         self.stderr.write(
             "Stopped without waiting for the cache, or a receiver of signals, that did not come to an end"
         )

@@ -1,0 +1,98 @@
+"""The engine as the settings describe it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from functools import partial
+
+from .agenda import Agenda, Budget
+from .backoff import Backoff
+from .cache import carries_lease
+from .conf import Config
+from .lease import Alone, Leadership, Lease, LeaseKeeper
+from .listener import Listener
+from .reader import get_reader
+from .reception import NEVER
+from .refresh import Refresher
+from .snapshot_file import FileSource
+from .source import ApiSource
+from .store import Store
+from .stream import Stream
+
+logger = logging.getLogger("django_flagsmith_realtime.listener")
+
+FILE_SECONDS = 0.5  # between looks at a file that is edited by hand
+
+
+def build_listener(config: Config) -> Listener:
+    """Return the listener: of Flagsmith, or of the file that is edited in place of an account there."""
+    has_stream = bool(config.environment_key and config.realtime_url)
+    return Listener(
+        refresher=build_refresher(config),
+        agenda=_api_agenda(config) if config.environment_key else _file_agenda(),
+        open_stream=partial(_build_stream, config) if has_stream else None,
+        stream_key=config.stream_key,
+        leadership=_build_leadership(config),
+    )
+
+
+def build_refresher(config: Config) -> Refresher:
+    """Return what fetches and publishes."""
+    path = config.snapshot_file
+    store, reader = build_store(config), get_reader(config)
+    if path and not config.environment_key:
+        return Refresher(source=FileSource(path), store=store, reader=reader)
+    source = ApiSource(
+        api_url=config.api_url,
+        environment_key=config.environment_key or "",
+        timeout=config.request_timeout,
+        headers=config.headers,
+    )
+    return Refresher(source=source, store=store, snapshot_file=path, reader=reader)
+
+
+def build_store(config: Config) -> Store:
+    """Return the cache's side of the snapshot."""
+    return Store(config.cache, config.namespace)
+
+
+def build_lease(config: Config) -> Lease | None:
+    """Return the lease of the deployment; None where its cache can't carry one."""
+    if carries_lease(config.cache):
+        return Lease(config.cache, config.namespace, seconds=config.lease_seconds)
+    logger.warning(
+        "The cache %r can't tell which of several listeners leads: this one leads, and must be the only one. "
+        "Redis, memcached and DatabaseCache can.",
+        config.cache,
+    )
+    return None
+
+
+def _build_leadership(config: Config) -> Leadership:
+    lease = build_lease(config)
+    return LeaseKeeper(lease) if lease else Alone()
+
+
+def _build_stream(config: Config, key: str) -> Stream:
+    assert config.realtime_url
+    return Stream(realtime_url=config.realtime_url, key=key, timeout=config.stream_timeout, headers=config.headers)
+
+
+def _api_agenda(config: Config) -> Agenda:
+    return Agenda(
+        poll_interval=config.poll_interval,
+        fallback_poll_interval=config.fallback_poll_interval if config.realtime_url else config.poll_interval,
+        now=time.monotonic(),
+    )
+
+
+def _file_agenda() -> Agenda:
+    return Agenda(
+        poll_interval=FILE_SECONDS,
+        fallback_poll_interval=FILE_SECONDS,
+        budget=Budget(capacity=NEVER),
+        retry=Backoff(first=FILE_SECONDS, limit=FILE_SECONDS, least=1.0),
+        holds_back=False,
+        now=time.monotonic(),
+    )

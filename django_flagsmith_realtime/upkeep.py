@@ -1,0 +1,146 @@
+"""What the leading listener does with the cache: publish, put back what is gone, remember, and answer nudges.
+
+A step that the cache fails is tried again when the cache is tended next.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from .agenda import Agenda
+from .exceptions import Overtaken, StoreError
+from .refresh import Refresher, Update
+from .report import Report
+from .snapshot import Document, Snapshot
+from .snapshot_file import SnapshotFileError
+
+logger = logging.getLogger(__name__)
+
+
+class Upkeep:
+    """The cache's side of a listener; `agenda` is told what must be fetched, `report` what happened."""
+
+    def __init__(self, *, refresher: Refresher, agenda: Agenda, report: Report, clock: Callable[[], float]) -> None:
+        self._refresher = refresher
+        self._agenda = agenda
+        self._report = report
+        self._clock = clock
+        self._unpublished: Document | None = None  # believed, and not in the cache yet
+        self._resumed = False
+        self._cache_works = True  # as far as the last step can tell
+        self._kept: object = None  # what the cache holds of the agenda's memory
+        self._nudge: str | None = None  # who asked for a request, as the cache says
+        self._asked_by: str | None = None  # that of the request under way
+
+    @property
+    def published(self) -> Snapshot | None:
+        """What the cache holds, as far as this process knows."""
+        return self._refresher.published
+
+    def stand_by(self) -> None:
+        """Begin anew when this process leads next."""
+        self._resumed, self._nudge = False, None
+
+    def follow(self) -> None:
+        """Learn what somebody else published."""
+        self._do(self._refresher.follow)
+
+    def tend(self) -> None:
+        """Look after what is stored."""
+        if self._unpublished:  # before this one takes over: what it finds then is newer than what it fetched before
+            self._do(self._publish)
+        if not self._resumed:
+            self._do(self._resume)
+        if self._resumed:
+            self._do(self._repair)
+            self._do(self._look_for_nudge)
+
+    def begin_request(self) -> None:
+        """Note that what was asked for until now is being fetched."""
+        self._asked_by = self._nudge
+
+    def take(self, document: Document) -> None:
+        """Publish a document, unless it is to be held back."""
+        believed = self._agenda.believe(document, self.published, self._clock())
+        waiting = self._unpublished
+        if believed and (waiting is None or document.updated_at >= waiting.updated_at):
+            self._unpublished = document
+            self._do(self._publish)
+        else:
+            self._agenda.spend(self._clock())
+        if self._asked_by and not self._unpublished:
+            self._do(self._answer_nudge)
+
+    def keep_memory(self) -> None:
+        """Keep what is known of announced times where the next listener finds it."""
+        if self._resumed and self._cache_works and self._agenda.memory != self._kept:
+            self._do(self._write_memory)
+
+    def _do(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except StoreError as error:
+            self._cache_works = False
+            self._report.failed(error)
+            return
+        except Overtaken:
+            self._unpublished = None
+            self._agenda.want(self._clock())
+        self._cache_works = True
+        if not self._unpublished:
+            self._report.stored()
+
+    def _publish(self) -> None:
+        assert self._unpublished
+        update = self._refresher.publish(self._unpublished)
+        self._unpublished = None
+        self._save()
+        if update:
+            self._report.updated(update)
+        else:
+            self._agenda.spend(self._clock())
+            self._report.unchanged(self.published)
+        self._doubt_stream(update)
+
+    def _save(self) -> None:
+        try:
+            self._refresher.save()
+        except SnapshotFileError as error:
+            logger.warning("%s", error)
+
+    def _doubt_stream(self, update: Update | None) -> None:
+        """Poll more often where a poll found what a stream that is open should have told."""
+        reception = self._agenda.reception
+        is_change = update and update.previous and update.changes
+        if is_change and reception.was_listening and not reception.is_silent:
+            reception.is_silent = True
+            self._report.deaf("A change came without an event: the project's real-time updates seem to be off")
+
+    def _resume(self) -> None:
+        """Go on where the leader before this one ended."""
+        self._refresher.resume()
+        pending, seen = self._refresher.store.read_events()
+        self._agenda.recall(pending, seen, self._clock())
+        self._resumed = True
+
+    def _write_memory(self) -> None:
+        memory = self._agenda.memory
+        self._refresher.store.write_events(*memory)
+        self._kept = memory
+
+    def _repair(self) -> None:
+        self._kept = self._refresher.store.read_events()
+        if self._refresher.repair():
+            self._report.repaired()
+
+    def _look_for_nudge(self) -> None:
+        nudge = self._refresher.store.read_nudge()
+        if nudge and nudge != self._nudge:
+            self._agenda.want(self._clock())
+        self._nudge = nudge
+
+    def _answer_nudge(self) -> None:
+        assert self._asked_by
+        self._refresher.store.clear_nudge(self._asked_by)
+        self._asked_by = None
