@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from functools import partial
-from pathlib import Path
 
 from .agenda import Agenda, Budget
 from .backoff import Backoff
@@ -40,7 +39,7 @@ def build_listener(config: Config) -> Listener:
 
 def build_refresher(config: Config) -> Refresher:
     """Return what fetches and publishes."""
-    path = Path(config.snapshot_file) if config.snapshot_file else None
+    path = config.snapshot_file
     store, reader = build_store(config), get_reader(config)
     if path and not config.environment_key:
         return Refresher(source=FileSource(path), store=store, reader=reader)

@@ -16,7 +16,6 @@ from django.db import connections
 from .exceptions import FlagsmithError, StoreError
 
 SCHEMA = 1  # of what is stored; another release's is another set of keys, and another lease
-PER_PROCESS_BACKENDS = ("locmem.LocMemCache", "dummy.DummyCache")
 NOT_THREAD_SAFE_BACKENDS = ("memcached.PyLibMCCache",)
 NOT_ATOMIC_BACKENDS = ("filebased.FileBasedCache",)  # two processes may `add` the same key
 UNREADABLE = (AttributeError, EOFError, ImportError, LookupError, PickleError, TypeError, ValueError, zlib.error)
@@ -26,16 +25,13 @@ ADVICE = {
     "no such table": "Create the cache's table: manage.py createcachetable.",
     "does not exist": "Create the cache's table: manage.py createcachetable.",
     "refused": "Is the server that CACHES names running?",
+    "no module named 'redis'": 'Install its client: pip install "django-flagsmith-realtime[redis]".',
+    "no module named 'pymemcache'": 'Install its client: pip install "django-flagsmith-realtime[memcached]".',
     "maxmemory": "Raise Redis's maxmemory, or let it evict other keys: its maxmemory-policy.",
 }
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-def is_per_process(alias: str) -> bool:
-    """Tell whether the cache behind an alias lives in one process, or nowhere."""
-    return str(caches.settings[alias]["BACKEND"]).endswith(PER_PROCESS_BACKENDS)
 
 
 def carries_lease(alias: str) -> bool:

@@ -23,7 +23,10 @@ SERVER_KEY_HINT = (
     "Create a server-side key in Flagsmith under your environment's SDK Keys "
     '("Server-side Environment Keys"); it starts with "ser.".'
 )
+WITHOUT_ACCOUNT = 'To try without an account, name a file in SNAPSHOT_FILE that says {"flags": {"new_checkout": true}}.'
+PLACEHOLDER = "ser.…"  # what the documentation writes for a key
 TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # a header's name, RFC 9110, 5.6.2
+USERINFO = re.compile(r"//[^\s'\"]*@")  # of a URL, also of one that is none
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and -longest <= value <= longest
 
 
-def _seconds(minimum: float, *, exclusive: bool = False) -> Expected:
+def _seconds(minimum: float, *, exclusive: bool = False, why: str = "") -> Expected:
     if exclusive:
         return Expected(
             lambda value: _is_number(value) and value > minimum,
@@ -61,7 +64,7 @@ def _seconds(minimum: float, *, exclusive: bool = False) -> Expected:
         )
     return Expected(
         lambda value: _is_number(value) and value >= minimum,
-        f"a number of seconds, at least {minimum:g}",
+        f"a number of seconds, at least {minimum:g}{why}",
     )
 
 
@@ -94,6 +97,7 @@ def _is_defaults(value: object) -> bool:
 
 KEY = Expected(lambda value: _is_header_text(value) and value != "", "a non-empty string without spaces around it")
 TEXT = Expected(lambda value: isinstance(value, str) and value != "", "a non-empty string")
+PATH = Expected(lambda value: TEXT.accepts(value) or isinstance(value, Path), "the path of a file")
 URL = Expected(_is_url, 'an absolute URL such as "https://flagsmith.example.com/api/v1/"')
 BOOL = Expected(lambda value: isinstance(value, bool), "True or False")
 LISTENERS = Expected(lambda value: value in ("command", "inline"), '"command" or "inline"')
@@ -134,19 +138,23 @@ class Config:
     max_stale: float | None = _key(None, _seconds(0, exclusive=True).or_none())
     request_timeout: float = _key(10, _seconds(0, exclusive=True))
     stream_timeout: float = _key(45, _seconds(0, exclusive=True))
-    lease_seconds: float = _key(15, _seconds(8))
+    lease_seconds: float = _key(15, _seconds(8, why=": it must be renewed while the cache is slow"))
     listener: str = _key("command", LISTENERS)
     identity: str | Callable[..., Any] | None = _key(None, IMPORTABLE.or_none())
     defaults: Mapping[str, Any] = _key(MappingProxyType({}), DEFAULTS)
     strict: bool = _key(False, BOOL)
-    snapshot_file: str | None = _key(None, TEXT.or_none())
+    snapshot_file: Path | None = _key(None, PATH.or_none())
     admin_permission: str | None = _key(None, TEXT.or_none())
     headers: Mapping[str, str] = _key(MappingProxyType({}), HEADERS, secret=True)
+
+    def __repr__(self) -> str:
+        shown = (f"{item.name}={hide_password(repr(getattr(self, item.name)))}" for item in fields(self) if item.repr)
+        return f"Config({', '.join(shown)})"
 
     @cached_property
     def namespace(self) -> str:
         """What tells this environment's cache keys from another's: a digest, so that no key is shown with them."""
-        source = self.environment_key or (f"file:{Path(self.snapshot_file).absolute()}" if self.snapshot_file else "")
+        source = self.environment_key or (f"file:{self.snapshot_file.absolute()}" if self.snapshot_file else "")
         return hashlib.sha256(source.encode()).hexdigest()[:16]
 
 
@@ -181,7 +189,11 @@ def find_problems(setting: object) -> list[Problem]:
 def find_missing(setting: object) -> list[Problem]:
     """Return what a listener needs and does not find in a well-formed value of `FLAGSMITH`."""
     if isinstance(setting, Mapping) and not (setting.get("ENVIRONMENT_KEY") or setting.get("SNAPSHOT_FILE")):
-        return [Problem("flagsmith.E001", "FLAGSMITH['ENVIRONMENT_KEY'] is missing.", SERVER_KEY_HINT)]
+        return [
+            Problem(
+                "flagsmith.E001", "FLAGSMITH['ENVIRONMENT_KEY'] is missing.", f"{SERVER_KEY_HINT} {WITHOUT_ACCOUNT}"
+            )
+        ]
     return []
 
 
@@ -192,8 +204,10 @@ def _key_problems(key: object, value: object) -> Iterable[Problem]:
             f"FLAGSMITH[{key!r}] is not a known key.",
             f"Remove it or correct its name; the keys are {', '.join(sorted(KEYS))}.",
         )
+    elif value == PLACEHOLDER:
+        yield Problem("flagsmith.E004", f"FLAGSMITH[{key!r}] is the documentation's {value!r}.", SERVER_KEY_HINT)
     elif not (expected := KEYS[str(key)].expected).accepts(value):
-        shown = f"a {type(value).__name__} that does not fit" if KEYS[str(key)].secret else f"{value!r}"
+        shown = f"a {type(value).__name__} that does not fit" if KEYS[str(key)].secret else hide_password(repr(value))
         yield Problem("flagsmith.E004", f"FLAGSMITH[{key!r}] is {shown}.", f"Set it to {expected.words}.")
     elif key == "ENVIRONMENT_KEY" and value is not None and not str(value).startswith("ser."):
         yield Problem(
@@ -201,6 +215,11 @@ def _key_problems(key: object, value: object) -> Iterable[Problem]:
             "FLAGSMITH['ENVIRONMENT_KEY'] is a client-side key; evaluating flags here takes a server-side one.",
             SERVER_KEY_HINT,
         )
+
+
+def hide_password(text: str) -> str:
+    """Return a text without the passwords of the URLs in it."""
+    return USERINFO.sub("//…@", text)
 
 
 def _with_slash(url: str | None) -> str | None:
@@ -219,6 +238,8 @@ def get_config() -> Config:
         values[url] = _with_slash(values.get(url, KEYS[url.upper()].default))
     for mapping in ("defaults", "headers"):
         values[mapping] = MappingProxyType(dict(values.get(mapping, {})))
+    if values.get("snapshot_file"):
+        values["snapshot_file"] = Path(values["snapshot_file"])
     return Config(**values)
 
 

@@ -40,11 +40,11 @@ class Reader:
 
     A read takes what is held whenever the cache has nothing better: it never raises and never waits for more
     than one look at one small key, and for the payload where that moved. A process that holds nothing, and finds
-    nothing in the cache, begins with `snapshot_file`.
+    nothing in the cache, begins with `snapshot_file`. `store` is this process's connection to the cache.
     """
 
     def __init__(self, store: Store, snapshot_file: Path | None = None) -> None:
-        self._store = store
+        self.store = store
         self._snapshot_file = snapshot_file
         self.close = store.close
         self._held: Snapshot | None = None
@@ -66,7 +66,7 @@ class Reader:
 
     def after_fork(self) -> None:
         """Keep the snapshot, drop what belongs to the parent: connections, locks, threads."""
-        self._store.handle.drop()
+        self.store.handle.drop()
         self._reset()
 
     def current(self, max_age: float = 0) -> Snapshot | None:
@@ -131,7 +131,7 @@ class Reader:
     def _refresh_held(self) -> None:
         self._looked_at = now = time.monotonic()
         try:
-            self._adopt(self._store.read_head())
+            self._adopt(self.store.read_head())
         except StoreError as error:
             self._fail(error)
         else:
@@ -148,7 +148,7 @@ class Reader:
         if held and head.version == held.version:
             if head != held.head:
                 self._held = Snapshot(head, held.environment)
-        elif environment := self._store.read_environment(head.sequence):
+        elif environment := self.store.read_environment(head.sequence):
             self._held = Snapshot(head, environment)
 
     def _begin_with(self, path: Path) -> None:
@@ -191,7 +191,7 @@ def _tell_and_close(change: Change) -> None:
     close_old_connections()  # of receivers: no request ends in this thread
 
 
-_readers: dict[tuple[str, str, str], Reader] = {}  # those in use, by alias, namespace and file
+_readers: dict[tuple[str, str, Path | None], Reader] = {}  # those in use, by alias, namespace and file
 _living: weakref.WeakSet[Reader] = weakref.WeakSet()
 
 
@@ -207,8 +207,8 @@ if hasattr(os, "register_at_fork"):
 def get_reader(config: Config | None = None) -> Reader:
     """Return this process's reader of the configured environment."""
     config = config or get_config()
-    alias, namespace, path = key = config.cache, config.namespace, config.snapshot_file or ""
-    return _readers.get(key) or _readers.setdefault(key, Reader(Store(alias, namespace), Path(path) if path else None))
+    alias, namespace, path = key = config.cache, config.namespace, config.snapshot_file
+    return _readers.get(key) or _readers.setdefault(key, Reader(Store(alias, namespace), path))
 
 
 @receiver(setting_changed)

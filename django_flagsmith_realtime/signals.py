@@ -3,7 +3,12 @@
 `flags_updated(sender, changes, snapshot, previous, updated_at)` and, after it, one
 `flag_changed(sender, name, old, new)` per changed flag are sent by the process that published the snapshot,
 once it is stored; `snapshot_loaded(sender, snapshot, previous)` by every process that starts using one.
-`sender` is `Snapshot`.
+Their `sender` is `Snapshot`.
+
+`listener_became_leader(sender, host, pid)`, `stream_connected(sender, outage)` and `stream_disconnected(sender, error)`
+are sent by the process that listens; their `sender` is `Leader`. Flagsmith's routine renewals of the stream are none of
+them: `outage` is the seconds since `stream_disconnected`, None for the first connection, and `error` is None where the
+stream ended by itself too soon.
 """
 
 from __future__ import annotations
@@ -26,3 +31,7 @@ class RobustSignal(Signal):
 flags_updated = RobustSignal()
 flag_changed = RobustSignal()
 snapshot_loaded = RobustSignal()
+
+listener_became_leader = RobustSignal()
+stream_connected = RobustSignal()
+stream_disconnected = RobustSignal()

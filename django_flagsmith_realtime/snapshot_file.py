@@ -11,11 +11,14 @@ import stat
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
+from .conf import DEFAULTS
 from .exceptions import FlagsmithError, InvalidDocument
 from .snapshot import Document, Head, Snapshot, parse_document
-from .timestamps import to_datetime
+from .timestamps import EPOCH, to_datetime
 
+EXAMPLE = '{"flags": {"new_checkout": true, "banner": "Welcome"}}'
 SEQUENCE = 0  # lower than that of any snapshot in the cache
 SHARED_DIRECTORY = stat.S_ISGID | stat.S_IWGRP
 
@@ -53,15 +56,45 @@ def write_snapshot_file(path: Path, snapshot: Snapshot) -> None:
 def read_snapshot_file(path: Path) -> Document:
     """Read the file; raise `SnapshotFileError` where it is not there or no environment document."""
     try:
-        return parse_document(json.loads(path.read_bytes()))
+        return parse_document(_expand(json.loads(path.read_bytes()), path.name))
+    except FileNotFoundError as error:
+        raise SnapshotFileError(
+            f"FLAGSMITH['SNAPSHOT_FILE'] is not there: {path}. To write one by hand, begin with {EXAMPLE}."
+        ) from error
     except OSError as error:
         raise SnapshotFileError(f"FLAGSMITH['SNAPSHOT_FILE'] can't be read: {path}: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
         raise SnapshotFileError(f"FLAGSMITH['SNAPSHOT_FILE'] is no JSON: {path}: {error}.") from error
     except InvalidDocument as error:
         raise SnapshotFileError(
-            f"FLAGSMITH['SNAPSHOT_FILE'] is no environment document: {path}: {str(error).partition(': ')[2] or error}"
+            f"FLAGSMITH['SNAPSHOT_FILE'] is no environment document: {path}: "
+            f"{str(error).partition(': ')[2] or error} To write one by hand, begin with {EXAMPLE}."
         ) from error
+
+
+def _expand(body: Any, name: str) -> Any:
+    """Return the environment document that a short form means: flags by name, in the forms of `DEFAULTS`."""
+    if not (isinstance(body, dict) and "flags" in body and "feature_states" not in body):
+        return body
+    if not DEFAULTS.accepts(body["flags"]):
+        raise InvalidDocument(f"Flagsmith's answer is no environment document: flags is not {DEFAULTS.words}.")
+    return {
+        "api_key": "",
+        "name": name,
+        "updated_at": EPOCH.isoformat(),
+        "project": {"segments": []},
+        "feature_states": [_feature_state(*item) for item in enumerate(body["flags"].items())],
+    }
+
+
+def _feature_state(id: int, flag: tuple[str, Any]) -> dict[str, Any]:
+    name, form = flag
+    given = form if isinstance(form, dict) else {"enabled": form} if isinstance(form, bool) else {"value": form}
+    return {
+        "feature": {"id": id, "name": name},
+        "enabled": given.get("enabled", True),
+        "feature_state_value": given.get("value"),
+    }
 
 
 def load_snapshot(path: Path) -> Snapshot:

@@ -17,6 +17,7 @@ MAX_BYTES = 32 * 1024 * 1024  # of a document, all its pages together, unpacked
 MAX_PAGES = 1_000
 MAX_REDIRECTS = 5
 CHUNK = 64 * 1024
+SETTING = "FLAGSMITH['API_URL']"
 KEY_REMEDY = (
     "check FLAGSMITH['ENVIRONMENT_KEY']. The server-side keys are in Flagsmith under your environment's SDK Keys; "
     'they start with "ser.".'
@@ -43,7 +44,7 @@ class ApiSource:
             try:
                 return self._fetch()
             except TRANSPORT_ERRORS as error:
-                failure = describe(error, self._url)
+                failure = describe(error, self._url, SETTING)
             except FlagsmithError as error:
                 failure = error
         if passed.is_set():
@@ -77,7 +78,7 @@ class ApiSource:
                 return response
             with response:
                 if not response.is_redirect:
-                    refuse_status(response, "FLAGSMITH['API_URL']", KEY_REMEDY)
+                    refuse_status(response, f"{SETTING}; it usually ends in /api/v1/", KEY_REMEDY)
                 url = _same_origin(url, response.headers["Location"])
         raise RedirectRefused("Flagsmith's API redirects in a circle: check FLAGSMITH['API_URL'].")
 

@@ -15,6 +15,7 @@ from django.core.cache.backends.base import BaseCache
 from .cache import CacheHandle, cache_errors, cache_key, read
 from .exceptions import Overtaken, StoreError
 from .snapshot import Document, Environment, Head, Snapshot
+from .status import Status, parse_status
 
 NUDGE_SECONDS = 600
 SUPERSEDED_SECONDS = 600  # a superseded payload stays for readers that saw its head
@@ -145,6 +146,22 @@ class Store:
         """Note that what was asked for is done, unless somebody asked again."""
         if self._read(self._key("nudge")) == mark:
             self._cache.delete(self._key("nudge"))
+
+    @cache_errors
+    def read_status(self) -> Status | None:
+        """Return what the last leader wrote of itself; None where it did not or it can't be read."""
+        return parse_status(self._read(self._key("status")))
+
+    @cache_errors
+    def write_status(self, status: Status) -> None:
+        """Keep what the leader knows of itself; a write that is swallowed is made up for by the next."""
+        self._cache.set(self._key("status"), status.to_plain(), timeout=None)
+
+    @cache_errors
+    def read_process(self, role: str) -> str | None:
+        """Return the process that holds the `lease`, or waits for it as `standby`, as "host:pid"; None for none."""
+        token = self._read(self._key(role))
+        return token.rpartition(":")[0] if isinstance(token, str) else None
 
     def _key(self, name: str) -> str:
         return cache_key(self._namespace, name)

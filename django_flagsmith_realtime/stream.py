@@ -29,6 +29,7 @@ CHUNK = 64 * 1024
 CONNECT_TIMEOUT = 10.0  # seconds, for the answer's headers too
 LIVED_SECONDS = 10.0  # a stream that lived this long was a healthy one
 MAX_EVENTS_PER_SECOND = 100
+SETTING = "FLAGSMITH['REALTIME_URL']"
 KEY_REMEDY = "check FLAGSMITH['STREAM_KEY'] and FLAGSMITH['REALTIME_URL']."
 
 
@@ -75,12 +76,12 @@ class Stream:
         """Connect, and yield what happens until the stream ends; raise `HttpError` unless that is clean."""
         try:
             with self._open() as response:
-                refuse_status(response, "FLAGSMITH['REALTIME_URL']", KEY_REMEDY)
+                refuse_status(response, SETTING, KEY_REMEDY)
                 _refuse_content(response.headers.get("Content-Type", ""))
                 yield Connected()
                 yield from self._read(response.raw)
         except TRANSPORT_ERRORS as error:
-            raise describe(error, self._url) from None  # what it was made from holds the stream's key
+            raise describe(error, self._url, SETTING) from None  # what it was made from holds the stream's key
 
     def interrupt(self) -> None:
         """End the connection under way and all to come; any thread may call this."""

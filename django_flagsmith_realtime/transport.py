@@ -172,23 +172,29 @@ def origin(url: str) -> tuple[str, str, int]:
     return scheme, parts.host or "", parts.port or {"http": 80, "https": 443}.get(scheme, 0)
 
 
-def describe(error: BaseException, url: str) -> HttpError:
+def describe(error: BaseException, url: str, setting: str) -> HttpError:
     """Turn an error of the HTTP client into one of ours; its text names the host, never the path or a key."""
     host = urlsplit(url).netloc.rpartition("@")[2]
     for cause in _causes(error):
         if isinstance(cause, (TimeoutError, requests.Timeout, ReadTimeoutError)):
             return TimedOut(f"{host} did not answer in time.")
         if isinstance(cause, (NameResolutionError, socket.gaierror)):
-            return Unreachable(f"The host name {host!r} could not be resolved: check the URL and DNS.")
+            return Unreachable(f"The host name {host!r} could not be resolved: check {setting} and DNS.")
         if isinstance(cause, ssl.SSLError):
-            return Unreachable(f"TLS with {host} failed: {getattr(cause, 'reason', None) or 'the connection broke'}.")
+            return Unreachable(f"TLS with {host} failed: {_tls_reason(cause)}.")
         if isinstance(cause, ConnectionRefusedError):
-            return Unreachable(f"{host} refused the connection: is it running, and is the URL right?")
+            return Unreachable(f"{host} refused the connection: is it running, and is {setting} right?")
         if isinstance(cause, NewConnectionError):
-            return Unreachable(f"{host} can't be reached: check the URL and the network.")
+            return Unreachable(f"{host} can't be reached: check {setting} and the network.")
     if isinstance(error, ValueError):
-        return UnexpectedAnswer(f"{host} sends headers that make no sense: is the URL right?")
+        return UnexpectedAnswer(f"{host} sends headers that make no sense: is {setting} right?")
     return Unreachable(f"The connection to {host} broke.")
+
+
+def _tls_reason(error: ssl.SSLError) -> str:
+    reason = getattr(error, "reason", None) or "the connection broke"
+    remedy = "; for an authority of your own, set the environment variable REQUESTS_CA_BUNDLE"
+    return f"{reason}{remedy if isinstance(error, ssl.SSLCertVerificationError) else ''}"
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from typing import Any, ClassVar
 
+from django.core.cache.backends.filebased import FileBasedCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.redis import RedisCache
 
@@ -92,6 +93,10 @@ class LaggingCache(LocMemCache):
             return super().get(key, *args, **kwargs)
         self._lag[key] = value, times - 1
         return value
+
+
+class SharedCache(FileBasedCache):
+    """Passes for a cache that processes share, without a server."""
 
 
 class HangingCache(LocMemCache):

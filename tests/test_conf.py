@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import FrozenInstanceError
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -127,7 +128,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("STRICT", 1, "True or False"),
     ("STRICT", "True", "True or False"),
     ("STRICT", None, "True or False"),
-    ("SNAPSHOT_FILE", "", "non-empty string"),
+    ("SNAPSHOT_FILE", "", "the path of a file"),
     ("SNAPSHOT_FILE", 5, "or None"),
     ("ADMIN_PERMISSION", "", "non-empty string"),
     ("HEADERS", None, "header names to values"),
@@ -191,6 +192,11 @@ def test_a_url_ends_with_one_slash(url: str) -> None:
     assert configured(REALTIME_URL=url).realtime_url == "http://host/api/v1/"
 
 
+@pytest.mark.parametrize("path", ["/a/flags.json", Path("/a/flags.json")])
+def test_a_path_may_be_written_either_way(path: Any) -> None:
+    assert configured(SNAPSHOT_FILE=path).snapshot_file == Path("/a/flags.json")
+
+
 def test_the_configuration_is_frozen() -> None:
     headers = {"X-A": "b"}
     config: Any = configured(HEADERS=headers, DEFAULTS={"a": True})
@@ -208,6 +214,7 @@ def test_the_repr_shows_no_secret() -> None:
     shown = repr(configured(ENVIRONMENT_KEY="ser.secret", STREAM_KEY="secret", HEADERS={"Authorization": "secret"}))
     assert "secret" not in shown
     assert "poll_interval=300" in shown
+    assert "secret" not in repr(configured(API_URL="https://me:secret@host/", REALTIME_URL="https://secret@host/"))
 
 
 # Problems
@@ -230,6 +237,12 @@ def test_a_wrong_value_is_shown_unless_it_is_a_secret() -> None:
     for key in ("ENVIRONMENT_KEY", "STREAM_KEY"):
         assert "secret" not in str(find_problems({key: " secret"})[0])
     assert "secret" not in str(find_problems({"HEADERS": {"X-A": "secret\n"}})[0])
+
+
+def test_the_placeholder_of_the_documentation_is_told_as_such() -> None:
+    (problem,) = find_problems({"ENVIRONMENT_KEY": "ser.…"})
+    assert problem.message == "FLAGSMITH['ENVIRONMENT_KEY'] is the documentation's 'ser.…'."
+    assert problem.hint == SERVER_KEY_HINT
 
 
 @pytest.mark.parametrize("key", ["pub.abc", "abc", "SER.abc", "ser_abc"])
@@ -283,7 +296,8 @@ def test_a_missing_key_is_a_problem_for_a_listener(setting: Any) -> None:
     (problem,) = find_missing(setting)
     assert problem.id == "flagsmith.E001"
     assert "FLAGSMITH['ENVIRONMENT_KEY'] is missing" in problem.message
-    assert problem.hint == SERVER_KEY_HINT
+    assert problem.hint.startswith(SERVER_KEY_HINT)
+    assert "SNAPSHOT_FILE" in problem.hint
     assert find_missing({"ENVIRONMENT_KEY": "ser.x"}) == []
 
 
@@ -301,4 +315,4 @@ def test_an_error_report_of_a_wrong_setting_does_not_show_the_key(more: dict[str
 
 
 def test_files_of_different_projects_do_not_share_keys() -> None:
-    assert Config(snapshot_file="/a.json").namespace != Config(snapshot_file="/b.json").namespace
+    assert Config(snapshot_file=Path("/a.json")).namespace != Config(snapshot_file=Path("/b.json")).namespace

@@ -25,7 +25,7 @@ from django_flagsmith_realtime.listener import Listener
 from django_flagsmith_realtime.reader import get_reader
 from django_flagsmith_realtime.signals import flag_changed
 
-from .backends import SmallCache
+from .backends import SmallCache, use
 from .documents import configured_store, make_document
 from .processes import wait_until
 
@@ -242,7 +242,7 @@ def test_a_stop_takes_effect_while_the_stream_is_read(standin: StandIn, listenin
 def test_the_published_flags_are_put_back_although_a_newer_version_does_not_fit(
     standin: StandIn, listening: Listening, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.CACHES = {"default": {"BACKEND": "tests.backends.SmallCache", "LOCATION": "small"}}
+    use(settings, "tests.backends.SmallCache")
     SmallCache.limit = 1_000_000
     monkeypatch.setattr(listener_module, "TEND_SECONDS", 0.05)
     with listening():
@@ -258,7 +258,7 @@ def test_the_published_flags_are_put_back_although_a_newer_version_does_not_fit(
 def test_a_stale_body_does_not_replace_the_newer_one_that_waits_for_the_cache(
     standin: StandIn, listening: Listening, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.CACHES = {"default": {"BACKEND": "tests.backends.SmallCache", "LOCATION": "small"}}
+    use(settings, "tests.backends.SmallCache")
     SmallCache.limit = 1_000_000
     monkeypatch.setattr(listener_module, "TEND_SECONDS", 0.05)
     with listening(REALTIME_URL=None) as listener:

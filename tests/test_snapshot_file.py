@@ -27,6 +27,7 @@ from django_flagsmith_realtime.refresh import Refresher
 from django_flagsmith_realtime.signals import flag_changed
 from django_flagsmith_realtime.snapshot import Head, Snapshot
 from django_flagsmith_realtime.snapshot_file import (
+    EXAMPLE,
     FileSource,
     SnapshotFileError,
     load_snapshot,
@@ -160,8 +161,32 @@ class TestReading:
         with pytest.raises(SnapshotFileError, match=rf"FLAGSMITH\['SNAPSHOT_FILE'\] {said}: {path}: .*\.$"):
             load_snapshot(path)
 
+    def test_a_person_may_write_flags_in_the_forms_of_defaults(self, path: Path) -> None:
+        path.write_text(
+            '{"flags": {"on": true, "off": false, "text": "a", "five": 5, "both": {"enabled": false, "value": 1}}}'
+        )
+        environment = load_snapshot(path).environment
+        assert {name: (flag.enabled, flag.value) for name, flag in environment.flags.items()} == {
+            "on": (True, None),
+            "off": (False, None),
+            "text": (True, "a"),
+            "five": (True, 5),
+            "both": (False, 1),
+        }
+        assert environment.name == path.name
+
+    @pytest.mark.parametrize("flags", ["[]", "7", '{"a": []}', '{"a": {"on": true}}'])
+    def test_a_form_that_is_none_is_an_error_that_says_what_is(self, path: Path, flags: str) -> None:
+        path.write_text(f'{{"flags": {flags}}}')
+        with pytest.raises(SnapshotFileError, match="flags is not a dict of flag names to a bool, a value"):
+            load_snapshot(path)
+
+    def test_the_example_in_our_errors_is_right(self, path: Path) -> None:
+        path.write_text(EXAMPLE)
+        assert set(load_snapshot(path).environment.flags) == {"new_checkout", "banner"}
+
     def test_a_file_that_is_not_there_is_an_error_that_names_it(self, path: Path) -> None:
-        with pytest.raises(SnapshotFileError, match=rf"can't be read: {path}: No such file"):
+        with pytest.raises(SnapshotFileError, match=rf"is not there: {path}. .*{{\"flags\":"):
             load_snapshot(path)
 
     def test_a_process_that_finds_an_empty_cache_begins_with_the_file(self, path: Path) -> None:

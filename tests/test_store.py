@@ -13,7 +13,7 @@ import pytest
 from django.core.cache import InvalidCacheBackendError, caches
 
 from django_flagsmith_realtime import cache
-from django_flagsmith_realtime.cache import CacheHandle, is_per_process
+from django_flagsmith_realtime.cache import CacheHandle
 from django_flagsmith_realtime.exceptions import StoreError
 from django_flagsmith_realtime.reader import get_reader
 from django_flagsmith_realtime.snapshot import Head, Snapshot
@@ -210,14 +210,6 @@ class TestPublishing:
     def test_an_alias_that_is_not_there_is_named_with_those_that_are(self) -> None:
         with pytest.raises(InvalidCacheBackendError, match=r"'typo'.*name one of: default"):
             Store("typo", KEY)
-
-    @pytest.mark.parametrize(
-        ("backend", "expected"),
-        [("locmem.LocMemCache", True), ("dummy.DummyCache", True), ("redis.RedisCache", False)],
-    )
-    def test_caches_of_one_process_are_told_apart(self, settings: Any, backend: str, expected: bool) -> None:
-        use(settings, f"django.core.cache.backends.{backend}")
-        assert is_per_process("default") is expected
 
     def test_a_client_that_is_not_thread_safe_is_made_once_per_thread(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(cache, "NOT_THREAD_SAFE_BACKENDS", "locmem.LocMemCache")

@@ -94,7 +94,11 @@ def caused(error: BaseException, cause: BaseException) -> BaseException:
         (caused(requests.ConnectionError(), socket.gaierror(-2, "no name")), Unreachable, "could not be resolved"),
         (caused(requests.ConnectionError(), ConnectionRefusedError()), Unreachable, "refused the connection"),
         (caused(requests.ConnectionError(), ConnectionResetError()), Unreachable, "broke"),
-        (requests.exceptions.SSLError(ssl.SSLCertVerificationError("bad certificate")), Unreachable, "TLS with"),
+        (
+            requests.exceptions.SSLError(ssl.SSLCertVerificationError("bad certificate")),
+            Unreachable,
+            "REQUESTS_CA_BUNDLE",
+        ),
         (requests.exceptions.InvalidHeader("secret"), UnexpectedAnswer, "headers that make no sense"),
         (caused(requests.ConnectionError(), ValueError("secret")), Unreachable, "broke"),
         (requests.ConnectionError(URL), Unreachable, "broke"),
@@ -104,18 +108,18 @@ def caused(error: BaseException, cause: BaseException) -> BaseException:
 def test_an_error_names_the_host_and_neither_path_nor_secrets(
     error: BaseException, kind: type[HttpError], words: str
 ) -> None:
-    described = describe(error, URL)
+    described = describe(error, URL, "FLAGSMITH['API_URL']")
     assert type(described) is kind
     assert words in str(described)
     assert "flagsmith.example:8000" in str(described)
-    for secret in ("secret", "password", "user", "api"):
+    for secret in ("secret", "password", "user", "api/"):
         assert secret not in str(described)
 
 
 def test_errors_that_cause_each_other_end() -> None:
     first, second = ValueError(), OSError()
     first.__context__, second.__context__ = second, first
-    assert describe(second, URL)
+    assert describe(second, URL, "FLAGSMITH['API_URL']")
 
 
 # Retry-After

@@ -1,8 +1,9 @@
-from django.urls import path
+from django.urls import include, path
 
 from . import views
 
 urlpatterns = [
+    path("flagsmith/", include("django_flagsmith_realtime.urls")),
     path("many/", views.many),
     path("amany/", views.amany),
     path("none/", views.none),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.conf import settings
+from django.core.cache.backends.dummy import DummyCache
+from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.utils.module_loading import import_string
 
-from .cache import is_per_process
-from .conf import KEYS, Problem, find_missing, find_problems
+from ..conf import KEYS, Config, Problem, find_missing, find_problems
+from .caches import Alias, find_missing_client
+from .registry import TAG, checks_config
 
 # Keys that are part of the setting and have no effect in this version.
 RESERVED = ("MAX_STALE", "LEASE_SECONDS", "LISTENER", "ADMIN_PERMISSION")
@@ -59,15 +62,18 @@ def find_identity_problems(setting: Mapping[str, Any]) -> list[Problem]:
 def find_command_problems(setting: Any) -> list[Problem]:
     """Return why a listener in a process of its own can't work."""
     problems = find_problems(setting) or [*find_missing(setting), *find_missing_cache(setting)]
-    if not problems and is_per_process(_alias(setting)):
+    if problems:
+        return problems
+    alias = Alias(_alias(setting))
+    if alias.is_a(LocMemCache, DummyCache):
         return [
             Problem(
                 "",
-                f"The cache {_alias(setting)!r} lives in one process: no other would see what is stored there.",
+                f"The cache {alias.name!r} lives in one process: no other would see what is stored there.",
                 f"Use one that is shared, for instance with these lines in your settings:\n{CACHES_TO_PASTE}",
             )
         ]
-    return problems
+    return find_missing_client(alias)
 
 
 def find_inline_problems(setting: Any) -> list[Problem]:
@@ -88,7 +94,7 @@ def _alias(setting: Mapping[str, Any]) -> str:
     return str(setting.get("CACHE", KEYS["CACHE"].default))
 
 
-@register
+@register(TAG)
 def check_setting(**kwargs: Any) -> list[CheckMessage]:
     """Report unknown keys, wrong values, a client-side or missing key, a cache or a callable that is not there."""
     setting = getattr(settings, "FLAGSMITH", {})
@@ -100,7 +106,7 @@ def check_setting(**kwargs: Any) -> list[CheckMessage]:
     return [Error(problem.message, hint=problem.hint, id=problem.id) for problem in problems]
 
 
-@register
+@register(TAG)
 def check_reserved_keys(**kwargs: Any) -> list[CheckMessage]:
     """Warn of keys that do nothing yet."""
     setting = getattr(settings, "FLAGSMITH", {})
@@ -109,3 +115,14 @@ def check_reserved_keys(**kwargs: Any) -> list[CheckMessage]:
         for key in RESERVED
         if isinstance(setting, dict) and key in setting
     ]
+
+
+@checks_config(deploy=True)
+def find_strict(config: Config) -> Iterator[CheckMessage]:
+    """Warn of reads that raise in production."""
+    if config.strict:
+        yield Warning(
+            "FLAGSMITH['STRICT'] is on: a page that reads a flag which Flagsmith does not know fails.",
+            hint="Switch it on in development and tests only.",
+            id="flagsmith.W017",
+        )

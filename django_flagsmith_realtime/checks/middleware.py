@@ -1,0 +1,81 @@
+"""System checks of what stands around `FlagsmithMiddleware`.
+
+The identity is asked for when a flag is first read, so the order of the middleware matters only where one of them
+reads flags before the user is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Warning
+from django.utils.module_loading import import_string
+
+from ..conf import Config
+from .registry import checks_config
+
+OURS = "django_flagsmith_realtime.middleware.FlagsmithMiddleware"
+AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
+FROM_USER = "django_flagsmith_realtime.identity.from_user"
+
+
+def _position(name: str) -> int | None:
+    """Return where a middleware, or one that is made from it, stands in `MIDDLEWARE`."""
+    return next((place for place, path in enumerate(settings.MIDDLEWARE) if name in _lineage(path)), None)
+
+
+def _lineage(path: str) -> list[str]:
+    """Return the dotted paths of a middleware and of the classes that it is made from."""
+    if path in (OURS, AUTHENTICATION):
+        return [path]
+    try:
+        classes = getattr(import_string(path), "__mro__", ())
+    except Exception:  # Django says so when it loads the middleware
+        classes = ()
+    return [f"{each.__module__}.{each.__qualname__}" for each in classes]
+
+
+def _reads_user(config: Config) -> bool:
+    module, _, name = FROM_USER.rpartition(".")
+    named = getattr(config.identity, "__module__", ""), getattr(config.identity, "__name__", "")
+    return config.identity == FROM_USER or named == (module, name)
+
+
+@checks_config()
+def find_missing_middleware(config: Config) -> Iterator[CheckMessage]:
+    """Warn of an identity that reads without a request do not find."""
+    if config.identity and _position(OURS) is None:
+        yield Warning(
+            "FLAGSMITH['IDENTITY'] is set, but FlagsmithMiddleware is not in MIDDLEWARE: "
+            "get_flags() without the request gives the environment's flags, and there is no request.flags.",
+            hint=f'Add "{OURS}" at the end of MIDDLEWARE.',
+            id="flagsmith.W010",
+        )
+
+
+@checks_config()
+def find_missing_authentication(config: Config) -> Iterator[CheckMessage]:
+    """Warn of `from_user` in a project whose requests have no user."""
+    if _reads_user(config) and _position(AUTHENTICATION) is None:
+        yield Warning(
+            "FLAGSMITH['IDENTITY'] reads request.user, but AuthenticationMiddleware is not in MIDDLEWARE.",
+            hint=f'Add "{AUTHENTICATION}" to MIDDLEWARE, or write an IDENTITY of your own.',
+            id="flagsmith.W011",
+        )
+
+
+@checks_config()
+def find_early_middleware(config: Config) -> Iterator[CheckMessage]:
+    """Warn of the project's middleware between ours and Django's that finds out who the user is."""
+    ours, authentication = _position(OURS), _position(AUTHENTICATION)
+    if not config.identity or ours is None or authentication is None or ours > authentication:
+        return
+    between = [path for path in settings.MIDDLEWARE[ours + 1 : authentication] if not path.startswith("django.")]
+    if between:
+        yield Warning(
+            f"{between[0]} stands between FlagsmithMiddleware and AuthenticationMiddleware: if it reads a flag, "
+            "the whole request gets the flags of nobody in particular.",
+            hint="Move FlagsmithMiddleware below AuthenticationMiddleware.",
+            id="flagsmith.W012",
+        )

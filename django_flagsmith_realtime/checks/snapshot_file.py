@@ -1,0 +1,57 @@
+"""System checks of the file that `FLAGSMITH["SNAPSHOT_FILE"]` names."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+
+from django.core.checks import CheckMessage, Tags, Warning
+
+from ..conf import Config
+from ..snapshot_file import EXAMPLE
+from .registry import checks_config
+
+
+@checks_config(Tags.files)
+def find_relative_path(config: Config) -> Iterator[CheckMessage]:
+    """Warn of a path that each process may take for another one."""
+    if config.snapshot_file and not config.snapshot_file.is_absolute():
+        yield Warning(
+            f"FLAGSMITH['SNAPSHOT_FILE'] is {str(config.snapshot_file)!r}: which file that is depends on the directory "
+            "that a process is started in.",
+            hint=f'Write the whole path: BASE_DIR / "{config.snapshot_file}".',
+            id="flagsmith.W013",
+        )
+
+
+@checks_config(Tags.files)
+def find_unusable_file(config: Config) -> Iterator[CheckMessage]:
+    """Warn of a file that the listener can't replace or, where it is the source, can't read."""
+    path = config.snapshot_file
+    if path and config.environment_key and (path.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK)):
+        yield Warning(
+            f"FLAGSMITH['SNAPSHOT_FILE'] can't be written: {path}.",
+            hint=f"Create the directory {path.parent} and make it writable for the user that runs the listener."
+            if not path.is_dir()
+            else "Name a file in that directory.",
+            id="flagsmith.W014",
+        )
+    if path and not config.environment_key and not (path.is_file() and os.access(path, os.R_OK)):
+        yield Warning(
+            f"FLAGSMITH['SNAPSHOT_FILE'] can't be read: {path}. Without ENVIRONMENT_KEY the flags are there.",
+            hint=f"Write flags there, for instance {EXAMPLE}, or set ENVIRONMENT_KEY.",
+            id="flagsmith.W015",
+        )
+
+
+@checks_config(Tags.files, Tags.security, deploy=True)
+def find_public_file(config: Config) -> Iterator[CheckMessage]:
+    """Warn of flags, with the identities they are overridden for, that everybody on the machine can read."""
+    path = config.snapshot_file
+    if path and path.is_file() and path.stat().st_mode & stat.S_IROTH:
+        yield Warning(
+            f"FLAGSMITH['SNAPSHOT_FILE'] can be read by everybody on this machine: {path}.",
+            hint=f"chmod o-r {path}",
+            id="flagsmith.W016",
+        )

@@ -1,0 +1,182 @@
+"""The recorder: from what happens to a listener to its status."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from django_flagsmith_realtime import events
+from django_flagsmith_realtime.exceptions import ServerError, StoreError
+from django_flagsmith_realtime.recorder import MAX_TEXT, REALTIME_OFF, SILENT, Recorder
+from django_flagsmith_realtime.refresh import Update
+from django_flagsmith_realtime.snapshot import Snapshot
+from django_flagsmith_realtime.status import DAY, Status
+
+from .documents import publish
+
+START = 1_800_000_000.0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def recorder(clock: Clock) -> Recorder:
+    return Recorder(clock=clock, secrets=["ser.secret", None, ""])
+
+
+def status(recorder: Recorder) -> Status:
+    return recorder.status(None, is_current=False)
+
+
+def fetched(took: float = 0.1, *, realtime: bool = True) -> events.Fetched:
+    return events.Fetched(took, realtime_enabled=realtime)
+
+
+def broke(text: str = "It broke.", *, routine: bool = False) -> events.StreamDisconnected:
+    return events.StreamDisconnected(None if routine else ServerError(text), is_routine=routine)
+
+
+def test_the_leader_is_this_process_since_it_leads(recorder: Recorder, clock: Clock) -> None:
+    clock.now += 60
+    recorder.take(events.BecameLeader())
+    found = status(recorder)
+    assert (found.leader.pid, found.leader.since, found.stream.since) == (os.getpid(), clock.now, clock.now)
+    assert found.stream.state == "connecting"
+
+
+def test_the_stream_is_connected_since_it_first_was_whatever_the_routine(recorder: Recorder, clock: Clock) -> None:
+    recorder.take(events.StreamConnected())
+    for _ in range(3):
+        clock.now += 30
+        recorder.take(broke(routine=True))
+        recorder.take(events.StreamConnected())
+    assert (status(recorder).stream.state, status(recorder).stream.since) == ("connected", START)
+
+
+def test_a_stream_that_broke_backs_off_since_then_for_the_latest_reason(recorder: Recorder, clock: Clock) -> None:
+    recorder.take(events.StreamConnected())
+    clock.now += 5
+    recorder.take(broke("First."))
+    clock.now += 5
+    recorder.take(broke("Second."))
+    stream = status(recorder).stream
+    assert (stream.state, stream.since, stream.reason) == ("backing off", START + 5, "Second.")
+    recorder.take(events.StreamConnected())
+    stream = status(recorder).stream
+    assert (stream.state, stream.since, stream.reason) == ("connected", clock.now, None)
+
+
+def test_a_stream_that_ends_too_soon_says_so(recorder: Recorder) -> None:
+    recorder.take(events.StreamDisconnected(None, is_routine=False))
+    assert status(recorder).stream.reason == "It ended too soon."
+    assert status(recorder).failure is None
+
+
+def test_without_a_stream_the_reason_is_the_one_given(clock: Clock) -> None:
+    stream = status(Recorder(poll_only="REALTIME_URL is None.", clock=clock)).stream
+    assert (stream.state, stream.reason) == ("poll only", "REALTIME_URL is None.")
+
+
+def test_poll_only_lasts_while_flagsmith_says_that_real_time_is_off(recorder: Recorder, clock: Clock) -> None:
+    recorder.take(events.StreamConnected())
+    clock.now += 5
+    recorder.take(fetched(realtime=False))
+    clock.now += 5
+    recorder.take(fetched(realtime=False))
+    stream = status(recorder).stream
+    assert (stream.state, stream.since, stream.reason) == ("poll only", START + 5, REALTIME_OFF)
+    recorder.take(fetched())
+    assert status(recorder).stream.state == "connected"
+
+
+def test_poll_only_lasts_until_a_silent_stream_tells_something(recorder: Recorder) -> None:
+    recorder.take(events.StreamConnected())
+    recorder.take(events.StreamSilent())
+    assert status(recorder).stream.reason == SILENT
+    recorder.take(events.EventTaken(is_new=True))
+    assert status(recorder).stream.state == "connected"
+    assert status(recorder).stream.event_at == START
+
+
+def test_events_that_cost_nothing_are_counted(recorder: Recorder) -> None:
+    for is_new in (True, False, False):
+        recorder.take(events.EventTaken(is_new=is_new))
+    assert status(recorder).suppressed.within(DAY, START) == 2
+
+
+def test_requests_are_counted_whether_they_succeed_or_not(recorder: Recorder) -> None:
+    recorder.take(fetched(0.25))
+    recorder.take(events.FetchFailed(ServerError("No.")))
+    found = status(recorder)
+    assert found.requests.within(DAY, START) == 2
+    assert found.fetch and found.fetch.took == 0.25
+    assert found.failure and found.failure.text == "No."
+
+
+def test_repairs_are_counted(recorder: Recorder) -> None:
+    recorder.take(events.Repaired())
+    assert status(recorder).repairs.within(DAY, START) == 1
+
+
+def test_latency_is_that_of_the_last_hundred(recorder: Recorder) -> None:
+    snapshot = publish()
+    update = Update(snapshot, None, {})
+    recorder.take(events.Published(update, None))
+    assert status(recorder).latency is None
+    for milliseconds in range(1, 201):
+        recorder.take(events.Published(update, milliseconds / 1000))
+    latency = status(recorder).latency
+    assert latency
+    assert (latency.last, latency.p50, latency.p99, latency.count) == (0.2, 0.15, 0.199, 100)
+
+
+@pytest.mark.parametrize("error", [StoreError, ServerError])
+def test_no_error_shows_a_secret_or_fills_the_screen(recorder: Recorder, error: type[Any]) -> None:
+    text = "redis://me:password@host refused\nser.secret " + "x " * 10_000
+    recorder.take(events.StoreFailed(error(text)) if error is StoreError else events.FetchFailed(error(text)))
+    recorder.take(broke(text))
+    found = status(recorder)
+    assert found.failure and found.stream.reason == found.failure.text
+    assert found.failure.text.startswith("redis://…@host refused … x")
+    assert len(found.failure.text) <= MAX_TEXT
+
+
+def test_a_snapshot_is_known_since_it_was_last_current(recorder: Recorder, clock: Clock) -> None:
+    snapshot = publish()
+    assert content(recorder, snapshot, is_current=False).known_at is None
+    assert content(recorder, snapshot, is_current=True).known_at == START
+    clock.now += 50
+    found = content(recorder, snapshot, is_current=False)
+    assert (found.known_at, found.version, found.flags) == (START, snapshot.version, 22)
+
+
+def content(recorder: Recorder, snapshot: Snapshot, *, is_current: bool) -> Any:
+    return recorder.status(snapshot, is_current=is_current).content
+
+
+def test_the_next_leader_counts_on(recorder: Recorder, clock: Clock) -> None:
+    recorder.take(fetched())
+    before = recorder.status(publish(), is_current=True)
+    clock.now += 50
+    successor = Recorder(clock=clock)
+    successor.take_over(before)
+    successor.take(fetched())
+    found = status(successor)
+    assert found.requests.within(DAY, clock.now) == 2
+    assert found.content and found.content.known_at == START
+    assert found.leader.since == clock.now
+    successor.take_over(None)
+    assert status(successor).requests.within(DAY, clock.now) == 2
