@@ -6,10 +6,12 @@ from django.apps import AppConfig
 
 
 class FlagsmithRealtimeConfig(AppConfig):
-    """Registers the system checks."""
+    """Registers the system checks, and starts the listener where a process that serves requests is to run it."""
 
     name = "django_flagsmith_realtime"
     verbose_name = "Flagsmith"
 
     def ready(self) -> None:
-        from . import checks  # noqa: F401 - registers them
+        from . import inline  # checks registers itself
+
+        inline.start_with_first_request()

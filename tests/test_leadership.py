@@ -11,10 +11,9 @@ import pytest
 from django.core.cache import caches
 from standin.server import StandIn
 
-from .documents import KEY, PREFIX, configured_store
+from .documents import KEY, LEASE, PREFIX, configured_store
 from .processes import Command, RedisServer, wait_until
 
-LEASE = f"{PREFIX}:lease"
 FIRST = "Welcome to Northwind"
 
 pytestmark = pytest.mark.slow

@@ -76,6 +76,20 @@ def find_command_problems(setting: Any) -> list[Problem]:
     return find_missing_client(alias)
 
 
+def find_inline_problems(setting: Any) -> list[Problem]:
+    """Return why a listener inside a process that serves requests can't work."""
+    problems = find_problems(setting) or [*find_missing(setting), *find_missing_cache(setting)]
+    if not problems and settings.CACHES[_alias(setting)]["BACKEND"].endswith("dummy.DummyCache"):
+        return [
+            Problem(
+                "",
+                f"The cache {_alias(setting)!r} keeps nothing.",
+                "Name another in FLAGSMITH['CACHE']; with LISTENER 'inline' local memory will do.",
+            )
+        ]
+    return problems
+
+
 def _alias(setting: Mapping[str, Any]) -> str:
     return str(setting.get("CACHE", KEYS["CACHE"].default))
 

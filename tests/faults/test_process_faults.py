@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.cache import caches
 from standin.server import StandIn
 
 from django_flagsmith_realtime import refresh
@@ -18,7 +19,7 @@ from django_flagsmith_realtime.signals import flags_updated
 from django_flagsmith_realtime.store import SUPERSEDED_SECONDS, Store
 
 from ..backends import RecordingCache, use
-from ..documents import KEY, RECORDED, configured_store, make_document
+from ..documents import KEY, LEASE, RECORDED, configured_store, make_document
 from ..http_server import Answer, EventStream, Refuse, Reply, ScriptedServer, Silence
 from ..processes import Command, RedisServer, free_port, wait_until
 from .conftest import Healing
@@ -74,6 +75,11 @@ def signals(tmp_path: Path) -> Callable[[], list[str]]:
     return lambda: (tmp_path / "signals").read_text().splitlines()
 
 
+def let_lease_expire() -> None:
+    """Spare the test the seconds after which the cache forgets the lease of a listener that was killed."""
+    caches["default"].delete(LEASE)
+
+
 def announce(store: Store, **flags: Any) -> None:
     """Publish as a listener did that ended in peace."""
     snapshot = store.publish(make_document(**flags), after=None)
@@ -110,6 +116,7 @@ def test_the_listener_is_killed_before(
         wait_until(lambda: readers.have("of before"))
         listener = start(backend=FATAL, TEST_DIE_BEFORE=STEPS[step])
         assert listener.exit_code() == -signal.SIGKILL, listener.said()
+        let_lease_expire()
         readers.go_on()
         published = step not in ("the payload is added", "the head is set")
         assert readers.have(FIRST if published else "of before")
@@ -131,6 +138,7 @@ def test_whoever_brings_the_first_flags_is_killed_before_the_signals_are_sent(
 ) -> None:
     killed = start(*arguments, backend=FATAL, TEST_DIE_BEFORE="signals")
     assert killed.exit_code() == -signal.SIGKILL
+    let_lease_expire()
     assert banner_in_cache() == FIRST
     assert signals() == []
     with healing():
@@ -150,6 +158,7 @@ def test_a_payload_of_a_killed_listener_does_not_stay_for_ever(
 ) -> None:
     listener = start(backend=FATAL, TEST_DIE_BEFORE="1 set head")
     assert listener.exit_code() == -signal.SIGKILL
+    let_lease_expire()
     with redis_server.client() as client, healing():
         [orphan] = client.scan_iter(":1:flagsmith:*:payload:*")
         assert 0 < client.ttl(orphan) <= SUPERSEDED_SECONDS
@@ -165,6 +174,7 @@ def test_the_listener_is_killed_and_a_change_comes_before_the_next_one(
         wait_until(lambda: readers.have(FIRST) and standin.counts.open_streams == 1)
         listener.process.kill()
         assert listener.exit_code() == -signal.SIGKILL
+        let_lease_expire()
         standin.set_flag("banner_text", value="Sale")
         requests = standin.counts.environment_document
         with healing():
@@ -183,6 +193,7 @@ def test_the_listener_is_frozen_while_another_one_publishes(
         frozen = start()
         wait_until(lambda: readers.have(FIRST) and standin.counts.open_streams == 1)
         frozen.process.send_signal(signal.SIGSTOP)
+        let_lease_expire()
         standin.set_flag("banner_text", value="Sale")
         other = start()
         wait_until(lambda: readers.have("Sale"))

@@ -1,0 +1,72 @@
+"""Celery: workers that listen, and one snapshot for each task.
+
+    app.steps["worker"].add(ListenerStep)
+
+makes every worker of an app a candidate: one of them holds Flagsmith's stream, in a thread of the worker's main
+process, and another takes over when that one ends.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from celery import bootsteps
+from celery.signals import task_postrun, task_prerun, worker_ready
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from .around import Undo
+from .background import BackgroundListener
+from .checks import find_command_problems
+from .scope import flags_scope
+
+_entered: dict[tuple[str, int], Undo] = {}  # by task and thread
+
+
+class ListenerStep(bootsteps.StartStopStep):
+    """Listens from when the worker is ready until it stops; for the pools prefork, threads, solo and gevent."""
+
+    requires = ("celery.worker.components:Pool",)  # it is stopped before the pool, which may have to wait for tasks
+
+    def __init__(self, parent: Any, **options: Any) -> None:
+        super().__init__(parent, **options)
+        self._background = BackgroundListener()
+
+    def create(self, parent: Any) -> Any:
+        """Refuse what can't work before the worker takes any task."""
+        if "eventlet" in parent.pool_cls.__module__:
+            raise ImproperlyConfigured(
+                "ListenerStep does not run in a worker with the pool eventlet: use gevent, threads, prefork or solo, "
+                "or run manage.py flagsmith_listen beside the worker."
+            )
+        if problems := find_command_problems(getattr(settings, "FLAGSMITH", {})):
+            raise ImproperlyConfigured(str(problems[0]))
+        return self
+
+    def start(self, parent: Any) -> None:
+        """Begin as soon as the worker is ready."""
+        self._worker = parent
+        worker_ready.connect(self._begin, weak=False, dispatch_uid=f"flagsmith-{id(self)}")
+
+    def stop(self, parent: Any) -> None:
+        """Hand over to another worker."""
+        worker_ready.disconnect(dispatch_uid=f"flagsmith-{id(self)}")
+        self._background.stop()
+
+    terminate = stop
+
+    def _begin(self, *, sender: Any, **kwargs: Any) -> None:
+        if sender.controller is self._worker:  # said again whenever the broker is back
+            self._background.start()
+
+
+@task_prerun.connect
+def _enter_scope(*, task_id: str, **kwargs: Any) -> None:
+    _entered[task_id, threading.get_ident()] = flags_scope().enter()
+
+
+@task_postrun.connect
+def _leave_scope(*, task_id: str, **kwargs: Any) -> None:
+    if leave := _entered.pop((task_id, threading.get_ident()), None):
+        leave()

@@ -1,0 +1,57 @@
+"""`"LISTENER": "inline"`: a process that serves requests listens too, from its first request on."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.wsgi import WSGIHandler
+from django.core.signals import request_started
+
+from .background import BackgroundListener
+from .checks import find_inline_problems
+from .conf import get_config
+
+logger = logging.getLogger(__name__)
+
+_background = BackgroundListener()
+_lock = threading.Lock()
+_complaints: set[str] = set()
+
+
+def start_with_first_request() -> None:
+    """Wait for the first request: until then a server may fork."""
+    request_started.connect(_start, dispatch_uid="flagsmith-inline")
+
+
+def _start(*, sender: Any, **kwargs: Any) -> None:
+    if _background.is_started or not _serves(sender) or not _is_wanted():
+        return
+    with _lock:
+        if not _background.is_started:
+            atexit.register(_background.stop)
+            _background.start()
+
+
+def _serves(handler: Any) -> bool:
+    """Tell a server's handler from that of Django's test clients."""
+    return isinstance(handler, type) and issubclass(handler, (ASGIHandler, WSGIHandler))
+
+
+def _is_wanted() -> bool:
+    try:
+        if get_config().listener != "inline":
+            return False
+    except ImproperlyConfigured:  # whoever reads a flag is told
+        return False
+    problems = [str(problem) for problem in find_inline_problems(settings.FLAGSMITH)]
+    for problem in problems:
+        if problem not in _complaints:
+            _complaints.add(problem)
+            logger.error("Nobody listens to Flagsmith: %s", problem)
+    return not problems
