@@ -16,7 +16,7 @@ from .caches import Alias, find_missing_client
 from .registry import TAG, checks_config
 
 # Keys that are part of the setting and have no effect in this version.
-RESERVED = ("MAX_STALE", "LEASE_SECONDS", "LISTENER", "ADMIN_PERMISSION")
+RESERVED = ("LEASE_SECONDS", "LISTENER", "ADMIN_PERMISSION")
 
 CACHES_TO_PASTE = """
 CACHES = {
