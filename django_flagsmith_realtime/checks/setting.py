@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.conf import settings
+from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import CheckMessage, Error, Warning, register
@@ -16,7 +17,7 @@ from .caches import Alias, find_missing_client
 from .registry import TAG, checks_config
 
 # Keys that are part of the setting and have no effect in this version.
-RESERVED = ("MAX_STALE", "LEASE_SECONDS", "LISTENER", "ADMIN_PERMISSION")
+RESERVED = ("MAX_STALE", "ADMIN_PERMISSION")
 
 CACHES_TO_PASTE = """
 CACHES = {
@@ -61,33 +62,23 @@ def find_identity_problems(setting: Mapping[str, Any]) -> list[Problem]:
 
 def find_command_problems(setting: Any) -> list[Problem]:
     """Return why a listener in a process of its own can't work."""
-    problems = find_problems(setting) or [*find_missing(setting), *find_missing_cache(setting)]
-    if problems:
-        return problems
-    alias = Alias(_alias(setting))
-    if alias.is_a(LocMemCache, DummyCache):
-        return [
-            Problem(
-                "",
-                f"The cache {alias.name!r} lives in one process: no other would see what is stored there.",
-                f"Use one that is shared, for instance with these lines in your settings:\n{CACHES_TO_PASTE}",
-            )
-        ]
-    return find_missing_client(alias)
+    return _find_listener_problems(setting, "lives in one process: no other would see what is stored", LocMemCache)
 
 
 def find_inline_problems(setting: Any) -> list[Problem]:
     """Return why a listener inside a process that serves requests can't work."""
+    return _find_listener_problems(setting, "keeps nothing of what is stored")
+
+
+def _find_listener_problems(setting: Any, why: str, *refused: type[BaseCache]) -> list[Problem]:
     problems = find_problems(setting) or [*find_missing(setting), *find_missing_cache(setting)]
-    if not problems and settings.CACHES[_alias(setting)]["BACKEND"].endswith("dummy.DummyCache"):
-        return [
-            Problem(
-                "",
-                f"The cache {_alias(setting)!r} keeps nothing.",
-                "Name another in FLAGSMITH['CACHE']; with LISTENER 'inline' local memory will do.",
-            )
-        ]
-    return problems
+    if problems:
+        return problems
+    alias = Alias(_alias(setting))
+    if alias.is_a(DummyCache, *refused):
+        hint = f"Use one that is shared, for instance with these lines in your settings:\n{CACHES_TO_PASTE}"
+        return [Problem("", f"The cache {alias.name!r} {why} there.", hint)]
+    return find_missing_client(alias)
 
 
 def _alias(setting: Mapping[str, Any]) -> str:
