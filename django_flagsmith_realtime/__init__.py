@@ -1,8 +1,20 @@
 """Feature flags from Flagsmith, shared by all processes of a Django deployment in real time."""
 
-from .api import Flags, aget_flags, get_flags
-from .identity import Identity
-from .scope import flags_scope
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import Flags, aget_flags, get_flags
+    from .identity import Identity
+    from .scope import flags_scope
 
 __version__ = "0.1.0"
 __all__ = ["Flags", "Identity", "aget_flags", "flags_scope", "get_flags"]
+
+_MODULES = {"Flags": "api", "aget_flags": "api", "get_flags": "api", "Identity": "identity", "flags_scope": "scope"}
+
+
+def __getattr__(name: str) -> Any:  # on demand: pytest imports our plugin, and should not import Django for it
+    if name in _MODULES:
+        return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,16 +12,16 @@ from django.http import HttpRequest
 from flagsmith.models import Flag
 from flagsmith.models import Flags as SdkFlags
 
+from . import overrides
 from .conf import get_config
+from .defaults import default_flag, unknown_flag
 from .exceptions import UnknownFlag
 from .identity import UNSET, Identity, Whose, check_identity
-from .scope import Scope, current_scope
+from .scope import Scope, current_scope, file_snapshot
 from .snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 
-UNKNOWN_REASON = "ERROR; code=FLAG_NOT_FOUND"
-DEFAULTS_REASON = "DEFAULTS"
 MAX_LOGGED = 1_000
 
 _logged: set[tuple[str, str]] = set()
@@ -41,7 +41,7 @@ class Flags(Mapping[str, Flag]):
     @property
     def snapshot(self) -> Snapshot | None:
         """The snapshot that these flags are of; the first read asks for it."""
-        return self._scope.snapshot()
+        return file_snapshot() if overrides.are_active() else self._scope.snapshot()
 
     @property
     def identity(self) -> Identity | None:
@@ -75,13 +75,13 @@ class Flags(Mapping[str, Flag]):
         return self.get_flag(name) if name in self else default
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._environment_flags)
+        return iter(self._known)
 
     def __len__(self) -> int:
-        return len(self._environment_flags)
+        return len(self._known)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._environment_flags
+        return name in self._known
 
     def __repr__(self) -> str:
         return f"<Flags of {self._scope.whom}>"
@@ -91,6 +91,10 @@ class Flags(Mapping[str, Flag]):
         snapshot = self.snapshot
         return snapshot.environment.flags if snapshot else {}
 
+    @property
+    def _known(self) -> Mapping[str, Flag]:
+        return {**self._environment_flags, **overrides.seen()} if overrides.are_active() else self._environment_flags
+
     @cached_property
     def _identity_flags(self) -> SdkFlags:
         identity, snapshot = self.identity, self.snapshot
@@ -99,6 +103,12 @@ class Flags(Mapping[str, Flag]):
 
     def _find(self, name: str, *, has_default: bool = False) -> Flag:
         """Return a flag that must not leave this object."""
+        if overrides.are_active():
+            elsewhere = Flags(Scope(self._scope.whom))  # what is pinned and evaluated here does not count
+            return overrides.seen().get(name) or elsewhere._read(name, has_default)
+        return self._read(name, has_default)
+
+    def _read(self, name: str, has_default: bool) -> Flag:
         flag = self._evaluated.get(name)
         if flag is None:
             flag = self._environment_flags.get(name)
@@ -126,34 +136,24 @@ class Flags(Mapping[str, Flag]):
             return default_flag(name, config.defaults[name])
         if not has_default:
             self._report_unknown(name, config.strict)
-        return Flag(False, None, feature_id=0, feature_name=name, reason=UNKNOWN_REASON, is_default=True)
+        return unknown_flag(name)
 
     def _report_unknown(self, name: str, strict: bool) -> None:
-        why = "there are no flags yet: is `manage.py flagsmith_listen` running?"
+        why, remedy = "there are no flags yet: is `manage.py flagsmith_listen` running?", "Create it"
         if self.snapshot:
             why = f"there is none of this name in Flagsmith's environment {self.snapshot.environment.name!r}"
+        if is_test := overrides.are_active():
+            why, remedy = "tests don't ask the cache, and this one did not set it", "Set it with override_flags"
         if strict:
-            raise UnknownFlag(f"Unknown flag {name!r}: {why}. Create it, or name it in FLAGSMITH['DEFAULTS'].")
-        _warn_once("Flag %r is off: %s", name, why)
+            raise UnknownFlag(f"Unknown flag {name!r}: {why}. {remedy}, or name it in FLAGSMITH['DEFAULTS'].")
+        if not is_test:
+            _warn_once("Flag %r is off: %s", name, why)
 
 
 def _warn_once(message: str, name: str, why: str) -> None:
     if (name, why) not in _logged and len(_logged) < MAX_LOGGED:
         _logged.add((name, why))
         logger.warning(message, name, why)
-
-
-def default_flag(name: str, form: Any) -> Flag:
-    """Return the flag that one of the three forms of `DEFAULTS` means."""
-    given = form if isinstance(form, dict) else {"enabled": form} if isinstance(form, bool) else {"value": form}
-    return Flag(
-        given.get("enabled", True),
-        given.get("value"),
-        feature_id=0,
-        feature_name=name,
-        reason=DEFAULTS_REASON,
-        is_default=True,
-    )
 
 
 def get_flags(request: HttpRequest | None = None, *, identity: Whose = UNSET) -> Flags:
@@ -168,7 +168,7 @@ def get_flags(request: HttpRequest | None = None, *, identity: Whose = UNSET) ->
 async def aget_flags(request: HttpRequest | None = None, *, identity: Whose = UNSET) -> Flags:
     """Return what `get_flags` returns, with everything asked that a read needs, so that none blocks the event loop."""
     scope = _scope(request, identity)
-    if await scope.asnapshot():
+    if file_snapshot() if overrides.are_active() else await scope.asnapshot():
         await scope.whom.aidentity()
     return _flags(scope)
 

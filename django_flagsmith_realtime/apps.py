@@ -12,6 +12,6 @@ class FlagsmithRealtimeConfig(AppConfig):
     verbose_name = "Flagsmith"
 
     def ready(self) -> None:
-        from . import inline  # checks registers itself
+        from . import checks, inline  # noqa: F401 - registers the checks
 
         inline.start_with_first_request()

@@ -103,6 +103,7 @@ BOOL = Expected(lambda value: isinstance(value, bool), "True or False")
 LISTENERS = Expected(lambda value: value in ("command", "inline"), '"command" or "inline"')
 IMPORTABLE = Expected(lambda value: callable(value) or TEXT.accepts(value), "a callable or the dotted path of one")
 HEADERS = Expected(_is_headers, "a dict of header names to values, both plain ASCII strings")
+DEFAULT = Expected(_is_default, 'a bool, a value, or {"enabled": bool, "value": value}')
 DEFAULTS = Expected(
     _is_defaults,
     'a dict of flag names to a bool, a value, or {"enabled": bool, "value": value}',

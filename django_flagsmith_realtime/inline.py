@@ -13,6 +13,7 @@ from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_started
 
+from . import overrides
 from .background import BackgroundListener
 from .checks import find_inline_problems
 from .conf import get_config
@@ -30,7 +31,7 @@ def start_with_first_request() -> None:
 
 
 def _start(*, sender: Any, **kwargs: Any) -> None:
-    if _background.is_started or not _serves(sender) or not _is_wanted():
+    if _background.is_started or overrides.are_active() or not _serves(sender) or not _is_wanted():
         return
     with _lock:
         if not _background.is_started:

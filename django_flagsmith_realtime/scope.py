@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import partial
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.http import HttpRequest
@@ -15,6 +16,7 @@ from .conf import get_config
 from .identity import UNSET, Known, OfRequest, Whose, check_identity
 from .reader import get_reader
 from .snapshot import Snapshot
+from .snapshot_file import load_snapshot
 
 if TYPE_CHECKING:
     from .api import Flags
@@ -65,6 +67,20 @@ class Scope:
         if len(self._scopes) >= MAX_IDENTITIES and key not in self._scopes:
             self._scopes.clear()
         return self._scopes.setdefault(key, type(self)(Known(identity), self._pinned, self._scopes))
+
+
+def file_snapshot() -> Snapshot | None:
+    """Return the flags of `SNAPSHOT_FILE` where that is the source: what tests have without a cache."""
+    config = get_config()
+    if config.environment_key or not config.snapshot_file:
+        return None
+    path = Path(config.snapshot_file)
+    return _load_snapshot(path, path.stat().st_mtime_ns if path.exists() else 0)
+
+
+@lru_cache(maxsize=1)
+def _load_snapshot(path: Path, changed_at: int) -> Snapshot:
+    return load_snapshot(path)
 
 
 class Unscoped(Scope):

@@ -29,3 +29,7 @@ TEMPLATES = [
         "OPTIONS": {"context_processors": ["django_flagsmith_realtime.context_processors.flags"]},
     }
 ]
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["tests.authentication.HeaderAuthentication"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+}

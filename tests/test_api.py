@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 import django_flagsmith_realtime
 from django_flagsmith_realtime import Flags, Identity, aget_flags, get_flags
-from django_flagsmith_realtime.api import UNKNOWN_REASON, default_flag
+from django_flagsmith_realtime.defaults import UNKNOWN_REASON, default_flag
 from django_flagsmith_realtime.exceptions import FlagsmithError, UnknownFlag
 from django_flagsmith_realtime.identity import Known
 from django_flagsmith_realtime.reader import get_reader

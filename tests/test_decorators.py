@@ -108,6 +108,66 @@ class TestFallback:
         assert call(flag_enabled("new_checkout", fallback="old-checkout")(sample)).status_code == 200
 
 
+class TestSeveralFlags:
+    @pytest.mark.parametrize(
+        ("states", "both_on", "both_off"),
+        [((True, True), True, False), ((True, False), False, False), ((False, False), False, True)],
+    )
+    def test_all_have_to_be_on_or_all_off(
+        self, sample: Any, states: tuple[bool, bool], both_on: bool, both_off: bool
+    ) -> None:
+        new_checkout, gift_cards = states
+        publish(new_checkout=new_checkout, gift_cards=gift_cards)
+        for enabled, is_open in ((True, both_on), (False, both_off)):
+            decorated = flag_enabled("new_checkout", "gift_cards", enabled=enabled, fallback=other)(sample)
+            assert call(decorated).content.startswith(b"new" if is_open else b"other")
+
+    def test_the_404_names_them(self, sample: Any) -> None:
+        publish(new_checkout=True, gift_cards=False)
+        with pytest.raises(Http404, match="not on: one of new_checkout, gift_cards"):
+            call(flag_enabled("new_checkout", "gift_cards")(sample))
+        with pytest.raises(Http404, match="not off: one of new_checkout"):
+            call(flag_enabled("new_checkout", enabled=False)(sample))
+
+
+class TestWrongUse:
+    """Found when the module is imported, not when the flag is off."""
+
+    @pytest.mark.parametrize(
+        ("decorate", "message"),
+        [
+            (lambda: flag_enabled()(view), r'flag_enabled\("new_checkout"\)'),
+            (lambda: flag_enabled(view), r'flag_enabled\("new_checkout"\)'),  # type: ignore[arg-type]
+            (lambda: flag_enabled("")(view), "are no names"),
+            (lambda: flag_enabled(["a", "b"])(view), "are no names"),  # type: ignore[arg-type]
+            (lambda: flag_enabled("a", enabled="no")(view), "True or False, not 'no'"),  # type: ignore[arg-type]
+            (lambda: flag_enabled("a", fallback=404)(view), "not 404"),  # type: ignore[arg-type]
+            (lambda: flag_enabled("a")("view"), "decorates a view, not 'view'"),  # type: ignore[type-var]
+            (lambda: flag_enabled("a")(View), "View is a class: derive it from FlagEnabledMixin"),
+            (lambda: flag_enabled("a", fallback=aother)(view), "async, and the view is not"),
+        ],
+    )
+    def test_is_an_error_that_says_what_to_write(self, decorate: Callable[[], Any], message: str) -> None:
+        with pytest.raises(TypeError, match=message):
+            decorate()
+
+    def test_on_a_method_it_says_what_to_write_when_it_is_called(self) -> None:
+        class Wrong:
+            @flag_enabled("new_checkout")
+            def get(self, request: HttpRequest) -> HttpResponse:
+                return HttpResponse()
+
+            @flag_enabled("new_checkout")
+            async def aget(self, request: HttpRequest) -> HttpResponse:
+                return HttpResponse()
+
+        request = RequestFactory().get("/")
+        with pytest.raises(TypeError, match=r"not Wrong: on a method use @method_decorator"):
+            Wrong().get(request)
+        with pytest.raises(TypeError, match=r"not Wrong: on a method use @method_decorator"):
+            asyncio.run(Wrong().aget(request))
+
+
 @method_decorator(flag_enabled("new_checkout", fallback="old-checkout"), name="dispatch")
 class WholeView(View):
     def get(self, request: HttpRequest) -> HttpResponse:
@@ -120,6 +180,12 @@ class OneMethod(View):
         return HttpResponse("new")
 
 
+class AsyncMethod(View):
+    @method_decorator(flag_enabled("new_checkout"))
+    async def get(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse("new")
+
+
 class AsyncView(View):
     async def get(self, request: HttpRequest) -> HttpResponse:
         return HttpResponse("new")
@@ -127,8 +193,13 @@ class AsyncView(View):
 
 @pytest.mark.parametrize(
     "class_based",
-    [WholeView.as_view(), OneMethod.as_view(), flag_enabled("new_checkout")(AsyncView.as_view())],
-    ids=["dispatch", "method", "async"],
+    [
+        WholeView.as_view(),
+        OneMethod.as_view(),
+        AsyncMethod.as_view(),
+        flag_enabled("new_checkout")(AsyncView.as_view()),
+    ],
+    ids=["dispatch", "method", "async method", "async"],
 )
 @pytest.mark.parametrize("get", [Client().get, lambda url: asyncio.run(AsyncClient().get(url))], ids=["wsgi", "asgi"])
 def test_class_based_views(settings: Any, class_based: Any, get: Callable[[str], HttpResponse]) -> None:

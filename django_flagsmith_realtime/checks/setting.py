@@ -16,7 +16,7 @@ from .caches import Alias, find_missing_client
 from .registry import TAG, checks_config
 
 # Keys that are part of the setting and have no effect in this version.
-RESERVED = ("LEASE_SECONDS", "LISTENER", "ADMIN_PERMISSION")
+RESERVED = ("ADMIN_PERMISSION",)
 
 CACHES_TO_PASTE = """
 CACHES = {
@@ -27,7 +27,8 @@ CACHES = {
         "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
     },
 }
-FLAGSMITH = {"CACHE": "flagsmith", "ENVIRONMENT_KEY": "ser.…"}"""
+FLAGSMITH["CACHE"] = "flagsmith"
+"""
 
 
 def find_missing_cache(setting: Mapping[str, Any]) -> list[Problem]:
@@ -61,33 +62,24 @@ def find_identity_problems(setting: Mapping[str, Any]) -> list[Problem]:
 
 def find_command_problems(setting: Any) -> list[Problem]:
     """Return why a listener in a process of its own can't work."""
-    problems = find_problems(setting) or [*find_missing(setting), *find_missing_cache(setting)]
-    if problems:
-        return problems
-    alias = Alias(_alias(setting))
-    if alias.is_a(LocMemCache, DummyCache):
-        return [
-            Problem(
-                "",
-                f"The cache {alias.name!r} lives in one process: no other would see what is stored there.",
-                f"Use one that is shared, for instance with these lines in your settings:\n{CACHES_TO_PASTE}",
-            )
-        ]
-    return find_missing_client(alias)
+    problems = find_inline_problems(setting)
+    alias = None if problems else Alias(_alias(setting))
+    if alias and alias.is_a(LocMemCache):
+        what = f"The cache {alias.name!r} lives in one process: no other would see what is stored there."
+        inline = 'With a single process, set FLAGSMITH["LISTENER"] = "inline" and start no listener'
+        return [Problem("", what, f"{inline}; else use a cache that is shared, as these lines do:\n{CACHES_TO_PASTE}")]
+    return problems
 
 
 def find_inline_problems(setting: Any) -> list[Problem]:
     """Return why a listener inside a process that serves requests can't work."""
     problems = find_problems(setting) or [*find_missing(setting), *find_missing_cache(setting)]
-    if not problems and settings.CACHES[_alias(setting)]["BACKEND"].endswith("dummy.DummyCache"):
-        return [
-            Problem(
-                "",
-                f"The cache {_alias(setting)!r} keeps nothing.",
-                "Name another in FLAGSMITH['CACHE']; with LISTENER 'inline' local memory will do.",
-            )
-        ]
-    return problems
+    if problems:
+        return problems
+    alias = Alias(_alias(setting))
+    if alias.is_a(DummyCache):
+        return [Problem("", f"The cache {alias.name!r} keeps nothing.", f"Use another:\n{CACHES_TO_PASTE}")]
+    return find_missing_client(alias)
 
 
 def _alias(setting: Mapping[str, Any]) -> str:

@@ -1,0 +1,99 @@
+"""Flags in the tests of a project: `override_flags`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+from unittest import TestCase
+
+from flagsmith.models import Flag
+
+from . import overrides
+from .around import Around, Undo
+from .conf import DEFAULT
+from .defaults import default_flag
+
+OVERRIDE_REASON = "OVERRIDE"
+ATTRIBUTE = "_overridden_flags"
+
+
+class override_flags(Around):  # noqa: N801 - read as a statement
+    """Set flags for what runs inside; all others are as `DEFAULTS` says, else off, and nothing asks the cache.
+
+    A bool sets enabled, another value is the value of a flag that is on, a dict says both
+    (`{"enabled": False, "value": 5}`), a `Flag` says all. Names that are no identifiers come in a dict:
+    `override_flags({"new-checkout": True}, banner="text")`. For `with`, `async with`, functions, coroutine functions
+    and test classes; `enable()` and `disable()` do it by hand, for a whole suite.
+    """
+
+    def __init__(self, flags: Mapping[str, Any] | None = None, /, **more: Any) -> None:
+        super().__init__()
+        if not (flags is None or isinstance(flags, Mapping)):
+            raise TypeError(f"Write override_flags(new_checkout=True), or give a dict of names, not {flags!r}.")
+        self._flags = {name: _make_flag(name, form) for name, form in {**(flags or {}), **more}.items()}
+
+    enable = Around.__enter__
+    disable = Around.__exit__
+
+    def enter(self) -> Undo:
+        return overrides.enter(self._flags)
+
+    def __call__(self, decorated: Any) -> Any:
+        return self._decorate_class(decorated) if isinstance(decorated, type) else super().__call__(decorated)
+
+    def _decorate_class(self, test_class: type) -> type:
+        inherited = getattr(test_class, ATTRIBUTE, None)
+        setattr(test_class, ATTRIBUTE, {**(inherited or {}), **self._flags})
+        if inherited is None:
+            (_enter_around_test_case if issubclass(test_class, TestCase) else _enter_around_class)(test_class)
+        return test_class
+
+
+def _make_flag(name: object, form: Any) -> Flag:
+    if not isinstance(name, str):
+        raise TypeError(f"A flag's name is a string, not {name!r}.")
+    if isinstance(form, Flag):
+        return replace(form, feature_name=name)
+    if not DEFAULT.accepts(form):
+        hint = "A JSON value is a string: json.dumps(…)."
+        raise TypeError(f"The flag {name!r} can't be {form!r}: give {DEFAULT.words}, or a Flag. {hint}")
+    return replace(default_flag(name, form), reason=OVERRIDE_REASON, is_default=False)
+
+
+def _enter_around_test_case(test_class: Any) -> None:
+    set_up = test_class.setUpClass.__func__
+
+    def setUpClass(cls: Any) -> None:
+        cls.addClassCleanup(overrides.enter(getattr(cls, ATTRIBUTE)))
+        set_up(cls)
+
+    test_class.setUpClass = classmethod(setUpClass)
+
+
+def _enter_around_class(test_class: Any) -> None:
+    """Do for a class of pytest's what `_enter_around_test_case` does."""
+    set_up, tear_down = (_function_of(test_class, name) for name in ("setup_class", "teardown_class"))
+    undo: dict[type, Undo] = {}
+
+    def setup_class(cls: Any) -> None:
+        undo[cls] = overrides.enter(getattr(cls, ATTRIBUTE))
+        try:
+            set_up(cls)
+        except BaseException:
+            undo.pop(cls)()
+            raise
+
+    def teardown_class(cls: Any) -> None:
+        try:
+            tear_down(cls)
+        finally:
+            undo.pop(cls)()
+
+    test_class.setup_class = classmethod(setup_class)
+    test_class.teardown_class = classmethod(teardown_class)
+
+
+def _function_of(test_class: type, name: str) -> Callable[[Any], None]:
+    method = getattr(test_class, name, None)
+    return (lambda cls: None) if method is None else getattr(method, "__func__", lambda cls: method())

@@ -1,0 +1,1 @@
+from shop_tests.test_cases import *  # noqa: F403

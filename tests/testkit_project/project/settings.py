@@ -1,0 +1,33 @@
+"""A project as users have it: its flags are in a Redis, which tests can't reach."""
+
+SECRET_KEY = "only for tests"
+USE_TZ = True
+ALLOWED_HOSTS = ["127.0.0.1"]
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "django_flagsmith_realtime",
+]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_flagsmith_realtime.middleware.FlagsmithMiddleware",
+]
+ROOT_URLCONF = "project.urls"
+STATIC_URL = "static/"
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": "redis://127.0.0.1:1",
+        "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
+    }
+}
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates"}]
+FLAGSMITH = {
+    "ENVIRONMENT_KEY": "ser.sample",
+    "IDENTITY": "django_flagsmith_realtime.identity.from_user",
+    "DEFAULTS": {"footer": "from DEFAULTS"},
+}
