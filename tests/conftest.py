@@ -19,7 +19,7 @@ from . import documents
 from .backends import HangingCache, RecordingCache, use
 from .processes import MemcachedServer, RedisServer, ServerProcess
 
-collect_ignore = ["testkit_project"]  # a suite of its own
+collect_ignore = ["users_project"]  # a suite of its own
 RECORDINGS = Path(__file__).parent / "recordings"
 
 

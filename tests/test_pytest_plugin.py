@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).parent / "testkit_project"
+PROJECT = Path(__file__).parent / "users_project"
 
 
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
