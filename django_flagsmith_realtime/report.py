@@ -28,7 +28,14 @@ from .events import (
 
 logger = logging.getLogger("django_flagsmith_realtime.listener")
 
-SWITCH_ON = "polling. Switch them on in Flagsmith under Project Settings; the plan must include them."
+REALTIME_OFF = (
+    "Stream: Flagsmith says that the project's real-time updates are off. Polling. Switch them on in Flagsmith under "
+    "Project Settings; the plan must include them."
+)
+SILENT = (
+    "Stream: A change came without an event. Polling. See in Flagsmith under Project Settings whether real-time "
+    "updates are on; the plan must include them."
+)
 
 
 class Outage:
@@ -37,15 +44,15 @@ class Outage:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._since: float | None = None
-        self._said: set[type] = set()
+        self._said: set[tuple[type, ...]] = set()
 
-    def begin(self, message: str, reason: object) -> None:
+    def begin(self, message: str, *reason: object) -> None:
         level = logging.WARNING if self._since is None else logging.INFO
         if self._since is None:
             self._since = self._clock()
-        if type(reason) not in self._said:
-            self._said.add(type(reason))
-            logger.log(level, message, reason)
+        if (kind := tuple(map(type, reason))) not in self._said:
+            self._said.add(kind)
+            logger.log(level, message, *reason)
 
     def end(self, message: str, at: float | None = None) -> None:
         if self._since is not None:
@@ -108,9 +115,7 @@ class Report:
 
     @take.register
     def _hear_nothing(self, event: StreamSilent) -> None:
-        self._silence.begin(
-            "Stream: %s", f"A change came without an event: real-time updates seem to be off: {SWITCH_ON}"
-        )
+        self._silence.begin(SILENT)
 
     @take.register
     def _hear(self, event: EventTaken) -> None:
@@ -122,9 +127,7 @@ class Report:
         if event.realtime_enabled:
             self._realtime.end("Stream: real-time updates are on again after %.0f s")
         else:
-            self._realtime.begin(
-                "Stream: %s", f"Flagsmith says that the project's real-time updates are off: {SWITCH_ON}"
-            )
+            self._realtime.begin(REALTIME_OFF)
 
     @take.register
     def _miss(self, event: FetchFailed) -> None:

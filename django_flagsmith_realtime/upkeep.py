@@ -128,7 +128,7 @@ class Upkeep:
         try:
             self._refresher.save()
         except SnapshotFileError as error:
-            logger.warning("%s", error)
+            logger.warning("Snapshot file: %s", error)
 
     def _doubt_stream(self, update: Update | None) -> None:
         """Poll more often where a poll found what a stream that is open should have told."""
