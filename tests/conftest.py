@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from django.core.cache import caches
 from django.core.management import call_command
@@ -20,6 +21,9 @@ from .backends import HangingCache, RecordingCache, use
 from .processes import MemcachedServer, RedisServer, ServerProcess
 
 collect_ignore = ["users_project"]  # a suite of its own
+hypothesis.settings.register_profile("tests", deadline=None)  # a busy machine is slow
+hypothesis.settings.load_profile("tests")
+
 RECORDINGS = Path(__file__).parent / "recordings"
 
 
