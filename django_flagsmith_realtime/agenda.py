@@ -90,6 +90,7 @@ class Agenda:
         self.reception = Reception(poll_interval=poll_interval, fallback_poll_interval=fallback_poll_interval, now=now)
         self._wanted_at: float | None = now  # a request to begin then or later is wanted
         self._began_at = -NEVER  # the last request
+        self._is_asking = False
         self._fetched_at = now  # the beginning of the last request that succeeded
         self._chase: Chase | None = None
         self._chase_due: float | None = None
@@ -111,7 +112,7 @@ class Agenda:
 
     def begin(self, now: float) -> None:
         """Note that a request begins."""
-        self._began_at = now
+        self._began_at, self._is_asking = now, True
         self._wanted_at = self._chase_due = self._reconcile_at = None
 
     def want(self, now: float) -> None:
@@ -156,9 +157,15 @@ class Agenda:
         """Note that the stream is not open."""
         self.reception.disconnect(now, clean=clean)
 
+    def known_ago(self, now: float) -> float | None:
+        """Return the seconds since Flagsmith was known to have nothing newer; None while there is more to find out."""
+        if self._is_asking or self._chase or self._wanted_at is not None or self._reconcile_at is not None:
+            return None
+        return 0.0 if self.reception.is_telling else now - self._fetched_at
+
     def believe(self, document: Document, published: Snapshot | None, now: float) -> bool:
         """Take a body; tell whether to publish it, or to hold it back while the chase goes on."""
-        self._fetched_at = self._began_at
+        self._fetched_at, self._is_asking = self._began_at, False
         self._recover(now)
         self.reception.take_body(realtime_enabled=document.realtime_enabled)
         backward = published is not None and self._is_backward(document, published)
@@ -189,6 +196,7 @@ class Agenda:
 
     def fail(self, now: float, *, retry_after: float | None = None) -> None:
         """Note that a request, or storing what it brought, failed: it is tried again for ever."""
+        self._is_asking = False
         delay, self._failures = self._failures.next(floor=retry_after or 0.0)
         self._not_before = now + delay
         self._wanted_at = now

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 from functools import partial
 
 from .agenda import Agenda, Budget
 from .backoff import Backoff
 from .cache import carries_lease
 from .conf import Config
+from .events import Event, Subscriber
+from .herald import Herald
 from .lease import Alone, Leadership, Lease, LeaseKeeper
 from .listener import Listener
 from .reader import get_reader
 from .reception import NEVER
+from .recorder import Recorder
 from .refresh import Refresher
+from .report import Report
 from .snapshot_file import FileSource
 from .source import ApiSource
 from .store import Store
 from .stream import Stream
+from .upkeep import Upkeep
 
 logger = logging.getLogger("django_flagsmith_realtime.listener")
 
@@ -27,14 +33,35 @@ FILE_SECONDS = 0.5  # between looks at a file that is edited by hand
 
 def build_listener(config: Config) -> Listener:
     """Return the listener: of Flagsmith, or of the file that is edited in place of an account there."""
-    has_stream = bool(config.environment_key and config.realtime_url)
+    clock, poll_only = time.monotonic, _why_poll_only(config)
+    secrets = (config.environment_key, config.stream_key, *config.headers.values())
+    recorder = Recorder(poll_only=poll_only, secrets=secrets)
+    subscribers = (Report(poll_only=poll_only, clock=clock).take, recorder.take, Herald(clock).take)
+    refresher, tell = build_refresher(config), partial(_tell, subscribers)
+    agenda = _api_agenda(config) if config.environment_key else _file_agenda()
     return Listener(
-        refresher=build_refresher(config),
-        agenda=_api_agenda(config) if config.environment_key else _file_agenda(),
-        open_stream=partial(_build_stream, config) if has_stream else None,
+        refresher=refresher,
+        upkeep=Upkeep(refresher=refresher, agenda=agenda, recorder=recorder, tell=tell, clock=clock),
+        agenda=agenda,
+        tell=tell,
+        open_stream=None if poll_only else partial(_build_stream, config),
         stream_key=config.stream_key,
         leadership=_build_leadership(config),
+        clock=clock,
     )
+
+
+def _tell(subscribers: Iterable[Subscriber], event: Event) -> None:
+    for take in subscribers:
+        take(event)
+
+
+def _why_poll_only(config: Config) -> str | None:
+    if not config.environment_key:
+        return f"FLAGSMITH['SNAPSHOT_FILE'] is the source, looked at every {FILE_SECONDS:g} s."
+    if config.realtime_url is None:
+        return f"FLAGSMITH['REALTIME_URL'] is None, every {config.poll_interval:g} s."
+    return None
 
 
 def build_refresher(config: Config) -> Refresher:

@@ -11,8 +11,20 @@ from .snapshot import Snapshot
 
 
 @dataclass(frozen=True)
+class Turned:
+    """The listener goes on: time may have passed."""
+
+
+@dataclass(frozen=True)
 class BecameLeader:
-    """This listener works from now on; until then it stood by, if another did."""
+    """This listener works from now on."""
+
+
+@dataclass(frozen=True)
+class StoodBy:
+    """Another listener works: `leader`, as "host:pid"."""
+
+    leader: str
 
 
 @dataclass(frozen=True)
@@ -88,7 +100,9 @@ class Repaired:
 
 
 Event = (
-    BecameLeader
+    Turned
+    | BecameLeader
+    | StoodBy
     | StreamConnected
     | StreamDisconnected
     | StreamSilent

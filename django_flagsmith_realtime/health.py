@@ -62,7 +62,8 @@ def examine(config: Config, store: Store, *, max_age: float | None = None, now: 
     try:
         status = store.read_status()
         leader = store.read_process("lease") if carries_lease(config.cache) else _recent(status, now, config)
-        health = Health(now, store.read_head(), status, leader, store.read_process("standby"))
+        standby = store.read_process("standby")
+        health = Health(now, store.read_head(), status, leader, standby if standby != leader else None)
     except StoreError as error:
         return Health(now, troubles=(Trouble(CACHE, str(error)),))
     limit = config.max_stale if max_age is None else max_age

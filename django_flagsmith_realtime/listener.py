@@ -16,10 +16,20 @@ from queue import Empty, SimpleQueue
 
 from .agenda import Agenda
 from .candidacy import Candidacy
+from .events import (
+    BecameLeader,
+    EventTaken,
+    Fetched,
+    FetchFailed,
+    StoodBy,
+    StreamConnected,
+    StreamDisconnected,
+    Subscriber,
+    Turned,
+)
 from .exceptions import FlagsmithError, HttpError
 from .lease import STUCK_SECONDS, Alone, Leadership
 from .refresh import Refresher
-from .report import Report
 from .snapshot import Document
 from .stream import Connected, Disconnected, EnvironmentUpdated, Message, Stream, StreamReader
 from .upkeep import Upkeep
@@ -36,14 +46,16 @@ class Listener:
 
     `open_stream` takes the key of the environment and returns its stream; None: poll only.
     `stream_key` is that key where it is known from the start, else the published document tells it. `leadership`
-    tells when to do all that, and when to stand by.
+    tells when to do all that, and when to stand by; `tell` is told what happens.
     """
 
     def __init__(
         self,
         *,
         refresher: Refresher,
+        upkeep: Upkeep,
         agenda: Agenda,
+        tell: Subscriber,
         open_stream: Callable[[str], Stream] | None,
         stream_key: str | None = None,
         leadership: Leadership | None = None,
@@ -58,8 +70,10 @@ class Listener:
         self._candidacy = Candidacy()
         self._clock = clock
         self._turned_at = clock()
-        self._report = Report(clock)
-        self._upkeep = Upkeep(refresher=refresher, agenda=agenda, report=self._report, clock=clock)
+        self._tell = tell
+        self._upkeep = upkeep
+        self._followed: str | None = None  # who leads, as was last told
+        self._asked_at = clock()
         self._inbox: SimpleQueue[Letter | None] = SimpleQueue()
         self._reader: StreamReader | None = None
         self._fetching = False
@@ -97,7 +111,7 @@ class Listener:
             self._subscribe()
             self._fetch_if_due()
             self._upkeep.keep_memory()
-        self._report.settle()
+        self._tell(Turned())
         try:
             letter = self._inbox.get(timeout=max(self._due() - self._clock(), 0.0))
         except Empty:
@@ -131,7 +145,14 @@ class Listener:
             self._term = term
             self._tend_at = -float("inf")
             self._agenda.want(self._clock())
-        self._report.led(by_this=term is not None, leader=self._leadership.leader)
+            if term is not None:
+                self._tell(BecameLeader())
+        self._follow(None if term is not None else self._leadership.leader)
+
+    def _follow(self, leader: str | None) -> None:
+        if leader and leader != self._followed:
+            self._tell(StoodBy(leader))
+        self._followed = leader
 
     def _stand_by(self) -> None:
         self._close_stream()
@@ -157,10 +178,12 @@ class Listener:
             case Connected():
                 self._candidacy = self._candidacy.connect()
                 self._agenda.connect(self._clock())
-                self._report.connected()
+                self._tell(StreamConnected())
             case EnvironmentUpdated(time):
-                if self._agenda.announce(time, self._clock()):
-                    self._report.noticed()
+                is_new = self._agenda.announce(time, self._clock())
+                self._tell(EventTaken(is_new))
+                if is_new:
+                    self._upkeep.notice()
             case Disconnected():
                 self._take_disconnected(message)
             case Document():
@@ -171,18 +194,18 @@ class Listener:
     def _take_disconnected(self, message: Disconnected) -> None:
         self._candidacy = self._candidacy.lose_stream(self._clock(), message.error)
         self._agenda.disconnect(self._clock(), clean=message.error is None)
-        if message.error or not message.is_routine:
-            self._report.disconnected(message.error)
+        self._tell(StreamDisconnected(message.error, message.is_routine))
 
     def _take_document(self, document: Document) -> None:
         self._candidacy = self._candidacy.reach()
-        self._report.fetched(realtime_enabled=document.realtime_enabled or not self._open_stream)
+        took, is_told = self._clock() - self._asked_at, document.realtime_enabled or not self._open_stream
+        self._tell(Fetched(took, is_told))
         self._upkeep.take(document)
 
     def _take_failure(self, error: FlagsmithError) -> None:
         self._candidacy = self._candidacy.fail(self._clock(), error)
         self._agenda.fail(self._clock(), retry_after=error.retry_after if isinstance(error, HttpError) else None)
-        self._report.failed(error)
+        self._tell(FetchFailed(error))
 
     def _subscribe(self) -> None:
         """Open the stream as soon as its key is known."""
@@ -195,7 +218,7 @@ class Listener:
 
     def _fetch_if_due(self) -> None:
         if not self._fetching and self._agenda.due() <= self._clock():
-            self._fetching = True
+            self._fetching, self._asked_at = True, self._clock()
             self._upkeep.begin_request()
             self._agenda.begin(self._clock())
             threading.Thread(target=self._fetch, args=(self._term,), name="flagsmith-fetch", daemon=True).start()

@@ -82,4 +82,4 @@ def _save(refresher: Refresher) -> None:
     try:
         refresher.save()
     except SnapshotFileError as error:  # the flags are in the cache nevertheless
-        logger.warning("%s", error)
+        logger.warning("Snapshot file: %s", error)

@@ -56,7 +56,7 @@ class Reader:
         self._look_lock = threading.Lock()
         self._looked_at = -float("inf")  # when the last look began
         self._confirmed_at = -float("inf")  # when the last look that succeeded began
-        self._failing = False
+        self._failing, self._failing_since = False, 0.0
         self._is_overdue = False  # somebody waited in vain for the look under way
         self._file_read_at = -float("inf")
         self._lower_since: float | None = None
@@ -156,7 +156,7 @@ class Reader:
             self._held = load_snapshot(path)
         except SnapshotFileError as error:
             if not self._has_warned:
-                logger.warning("%s", error)
+                logger.warning("Snapshot file: %s", error)
             self._has_warned = True
 
     def _is_step_back(self, head: Head, held: Snapshot) -> bool:
@@ -171,12 +171,13 @@ class Reader:
     def _fail(self, error: StoreError) -> None:
         if not self._failing:
             logger.warning("Flags are served from memory. %s", error)
+            self._failing_since = time.monotonic()
         self._failing = True
         self._looked_at = time.monotonic()  # nobody who waited for a cache that hangs begins to wait again
 
     def _heal(self) -> None:
         if self._failing:
-            logger.info("The cache of the flags answers again")
+            logger.info("The cache of the flags answers again after %.0f s", time.monotonic() - self._failing_since)
         self._failing = False
 
 

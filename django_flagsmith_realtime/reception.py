@@ -47,9 +47,17 @@ class Reception:
         self.was_listening = self._has_listened and not self._has_heard
         self._has_listened = self._away_since is None
 
+    @property
+    def is_telling(self) -> bool:
+        """Whether a change now would be announced."""
+        return self._away_since is None and not self._is_deaf
+
+    @property
+    def _is_deaf(self) -> bool:
+        return self._is_off or self.is_silent
+
     def poll_at(self, fetched_at: float) -> float:
         """Return when the next poll is due after a request."""
         if self._away_since is not None:
             return max(fetched_at, self._away_since) + self._fallback_interval
-        is_deaf = self._is_off or self.is_silent
-        return fetched_at + (self._fallback_interval if is_deaf else self._poll_interval)
+        return fetched_at + (self._fallback_interval if self._is_deaf else self._poll_interval)

@@ -80,12 +80,12 @@ class Recorder:
                 repairs=before.repairs,
             )
 
-    def status(self, published: Snapshot | None, *, is_current: bool) -> Status:
-        """Return the status now; `is_current`: Flagsmith is known to have nothing newer than what is published."""
+    def status(self, published: Snapshot | None, known_ago: float | None) -> Status:
+        """Return the status now; what is published was known to be current so many seconds ago, None: as before."""
         now = self._clock()
         if published:
             before, environment = self._status.content, published.environment
-            known_at = now if is_current else before.known_at if before else None
+            known_at = now - known_ago if known_ago is not None else before.known_at if before else None
             self._note(content=Content(published.version, len(environment.flags), environment.name, known_at))
         return replace(self._status, written_at=now, stream=self._stream())
 

@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from django.dispatch import Signal
-
 from .agenda import CHASE_SECONDS
 from .changes import FlagChange, diff
 from .exceptions import Overtaken, StoreError, WrongEnvironment
@@ -185,8 +183,8 @@ def announce(update: Update) -> None:
 
 
 def _send(update: Update) -> None:
-    _send_robust(
-        flags_updated,
+    flags_updated.send_robust(
+        Snapshot,
         changes=update.changes,
         snapshot=update.snapshot,
         previous=update.previous,
@@ -194,11 +192,4 @@ def _send(update: Update) -> None:
     )
     if update.previous:
         for change in update.changes.values():
-            _send_robust(flag_changed, name=change.name, old=change.old, new=change.new)
-
-
-def _send_robust(signal: Signal, **values: object) -> None:
-    try:
-        signal.send_robust(Snapshot, **values)
-    except SystemExit:  # the listener would be told to announce the same again, and end again, for ever
-        logger.exception("A receiver of Flagsmith signals tried to end the listener")
+            flag_changed.send_robust(Snapshot, name=change.name, old=change.old, new=change.new)

@@ -24,6 +24,13 @@ logger = logging.getLogger(__name__)
 class RobustSignal(Signal):
     """A signal that logs whatever receiver fails, also one without a `__qualname__` (a partial, an object)."""
 
+    def send_robust(self, sender: Any, **named: Any) -> list[tuple[Any, Any]]:
+        try:
+            return super().send_robust(sender, **named)
+        except SystemExit:  # the listener would be told to announce the same again, and end again, for ever
+            logger.exception("A receiver of Flagsmith signals tried to end the listener")
+            return []
+
     def _log_robust_failure(self, receiver: Any, error: Exception) -> None:
         logger.error("A receiver of Flagsmith signals failed: %r", receiver, exc_info=error)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .conf import DEFAULTS
+from .defaults import default_flag
 from .exceptions import FlagsmithError, InvalidDocument
 from .snapshot import Document, Head, Snapshot, parse_document
 from .timestamps import EPOCH, to_datetime
@@ -88,12 +89,11 @@ def _expand(body: Any, name: str) -> Any:
 
 
 def _feature_state(id: int, flag: tuple[str, Any]) -> dict[str, Any]:
-    name, form = flag
-    given = form if isinstance(form, dict) else {"enabled": form} if isinstance(form, bool) else {"value": form}
+    meant = default_flag(*flag)
     return {
-        "feature": {"id": id, "name": name},
-        "enabled": given.get("enabled", True),
-        "feature_state_value": given.get("value"),
+        "feature": {"id": id, "name": meant.feature_name},
+        "enabled": meant.enabled,
+        "feature_state_value": meant.value,
     }
 
 

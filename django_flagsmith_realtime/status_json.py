@@ -71,7 +71,9 @@ def _snapshot(health: Health) -> dict[str, Any] | None:
         "updated_at": to_datetime(head.updated_at).isoformat(),
         "published_at": to_datetime(head.published_at).isoformat(),
         "age": None if health.age is None else round(health.age, 3),
-        "latency": asdict(status.latency) if status and status.latency else None,
+        "latency": {name: round(value, 6) for name, value in asdict(status.latency).items()}
+        if status and status.latency
+        else None,
         "cache_repairs_last_day": status.repairs.within(DAY, health.now) if status else 0,
     }
 
@@ -81,7 +83,7 @@ def _requests(status: Status, now: float) -> dict[str, Any]:
         "last_hour": status.requests.within(HOUR, now),
         "last_day": status.requests.within(DAY, now),
         "last_at": _iso(status.fetch.at) if status.fetch else None,
-        "took": status.fetch.took if status.fetch else None,
+        "took": round(status.fetch.took, 3) if status.fetch else None,
     }
 
 

@@ -114,10 +114,11 @@ def _figures(status: Status, now: float) -> Iterator[Row]:
         of = f"median {median}, 99 % within {worst}, of {latency.count}"
         yield Row("Latency", f"{last} from the last event to its flags; {of}")
     requests = status.requests
-    fetch = f"; the last one {_ago(now - status.fetch.at)}, in {status.fetch.took:.2f} s" if status.fetch else ""
-    yield Row("Requests", f"{requests.within(HOUR, now)} in an hour, {requests.within(DAY, now)} in a day{fetch}")
+    fetch = f"; the last {_ago(now - status.fetch.at)} took {status.fetch.took:.2f} s" if status.fetch else ""
+    hour, day = requests.within(HOUR, now), requests.within(DAY, now)
+    yield Row("Requests", f"{hour} in the last hour, {day} in the last day{fetch}")
     repairs, suppressed = status.repairs.within(DAY, now), status.suppressed.within(DAY, now)
-    yield Row("In a day", f"{suppressed} suppressed events, {repairs} cache repairs")
+    yield Row("Last day", f"{suppressed} suppressed events, {repairs} cache repairs")
     if failure := status.failure:
         yield Row("Last error", f"{_ago(now - failure.at)}: {failure.text}")
 

@@ -9,9 +9,10 @@ import logging
 from collections.abc import Callable
 
 from .agenda import Agenda
+from .events import Published, Repaired, StoreFailed, StoreWorked, StreamSilent, Subscriber, Unchanged
 from .exceptions import Overtaken, StoreError
+from .recorder import Recorder
 from .refresh import Refresher, Update
-from .report import Report
 from .snapshot import Document, Snapshot
 from .snapshot_file import SnapshotFileError
 
@@ -19,13 +20,26 @@ logger = logging.getLogger(__name__)
 
 
 class Upkeep:
-    """The cache's side of a listener; `agenda` is told what must be fetched, `report` what happened."""
+    """The cache's side of a listener; `agenda` is told what must be fetched, `tell` what happened.
 
-    def __init__(self, *, refresher: Refresher, agenda: Agenda, report: Report, clock: Callable[[], float]) -> None:
+    `recorder` knows the status that is kept there too.
+    """
+
+    def __init__(
+        self,
+        *,
+        refresher: Refresher,
+        agenda: Agenda,
+        recorder: Recorder,
+        tell: Subscriber,
+        clock: Callable[[], float],
+    ) -> None:
         self._refresher = refresher
         self._agenda = agenda
-        self._report = report
+        self._recorder = recorder
+        self._tell = tell
         self._clock = clock
+        self._noticed_at: float | None = None  # the first event since the last update
         self._unpublished: Document | None = None  # believed, and not in the cache yet
         self._resumed = False
         self._cache_works = True  # as far as the last step can tell
@@ -40,7 +54,7 @@ class Upkeep:
 
     def stand_by(self) -> None:
         """Begin anew when this process leads next."""
-        self._resumed, self._nudge = False, None
+        self._resumed, self._nudge, self._noticed_at = False, None, None
 
     def follow(self) -> None:
         """Learn what somebody else published."""
@@ -55,6 +69,12 @@ class Upkeep:
         if self._resumed:
             self._do(self._repair)
             self._do(self._look_for_nudge)
+        if self._cache_works:  # one that hangs is waited for no longer than it must be
+            self._do(self._write_status)
+
+    def notice(self) -> None:
+        """Note that an update was announced."""
+        self._noticed_at = self._noticed_at or self._clock()
 
     def begin_request(self) -> None:
         """Note that what was asked for until now is being fetched."""
@@ -82,32 +102,33 @@ class Upkeep:
             step()
         except StoreError as error:
             self._cache_works = False
-            self._report.failed(error)
+            self._tell(StoreFailed(error))
             return
         except Overtaken:
             self._unpublished = None
             self._agenda.want(self._clock())
         self._cache_works = True
         if not self._unpublished:
-            self._report.stored()
+            self._tell(StoreWorked())
 
     def _publish(self) -> None:
         assert self._unpublished
         update = self._refresher.publish(self._unpublished)
         self._unpublished = None
         self._save()
+        noticed_at, self._noticed_at = self._noticed_at, None
         if update:
-            self._report.updated(update)
+            self._tell(Published(update, None if noticed_at is None else self._clock() - noticed_at))
         else:
             self._agenda.spend(self._clock())
-            self._report.unchanged(self.published)
+            self._tell(Unchanged(self.published))
         self._doubt_stream(update)
 
     def _save(self) -> None:
         try:
             self._refresher.save()
         except SnapshotFileError as error:
-            logger.warning("%s", error)
+            logger.warning("Snapshot file: %s", error)
 
     def _doubt_stream(self, update: Update | None) -> None:
         """Poll more often where a poll found what a stream that is open should have told."""
@@ -115,13 +136,14 @@ class Upkeep:
         is_change = update and update.previous and update.changes
         if is_change and reception.was_listening and not reception.is_silent:
             reception.is_silent = True
-            self._report.deaf("A change came without an event: the project's real-time updates seem to be off")
+            self._tell(StreamSilent())
 
     def _resume(self) -> None:
         """Go on where the leader before this one ended."""
         self._refresher.resume()
         pending, seen = self._refresher.store.read_events()
         self._agenda.recall(pending, seen, self._clock())
+        self._recorder.take_over(self._refresher.store.read_status())
         self._resumed = True
 
     def _write_memory(self) -> None:
@@ -132,7 +154,11 @@ class Upkeep:
     def _repair(self) -> None:
         self._kept = self._refresher.store.read_events()
         if self._refresher.repair():
-            self._report.repaired()
+            self._tell(Repaired())
+
+    def _write_status(self) -> None:
+        known_ago = None if self._unpublished else self._agenda.known_ago(self._clock())
+        self._refresher.store.write_status(self._recorder.status(self.published, known_ago))
 
     def _look_for_nudge(self) -> None:
         nudge = self._refresher.store.read_nudge()

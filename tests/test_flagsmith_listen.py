@@ -168,7 +168,7 @@ def test_a_cache_of_one_process_is_refused_with_the_lines_to_paste(
         once(cache=cache)
     pasted = str(raised.value).partition("\nCACHES = ")[2]
     assert '"BACKEND": "django.core.cache.backends.redis.RedisCache"' in pasted
-    namespace: dict[str, Any] = {}
+    namespace: dict[str, Any] = {"FLAGSMITH": {}}
     exec(f"CACHES = {pasted}", namespace)  # the lines are valid Python
     assert namespace["FLAGSMITH"]["CACHE"] in namespace["CACHES"]
 

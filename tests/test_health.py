@@ -138,6 +138,12 @@ def test_a_standby_is_shown() -> None:
     assert "\nStandby     web-2, process 7\n" in to_text(health())
 
 
+def test_who_has_just_begun_to_lead_is_no_standby() -> None:
+    led(publish())
+    lead(role="standby")
+    assert health().standby is None
+
+
 # JSON
 
 
@@ -199,8 +205,8 @@ def test_a_healthy_deployment_reads_like_this() -> None:
     assert lines[3] == f"Snapshot    version {snapshot.version[:8]}, 22 flags of Production"
     assert lines[4].startswith("            changed 20")
     assert lines[5] == "Latency     10 ms from the last event to its flags; median 20 ms, 99 % within 30 ms, of 7"
-    assert lines[6] == "Requests    3 in an hour, 3 in a day; the last one 5 s ago, in 0.20 s"
-    assert lines[7] == "In a day    0 suppressed events, 0 cache repairs"
+    assert lines[6] == "Requests    3 in the last hour, 3 in the last day; the last 5 s ago took 0.20 s"
+    assert lines[7] == "Last day    0 suppressed events, 0 cache repairs"
     assert len(lines) == 8
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import django_flagsmith_realtime
 from django_flagsmith_realtime import status
 from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.health import CACHE, NO_LISTENER, NO_SNAPSHOT, STALE, examine
@@ -52,3 +55,64 @@ def test_each_line_of_the_status_is_told() -> None:
     shown = to_text(examine(get_config(), configured_store(), now=NOW))
     labels = {line[:12].strip() for line in example.splitlines()}
     assert {line[:12].strip() for line in shown.splitlines()} | {"Standby"} == labels
+
+
+# Logs
+
+SAYS = {"debug", "info", "warning", "error", "exception", "begin", "end", "_warn_once"}
+PASSES_ON = {("report", "message"), ("api", "message")}  # functions that are given a text
+
+
+def modules() -> Iterator[tuple[str, ast.AST]]:
+    package = Path(django_flagsmith_realtime.__file__).parent
+    for path in package.rglob("*.py"):
+        yield path.stem, ast.parse(path.read_text())
+
+
+def logged_texts() -> Iterator[str]:
+    """Yield the text of each call that logs; each is constant."""
+    for module, tree in modules():
+        constants = {
+            target.id: node.value.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        for call in ast.walk(tree):
+            match call:
+                case ast.Call(func=ast.Attribute(attr=name) | ast.Name(id=name), args=[text, *_]) if name in SAYS:
+                    if isinstance(text, ast.Constant):
+                        yield str(text.value)
+                    elif isinstance(text, ast.Name) and text.id in constants:
+                        yield str(constants[text.id])
+                    elif "logger" in ast.unparse(call.func):
+                        assert (module, ast.unparse(text)) in PASSES_ON, ast.unparse(call)
+
+
+def test_each_text_of_the_log_is_constant_and_told() -> None:
+    told = re.findall(r"`([^`]+)`", "".join(text for _, text, _ in rows("level \\| text")))
+    beginnings = tuple(text.removesuffix("…") for text in told)
+    texts = list(logged_texts())
+    assert len(texts) > 25
+    assert [text for text in texts if not text.startswith(beginnings)] == []
+    assert [text for text in beginnings if not any(known.startswith(text) for known in texts)] == []
+
+
+def test_each_logger_is_told() -> None:
+    told = set()
+    for names_of, _ in rows("logger"):
+        told |= {f"django_flagsmith_realtime.{name.rpartition('.')[2]}" for name in re.findall(r"`([^`]+)`", names_of)}
+    assert told == {logger for module, tree in modules() for logger in loggers(module, tree)}
+
+
+def loggers(module: str, tree: ast.AST) -> set[str]:
+    """Return the logger that a module writes to, if it does."""
+    calls = [call for call in ast.walk(tree) if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)]
+    writes = any(ast.unparse(call.func) in {f"logger.{name}" for name in {*SAYS, "log"}} for call in calls)
+    named = [ast.unparse(call.args[0]) for call in calls if ast.unparse(call.func) == "logging.getLogger"]
+    return {
+        f"django_flagsmith_realtime.{module}" if name == "__name__" else ast.literal_eval(name)
+        for name in named
+        if writes
+    }

@@ -11,7 +11,6 @@ from django_flagsmith_realtime import events
 from django_flagsmith_realtime.exceptions import ServerError, StoreError
 from django_flagsmith_realtime.recorder import MAX_TEXT, REALTIME_OFF, SILENT, Recorder
 from django_flagsmith_realtime.refresh import Update
-from django_flagsmith_realtime.snapshot import Snapshot
 from django_flagsmith_realtime.status import DAY, Status
 
 from .documents import publish
@@ -38,7 +37,7 @@ def recorder(clock: Clock) -> Recorder:
 
 
 def status(recorder: Recorder) -> Status:
-    return recorder.status(None, is_current=False)
+    return recorder.status(None, None)
 
 
 def fetched(took: float = 0.1, *, realtime: bool = True) -> events.Fetched:
@@ -156,20 +155,23 @@ def test_no_error_shows_a_secret_or_fills_the_screen(recorder: Recorder, error: 
 
 def test_a_snapshot_is_known_since_it_was_last_current(recorder: Recorder, clock: Clock) -> None:
     snapshot = publish()
-    assert content(recorder, snapshot, is_current=False).known_at is None
-    assert content(recorder, snapshot, is_current=True).known_at == START
+    assert known_at(recorder.status(snapshot, None)) is None
+    assert known_at(recorder.status(snapshot, 0.0)) == START
     clock.now += 50
-    found = content(recorder, snapshot, is_current=False)
-    assert (found.known_at, found.version, found.flags) == (START, snapshot.version, 22)
+    assert known_at(recorder.status(snapshot, None)) == START
+    assert known_at(recorder.status(snapshot, 20.0)) == START + 30
+    content = recorder.status(snapshot, None).content
+    assert content and (content.version, content.flags) == (snapshot.version, 22)
 
 
-def content(recorder: Recorder, snapshot: Snapshot, *, is_current: bool) -> Any:
-    return recorder.status(snapshot, is_current=is_current).content
+def known_at(found: Status) -> float | None:
+    assert found.content
+    return found.content.known_at
 
 
 def test_the_next_leader_counts_on(recorder: Recorder, clock: Clock) -> None:
     recorder.take(fetched())
-    before = recorder.status(publish(), is_current=True)
+    before = recorder.status(publish(), 0.0)
     clock.now += 50
     successor = Recorder(clock=clock)
     successor.take_over(before)

@@ -346,7 +346,7 @@ class TestWatching:
                 watched.unlink()
             else:
                 watched.write_bytes(broken)
-            wait_until(lambda: "SNAPSHOT_FILE" in caplog.text)
+            wait_until(lambda: "trying again" in caplog.text)
             assert is_shown("one")()
             watched.write_bytes(good)
             edit(watched, banner_text="mended")

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.conf import settings
-from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import CheckMessage, Error, Warning, register
@@ -17,7 +16,7 @@ from .caches import Alias, find_missing_client
 from .registry import TAG, checks_config
 
 # Keys that are part of the setting and have no effect in this version.
-RESERVED = ("MAX_STALE", "ADMIN_PERMISSION")
+RESERVED = ("ADMIN_PERMISSION",)
 
 CACHES_TO_PASTE = """
 CACHES = {
@@ -28,7 +27,8 @@ CACHES = {
         "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
     },
 }
-FLAGSMITH = {"CACHE": "flagsmith", "ENVIRONMENT_KEY": "ser.…"}"""
+FLAGSMITH["CACHE"] = "flagsmith"
+"""
 
 
 def find_missing_cache(setting: Mapping[str, Any]) -> list[Problem]:
@@ -62,22 +62,23 @@ def find_identity_problems(setting: Mapping[str, Any]) -> list[Problem]:
 
 def find_command_problems(setting: Any) -> list[Problem]:
     """Return why a listener in a process of its own can't work."""
-    return _find_listener_problems(setting, "lives in one process: no other would see what is stored", LocMemCache)
+    problems = find_inline_problems(setting)
+    alias = None if problems else Alias(_alias(setting))
+    if alias and alias.is_a(LocMemCache):
+        what = f"The cache {alias.name!r} lives in one process: no other would see what is stored there."
+        inline = 'With a single process, set FLAGSMITH["LISTENER"] = "inline" and start no listener'
+        return [Problem("", what, f"{inline}; else use a cache that is shared, as these lines do:\n{CACHES_TO_PASTE}")]
+    return problems
 
 
 def find_inline_problems(setting: Any) -> list[Problem]:
     """Return why a listener inside a process that serves requests can't work."""
-    return _find_listener_problems(setting, "keeps nothing of what is stored")
-
-
-def _find_listener_problems(setting: Any, why: str, *refused: type[BaseCache]) -> list[Problem]:
     problems = find_problems(setting) or [*find_missing(setting), *find_missing_cache(setting)]
     if problems:
         return problems
     alias = Alias(_alias(setting))
-    if alias.is_a(DummyCache, *refused):
-        hint = f"Use one that is shared, for instance with these lines in your settings:\n{CACHES_TO_PASTE}"
-        return [Problem("", f"The cache {alias.name!r} {why} there.", hint)]
+    if alias.is_a(DummyCache):
+        return [Problem("", f"The cache {alias.name!r} keeps nothing.", f"Use another:\n{CACHES_TO_PASTE}")]
     return find_missing_client(alias)
 
 
