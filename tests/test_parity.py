@@ -33,6 +33,7 @@ REASONS = {
     "identity.Identity": NOTHING_TO_WAIT_FOR,
     "identity.check_identity": NOTHING_TO_WAIT_FOR,
     "identity.from_user": "it has `acall`",
+    "identity.is_same": NOTHING_TO_WAIT_FOR,
     "identity.load_callable": NOTHING_TO_WAIT_FOR,
     "scope.Scope": BOTH,
     "scope.Scope.of": NOTHING_TO_WAIT_FOR,
