@@ -50,7 +50,7 @@ def publish(**flags: Any) -> Snapshot:
 
 
 KEY = "ser.tests"
-PREFIX = f"flagsmith:1:{hashlib.sha256(KEY.encode()).hexdigest()[:16]}"
+PREFIX = f"flagsmith:2:{hashlib.sha256(KEY.encode()).hexdigest()[:16]}"
 HEAD = f"{PREFIX}:head"
 LEASE = f"{PREFIX}:lease"
 
