@@ -81,4 +81,4 @@ def _client_name(name: str) -> str:
 
 def _client_flag(flag: Flag) -> Mapping[str, Any]:
     shown = {"enabled": flag.enabled, "value": flag.value}
-    return shown if flag.is_default else {"id": flag.feature_id, **shown}
+    return {"id": flag.feature_id, **shown} if flag.feature_id else shown

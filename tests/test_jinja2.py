@@ -19,13 +19,12 @@ from django.test import RequestFactory
 from jinja2.sandbox import SandboxedEnvironment
 
 import django_flagsmith_realtime
-from django_flagsmith_realtime import get_flags
 from django_flagsmith_realtime.exceptions import UnknownFlag
 from django_flagsmith_realtime.jinja2 import FlagsmithExtension
 from django_flagsmith_realtime.reader import get_reader
 from django_flagsmith_realtime.scope import request_scope
 
-from .documents import publish
+from .documents import pin, publish
 
 EXTENSION = "django_flagsmith_realtime.jinja2.FlagsmithExtension"
 IF_NEW = '{% flag "new_checkout" %}new{% else %}old{% endflag %}'
@@ -157,7 +156,7 @@ class TestFunctions:
         self, render: Callable[..., str], request_: HttpRequest
     ) -> None:
         publish(new_checkout=True, banner_text="<1>")
-        get_flags(request_)
+        pin(request_)
         publish(new_checkout=False, banner_text="<2>")
         get_reader().current()
         for how in ("import 'macros.html' as m", "from 'macros.html' import show"):
@@ -175,7 +174,7 @@ class TestRequest:
         self, render: Callable[..., str], request_: HttpRequest
     ) -> None:
         publish(new_checkout=True)
-        get_flags(request_)
+        pin(request_)
         publish(new_checkout=False)
         get_reader().current()
         assert render(IF_NEW, request=request_) == "new"
@@ -215,7 +214,7 @@ class TestBackend:
 
     def test_the_tags_see_the_request(self, backend: Jinja2, request_: HttpRequest) -> None:
         publish(new_checkout=True, banner_text="<b>")
-        get_flags(request_)
+        pin(request_)
         publish(new_checkout=False)
         get_reader().current()
         template = backend.from_string(IF_NEW + ' {{ flag_value("banner_text") }}')
@@ -258,7 +257,7 @@ def test_one_template_renders_in_many_threads_with_what_each_sees() -> None:
     for number in range(8):
         publish(new_checkout=bool(number % 2), banner_text=str(number))
         pinned.append(RequestFactory().get("/"))
-        get_flags(pinned[-1])
+        pin(pinned[-1])
     with ThreadPoolExecutor(8) as threads:
         shown = list(threads.map(lambda n: {template.render(request=pinned[n]) for _ in range(40)}, range(8)))
     assert shown == [{("new{0}new" if number % 2 else "old{0}old").format(number)} for number in range(8)]

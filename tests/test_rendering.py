@@ -18,9 +18,10 @@ from django_flagsmith_realtime import Identity, get_flags
 from django_flagsmith_realtime.exceptions import ServerSideOnly, UnknownFlag
 from django_flagsmith_realtime.rendering import client_state
 from django_flagsmith_realtime.snapshot import parse_document
+from django_flagsmith_realtime.test import override_flags
 
 from .browser import chromium, complaints
-from .documents import RECORDED, configured_store, publish
+from .documents import RECORDED, configured_store, pin, publish
 from .test_jinja2 import environment
 
 Render = Callable[..., str]
@@ -124,6 +125,15 @@ def test_defaults_stand_in_while_there_are_no_flags(flags_json: Render, settings
     }
 
 
+def test_what_a_test_overrides_is_in_the_page(flags_json: Render) -> None:
+    with override_flags(new_checkout=True, banner_text="Hi", server_only_secret="mine"):
+        assert state_in(flags_json("new_checkout", "banner_text", "server_only_secret"))["flags"] == {
+            "new_checkout": {"enabled": True, "value": None},
+            "banner_text": {"enabled": True, "value": "Hi"},
+            "server_only_secret": {"enabled": True, "value": "mine"},
+        }
+
+
 # Server-side only
 
 
@@ -151,7 +161,7 @@ def test_the_mark_follows_the_feature_as_it_is_published(flags_json: Render) -> 
     publish_edited(marked=[1])
     assert state_in(flags_json("dark_mode", "server_only_secret"))["flags"].keys() == {"server_only_secret"}
     publish()
-    get_flags(RequestFactory().get("/"))
+    pin(RequestFactory().get("/"))
     assert state_in(flags_json("dark_mode", "server_only_secret"))["flags"].keys() == {"dark_mode"}
 
 

@@ -17,7 +17,7 @@ from django_flagsmith_realtime.exceptions import UnknownFlag
 from django_flagsmith_realtime.reader import get_reader
 from django_flagsmith_realtime.scope import request_scope
 
-from .documents import publish
+from .documents import pin, publish
 
 IF_NEW = '{% flag "new_checkout" %}new{% else %}old{% endflag %}'
 
@@ -195,7 +195,7 @@ class TestFlag:
         for number in range(8):
             publish(new_checkout=bool(number % 2), banner_text=str(number))
             pinned.append(RequestFactory().get("/"))
-            get_flags(pinned[-1])
+            pin(pinned[-1])
 
         def show(number: int) -> set[str]:
             return {template.render(RequestContext(pinned[number])) for _ in range(40)}

@@ -14,10 +14,11 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from flagsmith.models import Flag
 
-from ...api import Flags, Identity, get_flags
-from ...checks import find_command_problems, find_missing_cache
-from ...conf import Config, find_problems, get_config
+from ...api import Flags, get_flags
+from ...checks import find_command_problems, find_inline_problems
+from ...conf import Config, get_config
 from ...exceptions import StoreError
+from ...identity import Identity
 from ...snapshot import Snapshot
 from ...snapshot_file import SEQUENCE
 from ...store import Store
@@ -66,7 +67,7 @@ class Command(BaseCommand):
 
     def _read(self, identity: Identity | None) -> tuple[Flags, Snapshot]:
         setting = getattr(settings, "FLAGSMITH", {})
-        if problems := find_problems(setting) or find_missing_cache(setting):
+        if problems := find_inline_problems(setting):
             raise CommandError(str(problems[0]))
         flags = get_flags(identity=identity)
         if flags.snapshot is None:
