@@ -155,7 +155,7 @@ class Flags(Mapping[str, Flag]):
         config = get_config()
         if name in config.defaults:
             return default_flag(name, config.defaults[name])
-        if not has_default:
+        if not (name and has_default):
             self._report_unknown(name, config.strict)
         return unknown_flag(name)
 
@@ -165,10 +165,13 @@ class Flags(Mapping[str, Flag]):
             why = f"there is none of this name in Flagsmith's environment {self.snapshot.environment.name!r}"
         if is_test := overrides.are_active():
             why, remedy = "tests don't ask the cache, and this one did not set it", "Set it with override_flags"
-        if strict:
-            raise UnknownFlag(f"Unknown flag {name!r}: {why}. {remedy}, or name it in FLAGSMITH['DEFAULTS'].")
-        if not is_test:
+        remedy = f" {remedy}, or name it in FLAGSMITH['DEFAULTS']."
+        if not name:
+            why, remedy = 'its name is empty. In a template, names stand in quotes: {% flag "new_checkout" %}', ""
+        if strict or not is_test:  # said even where it raises: a template's `{% if a and b %}` swallows that
             _warn_once("Flag %r is off: %s", name, why)
+        if strict:
+            raise UnknownFlag(f"Unknown flag {name!r}: {why}.{remedy}")
 
 
 def _warn_once(message: str, name: str, why: str) -> None:

@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.db import connections
 from pytest_django import DjangoDbBlocker
 
-from django_flagsmith_realtime import api, reader
+from django_flagsmith_realtime import api, reader, rendering
 from django_flagsmith_realtime.signals import snapshot_loaded
 
 from . import documents
@@ -32,6 +32,7 @@ def fresh_process() -> Iterator[None]:
     """Let each test begin as a process does that has read no flag yet, with an empty cache."""
     reader._readers.clear()
     api._logged.clear()
+    rendering._report_refusal.cache_clear()
     caches["default"].clear()
     yield
     documents.close_stores()
