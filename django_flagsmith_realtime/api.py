@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, TypeVar, cast, overload
 
 from django.http import HttpRequest
 from flagsmith.models import Flag
@@ -19,7 +19,9 @@ from .exceptions import UnknownFlag
 from .identity import UNSET, Identity, Whose, check_identity
 from .scope import Scope, current_scope, file_snapshot
 from .snapshot import Snapshot
+from .values import WrongKind, read_as
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 MAX_LOGGED = 1_000
@@ -52,10 +54,29 @@ class Flags(Mapping[str, Flag]):
         """Tell whether a flag is on; an unknown one is not, unless `DEFAULTS` says so."""
         return self._find(name).enabled
 
-    def get_feature_value(self, name: str, default: Any = None) -> Any:
-        """Return a flag's value, also where it is off; `default` where it has none or is unknown."""
+    @overload
+    def get_feature_value(self, name: str, default: Any = None) -> Any: ...
+
+    @overload
+    def get_feature_value(self, name: str, default: T, *, type: type[T]) -> T: ...
+
+    @overload
+    def get_feature_value(self, name: str, default: None = None, *, type: type[T]) -> T | None: ...
+
+    def get_feature_value(self, name: str, default: Any = None, *, type: type | None = None) -> Any:
+        """Return a flag's value, also where it is off; `default` where it has none or is unknown.
+
+        The value is what Flagsmith has, whatever the type of the default. With `type`, one of bool, int, float, str,
+        dict and list, it is of that type, the last two decoded from JSON; else `default`, and a log line.
+        """
         flag = self._find(name, has_default=default is not None)
-        return default if flag.value is None or (flag.is_default and default is not None) else flag.value
+        if flag.value is None or (flag.is_default and default is not None):
+            return default
+        try:
+            return flag.value if type is None else read_as(flag.value, type)
+        except WrongKind as error:
+            _warn_once("The default stands in for the value of the flag %r: %s", name, str(error))
+            return default
 
     def get_flag(self, name: str) -> Flag:
         """Return a flag with its value, variant and reason; `is_default` tells an unknown one."""
@@ -134,7 +155,7 @@ class Flags(Mapping[str, Flag]):
         config = get_config()
         if name in config.defaults:
             return default_flag(name, config.defaults[name])
-        if not has_default:
+        if not (name and has_default):
             self._report_unknown(name, config.strict)
         return unknown_flag(name)
 
@@ -144,10 +165,13 @@ class Flags(Mapping[str, Flag]):
             why = f"there is none of this name in Flagsmith's environment {self.snapshot.environment.name!r}"
         if is_test := overrides.are_active():
             why, remedy = "tests don't ask the cache, and this one did not set it", "Set it with override_flags"
-        if strict:
-            raise UnknownFlag(f"Unknown flag {name!r}: {why}. {remedy}, or name it in FLAGSMITH['DEFAULTS'].")
-        if not is_test:
+        remedy = f" {remedy}, or name it in FLAGSMITH['DEFAULTS']."
+        if not name:
+            why, remedy = 'its name is empty. In a template, names stand in quotes: {% flag "new_checkout" %}', ""
+        if strict or not is_test:  # said even where it raises: a template's `{% if a and b %}` swallows that
             _warn_once("Flag %r is off: %s", name, why)
+        if strict:
+            raise UnknownFlag(f"Unknown flag {name!r}: {why}.{remedy}")
 
 
 def _warn_once(message: str, name: str, why: str) -> None:

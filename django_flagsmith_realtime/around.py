@@ -40,6 +40,8 @@ class Around:
 
 def around(function: Any, enter: Callable[[], Undo]) -> Any:
     """Return the function with `enter` before each call of it, and what that returns after it."""
+    if isinstance(function, type):
+        raise TypeError(f"{function.__qualname__} is a class: decorate its methods.")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise TypeError(f"{function.__qualname__} is a generator, which runs between its steps: use `with` inside it.")
 

@@ -15,7 +15,7 @@ from django.db import connections
 
 from .exceptions import FlagsmithError, StoreError
 
-SCHEMA = 1  # of what is stored; another release's is another set of keys, and another lease
+SCHEMA = 2  # of what is stored; another release's is another set of keys, and another lease
 NOT_THREAD_SAFE_BACKENDS = ("memcached.PyLibMCCache",)
 NOT_ATOMIC_BACKENDS = ("filebased.FileBasedCache",)  # two processes may `add` the same key
 UNREADABLE = (AttributeError, EOFError, ImportError, LookupError, PickleError, TypeError, ValueError, zlib.error)

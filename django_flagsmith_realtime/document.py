@@ -1,4 +1,4 @@
-"""Reading an environment document: its shape checked, only what evaluation uses kept.
+"""Reading an environment document: its shape checked, only what this package uses kept.
 
 Pure: the JSON of `GET environment-document/` in, plain data out. What is not in that shape raises
 `InvalidDocument` with the path to it, so that nothing unread ever reaches the cache.
@@ -23,13 +23,16 @@ MAX_DEPTH = 32  # of rules within rules; Flagsmith's have two levels
 
 
 def trim(document: object) -> Plain:
-    """Return the document with only what evaluation uses, in the same shape; raise `InvalidDocument`."""
+    """Return the document with only what this package uses, in the same shape; raise `InvalidDocument`."""
     root = _Node(document, "")
     project = root.child("project")
     return {
         "api_key": root.get("api_key", str),
         "name": root.get("name", str),
-        "project": {"segments": project.each("segments", _segment)},
+        "project": {
+            "segments": project.each("segments", _segment),
+            "server_key_only_feature_ids": project.numbers("server_key_only_feature_ids"),
+        },
         "feature_states": root.each("feature_states", _feature_state),
         "identity_overrides": root.each("identity_overrides", _identity_override, default=[]),
     }
@@ -44,9 +47,25 @@ def read_updated_at(document: object) -> int:
         raise InvalidDocument(f"Flagsmith's answer is no environment document: updated_at is {error}.") from error
 
 
+def server_key_only(trimmed: Plain) -> frozenset[str]:
+    """Return the names of the features that Flagsmith gives to nobody but a server."""
+    ids = set(trimmed["project"]["server_key_only_feature_ids"])
+    return frozenset(state["feature"]["name"] for state in trimmed["feature_states"] if state["feature"]["id"] in ids)
+
+
+def may_read_flags(owner: Plain) -> bool:
+    """Tell whether a rule of a segment, or one within it, looks at more than traits, identity and environment."""
+    return any(
+        path.startswith("$.") and not path.startswith(("$.identity.", "$.environment."))
+        for rule in owner["rules"]
+        for path in (condition["property_"] or "" for condition in rule["conditions"])
+    ) or any(map(may_read_flags, owner["rules"]))
+
+
 def digest(trimmed: Plain) -> str:
-    """Return a digest of what evaluation uses."""
-    return hashlib.sha256(fingerprint(trimmed).encode()).hexdigest()[:32]
+    """Return a digest of what this package uses."""
+    marked = {**trimmed["project"], "server_key_only_feature_ids": list(server_key_only(trimmed))}
+    return hashlib.sha256(fingerprint({**trimmed, "project": marked}).encode()).hexdigest()[:32]
 
 
 def fingerprint(value: object) -> str:
@@ -91,6 +110,15 @@ class _Node:
     def each(self, key: str, read: Callable[[_Node], T], default: object = MISSING) -> list[T]:
         items = self.get(key, list, default=default)
         return [read(_Node(item, f"{self._at(key)}[{index}]")) for index, item in enumerate(items)]
+
+    def numbers(self, key: str) -> list[int]:
+        items = self.get(key, list, default=[])
+        for index, item in enumerate(items):
+            if type(item) is not int:
+                raise InvalidDocument(
+                    f"Flagsmith's answer is no environment document: {self._at(key)}[{index}] is {_name(item)}."
+                )
+        return list(items)
 
     def _at(self, key: str) -> str:
         return f"{self.path}.{key}" if self.path else key

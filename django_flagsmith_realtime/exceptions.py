@@ -15,6 +15,10 @@ class InvalidIdentity(FlagsmithError, TypeError):
     """`IDENTITY` returned something that is no `Identity`."""
 
 
+class ServerSideOnly(FlagsmithError):
+    """A flag that Flagsmith gives to nobody but a server was to go to a browser."""
+
+
 class StoreError(FlagsmithError):
     """The cache did not keep what was written to it."""
 

@@ -8,8 +8,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from contextvars import ContextVar
+from copy import deepcopy
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal
@@ -41,7 +43,28 @@ class Identity:
             raise TypeError(f"An identifier is a string, not of type {kind}: write Identity(str(…)).")
         if not isinstance(self.traits, Mapping):
             raise TypeError(f'Traits are a dict such as {{"plan": "pro"}}, not of type {type(self.traits).__name__}.')
-        object.__setattr__(self, "traits", dict(self.traits))  # the caller may go on to change its own
+        own = {key: deepcopy(trait) if isinstance(trait, (dict, list)) else trait for key, trait in self.traits.items()}
+        object.__setattr__(self, "traits", own)  # the caller may go on to change theirs
+
+
+def is_same(one: Identity, other: Identity | None) -> bool:
+    """Tell whether two identities evaluate alike: equal and of equal types, as 1, 1.0 and True are not."""
+    if other is None or one.identifier != other.identifier:
+        return False
+    try:
+        return _is_same(one.traits, other.traits)
+    except Exception:  # of a trait that can't be compared
+        return False
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_is_same(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    return bool(one == other)
 
 
 class Unset(Enum):
@@ -144,7 +167,13 @@ class OfRequest:
 
     def _ask_elsewhere(self) -> Identity | None:
         with _errors_reported(), self._asking():
-            return event_loop.run_elsewhere(lambda: _aask(self._request), PATIENCE_SECONDS)
+            try:
+                return event_loop.run_elsewhere(lambda: _aask(self._request), PATIENCE_SECONDS)
+            except FutureTimeoutError as error:
+                raise TimeoutError(
+                    f"No answer within {PATIENCE_SECONDS:g} s, and a read on the event loop waits no longer: "
+                    "`await request.aflags()` before it."
+                ) from error
         return None
 
     @property

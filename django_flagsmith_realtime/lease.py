@@ -22,7 +22,7 @@ from .exceptions import StoreError
 EXPIRY_MARGIN = 3.0  # the cache forgets the lease this much before LEASE_SECONDS
 BELIEF_MARGIN = 1.0  # its holder stops believing in it before that: some caches count whole seconds
 RENEWALS = 4  # within the lease's life
-LOOK_SECONDS = 0.5  # between a standby's looks
+LOOK_SECONDS = 0.5  # between looks at who has it
 STUCK_SECONDS = 60.0  # a process that does not get on for longer may not lead
 OFFER_SECONDS = 2.0  # for another to take what the leader gives back
 GIVE_BACK_SECONDS = 0.3  # for a cache that hangs while the process stops
@@ -44,7 +44,7 @@ class Lease:
         self.standby: str | None = None
         self._key, self._standby_key = cache_key(namespace, "lease"), cache_key(namespace, "standby")
         self._clock = clock
-        self._held_until = -float("inf")
+        self._held_until = self._renew_at = -float("inf")
 
     @property
     def leader(self) -> str | None:
@@ -53,17 +53,20 @@ class Lease:
 
     @property
     def is_held(self) -> bool:
-        """Whether this process has it. Nobody else can before this turns false by the clock alone."""
+        """Whether this process has it. Unless the cache loses it, nobody else can before this turns false."""
         return self._clock() < self._held_until
 
     @cache_errors
     def take(self) -> bool:
-        """Renew the lease, or take it where nobody has it; tell whether this process has it now."""
+        """Take the lease where nobody has it, or renew it when it is time; tell whether this process has it now."""
         began = self._clock()
         self.holder = self._find()
+        if self.holder == self.token and began < min(self._renew_at, self._held_until):
+            return True
         if self.holder is None or (self.holder == self.token and not self._touch()):
             self.handle.get().add(self._key, self.token, self.timeout)
             self.holder = self._find()
+        self._renew_at = began + self.timeout / RENEWALS
         self._held_until = began + self.timeout - BELIEF_MARGIN if self.holder == self.token else -float("inf")
         return self.is_held
 
@@ -143,7 +146,7 @@ class LeaseKeeper:
         self._stopping = False
         self._offering = False
         self._woken = threading.Event()
-        self._noted_at = -float("inf")
+        self._word_at = -float("inf")  # when to leave word of a standby next, or to look for it
         self._thread = threading.Thread(target=self._run, name="flagsmith-lease", daemon=True)
 
     @property
@@ -202,18 +205,12 @@ class LeaseKeeper:
 
     def _keep(self) -> float:
         was_held = self._lease.is_held
-        if not self._lease.take():
-            self._stand_by()
-            return LOOK_SECONDS
-        self._term += not was_held
-        self._lease.look_for_standby()
-        return self._lease.timeout / RENEWALS
-
-    def _stand_by(self) -> None:
-        now = time.monotonic()
-        if now - self._noted_at > self._lease.timeout / RENEWALS:
-            self._lease.stand_by()
-            self._noted_at = now
+        is_held = self._lease.take()
+        self._term += is_held and not was_held
+        if (now := time.monotonic()) >= self._word_at:
+            self._word_at = now + self._lease.timeout / RENEWALS
+            self._lease.look_for_standby() if is_held else self._lease.stand_by()
+        return LOOK_SECONDS
 
     def _give_back(self) -> None:
         with suppress(StoreError):  # it expires

@@ -13,7 +13,7 @@ from django.http import HttpRequest
 
 from .around import Around, Undo
 from .conf import get_config
-from .identity import UNSET, Known, OfRequest, Whose, check_identity
+from .identity import UNSET, Known, OfRequest, Whose, check_identity, is_same
 from .reader import get_reader
 from .snapshot import Snapshot
 from .snapshot_file import load_snapshot
@@ -39,7 +39,7 @@ class Scope:
         self,
         whom: Known | OfRequest,
         pinned: list[Snapshot | None] | None = None,
-        scopes: dict[str, Scope] | None = None,
+        scopes: dict[str | None, Scope] | None = None,
     ) -> None:
         self.whom = whom
         self.flags: Flags | None = None  # made by `api`
@@ -63,10 +63,13 @@ class Scope:
         """Return the scope of the same snapshot for an identity or for nobody; `UNSET`: this one."""
         if identity is UNSET:
             return self
-        key = repr(identity)  # tells apart what is equal and evaluates differently: 1, 1.0 and True
-        if len(self._scopes) >= MAX_IDENTITIES and key not in self._scopes:
-            self._scopes.clear()
-        return self._scopes.setdefault(key, type(self)(Known(identity), self._pinned, self._scopes))
+        key = identity.identifier if identity else None
+        scope = self._scopes.get(key)
+        if scope is None or (identity and not is_same(identity, scope.whom.identity())):
+            if len(self._scopes) >= MAX_IDENTITIES:
+                self._scopes.clear()
+            scope = self._scopes[key] = type(self)(Known(identity), self._pinned, self._scopes)
+        return scope
 
 
 def file_snapshot() -> Snapshot | None:

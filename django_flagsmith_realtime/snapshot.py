@@ -6,6 +6,7 @@ import json
 import time
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -65,9 +66,23 @@ class Environment:
         """The environment's flags by name. The SDK's `Flag` is mutable: hand out copies only."""
         return MappingProxyType({flag.feature_name: flag for flag in self._sdk.get_environment_flags().all_flags()})
 
+    @cached_property
+    def server_key_only(self) -> frozenset[str]:
+        """The names of the features that are marked as server-side only: no browser may see them."""
+        return document.server_key_only(self.document)
+
     def identity_flags(self, identifier: str, traits: Mapping[str, Any]) -> SdkFlags:
-        """Return the SDK's own flags of an identity, each evaluated when it is first asked for."""
-        return self._sdk.get_identity_flags(identifier, {key: _enveloped(value) for key, value in traits.items()})
+        """Return the SDK's own flags of an identity, each evaluated when it is first asked for, if it can be."""
+        flags = self._sdk.get_identity_flags(identifier, {key: _enveloped(value) for key, value in traits.items()})
+        if self._has_dependencies:
+            with suppress(Exception):  # one that can't be evaluated must not spoil the others
+                flags.all_flags()
+        return flags
+
+    @cached_property
+    def _has_dependencies(self) -> bool:
+        """Whether a segment may ask for a flag: then the SDK has to evaluate them together, or it finds none."""
+        return any(document.may_read_flags(segment) for segment in self.document["project"]["segments"])
 
     @cached_property
     def _sdk(self) -> Flagsmith:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 from unittest import TestCase
 
 from flagsmith.models import Flag
@@ -14,6 +15,7 @@ from .around import Around, Undo
 from .conf import DEFAULT
 from .defaults import default_flag
 
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 OVERRIDE_REASON = "OVERRIDE"
 ATTRIBUTE = "_overridden_flags"
 
@@ -39,15 +41,17 @@ class override_flags(Around):  # noqa: N801 - read as a statement
     def enter(self) -> Undo:
         return overrides.enter(self._flags)
 
-    def __call__(self, decorated: Any) -> Any:
-        return self._decorate_class(decorated) if isinstance(decorated, type) else super().__call__(decorated)
+    def __call__(self, decorated: Decorated) -> Decorated:
+        if not isinstance(decorated, type):
+            return super().__call__(decorated)
+        self._decorate_class(decorated)
+        return decorated
 
-    def _decorate_class(self, test_class: type) -> type:
+    def _decorate_class(self, test_class: type) -> None:
         inherited = getattr(test_class, ATTRIBUTE, None)
         setattr(test_class, ATTRIBUTE, {**(inherited or {}), **self._flags})
         if inherited is None:
             (_enter_around_test_case if issubclass(test_class, TestCase) else _enter_around_class)(test_class)
-        return test_class
 
 
 def _make_flag(name: object, form: Any) -> Flag:
@@ -95,5 +99,8 @@ def _enter_around_class(test_class: Any) -> None:
 
 
 def _function_of(test_class: type, name: str) -> Callable[[Any], None]:
-    method = getattr(test_class, name, None)
-    return (lambda cls: None) if method is None else getattr(method, "__func__", lambda cls: method())
+    """Return what pytest would call, which may take the class or nothing."""
+    method = getattr(test_class, name, lambda: None)
+    function: Any = getattr(method, "__func__", method)
+    takes_class = bool(inspect.signature(function).parameters)
+    return lambda cls: function(cls) if takes_class else function()

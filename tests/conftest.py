@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from django.core.cache import caches
 from django.core.management import call_command
 from django.db import connections
 from pytest_django import DjangoDbBlocker
 
-from django_flagsmith_realtime import api, reader
+from django_flagsmith_realtime import api, reader, rendering
 from django_flagsmith_realtime.signals import snapshot_loaded
 
 from . import documents
@@ -20,6 +21,9 @@ from .backends import HangingCache, RecordingCache, use
 from .processes import MemcachedServer, RedisServer, ServerProcess
 
 collect_ignore = ["users_project"]  # a suite of its own
+hypothesis.settings.register_profile("tests", deadline=None)  # a busy machine is slow
+hypothesis.settings.load_profile("tests")
+
 RECORDINGS = Path(__file__).parent / "recordings"
 
 
@@ -28,6 +32,7 @@ def fresh_process() -> Iterator[None]:
     """Let each test begin as a process does that has read no flag yet, with an empty cache."""
     reader._readers.clear()
     api._logged.clear()
+    rendering._report_refusal.cache_clear()
     caches["default"].clear()
     yield
     documents.close_stores()

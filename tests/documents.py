@@ -8,6 +8,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from django.http import HttpRequest
+
+from django_flagsmith_realtime import get_flags
 from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.snapshot import Document, Head, Snapshot, parse_document
 from django_flagsmith_realtime.store import Store
@@ -49,8 +52,13 @@ def publish(**flags: Any) -> Snapshot:
     return store.publish(make_document(**flags), after=store.read_head())
 
 
+def pin(request: HttpRequest) -> None:
+    """Let a request see from now on what is published now."""
+    assert get_flags(request).snapshot
+
+
 KEY = "ser.tests"
-PREFIX = f"flagsmith:1:{hashlib.sha256(KEY.encode()).hexdigest()[:16]}"
+PREFIX = f"flagsmith:2:{hashlib.sha256(KEY.encode()).hexdigest()[:16]}"
 HEAD = f"{PREFIX}:head"
 LEASE = f"{PREFIX}:lease"
 

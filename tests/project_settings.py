@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 SECRET_KEY = "only for tests"
 USE_TZ = True
@@ -9,5 +10,12 @@ ALLOWED_HOSTS = ["127.0.0.1"]
 INSTALLED_APPS = ["django_flagsmith_realtime", "tests.noting.NotingConfig"]
 MIDDLEWARE = ["django_flagsmith_realtime.middleware.FlagsmithMiddleware"]
 ROOT_URLCONF = "tests.urls"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [Path(__file__).parent / "templates"],
+        "OPTIONS": {"context_processors": ["django_flagsmith_realtime.context_processors.flags"]},
+    }
+]
 CACHES = json.loads(os.environ["TEST_CACHES"])
 FLAGSMITH = json.loads(os.environ["TEST_FLAGSMITH"])

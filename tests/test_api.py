@@ -237,6 +237,79 @@ class TestUnknownFlags:
         assert len(django_flagsmith_realtime.api._logged) == 3
 
 
+class TestTypes:
+    def test_a_value_is_what_flagsmith_has_whatever_the_type_of_the_default(self) -> None:
+        publish()
+        assert get_flags().get_feature_value("max_cart_items", "many") == 25
+        assert get_flags().get_feature_value("banner_text", 7) == "Welcome to Northwind"
+
+    @pytest.mark.parametrize(
+        ("value", "kind", "expected"),
+        [
+            ('{"a": [1, 2.5, null]}', dict, {"a": [1, 2.5, None]}),
+            ("[1, 2]", list, [1, 2]),
+            ("text", str, "text"),
+            (25, int, 25),
+            (25, float, 25.0),
+        ],
+    )
+    def test_a_value_of_the_type_that_is_asked_for(self, value: Any, kind: type, expected: Any) -> None:
+        publish(banner_text=value)
+        seen = get_flags().get_feature_value("banner_text", type=kind)
+        assert (seen, type(seen)) == (expected, kind)
+
+    @pytest.mark.parametrize(
+        ("value", "kind", "why"),
+        [
+            ("abc", int, "of type str, not int"),
+            ("25", int, "of type str, not int"),
+            (25, str, "of type int, not str"),
+            (25, bool, "of type int, not bool"),
+            (25, dict, "of type int, not dict"),
+            ("[1]", dict, "of type list, not dict"),
+            ("{}", list, "of type dict, not list"),
+            ("{'a': 1}", dict, "no JSON"),
+            ("", dict, "no JSON"),
+            ("[" * 100_000, list, "no JSON"),
+            ("9" * 5_000, list, "no JSON"),
+            (10**400, float, "too large"),
+        ],
+    )
+    def test_another_type_is_logged_once_and_the_default_stands_in(
+        self, value: Any, kind: type, why: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        publish(banner_text=value)
+        default = kind()
+        for _ in range(2):
+            assert get_flags().get_feature_value("banner_text", default, type=kind) is default
+            assert get_flags().get_feature_value("banner_text", type=kind) is None
+        [record] = caplog.records
+        assert "'banner_text'" in record.getMessage()
+        assert why in record.getMessage()
+
+    def test_a_bool_is_no_integer(self, settings: Any) -> None:
+        publish()
+        assert get_flags().get_feature_value("bool_value", 5, type=int) == 5
+        assert get_flags().get_feature_value("bool_value", False, type=bool) is True
+
+    def test_it_goes_for_defaults_too(self, settings: Any) -> None:
+        configure(settings, DEFAULTS={"limits": '{"items": 5}', "wrong": "text"})
+        assert get_flags().get_feature_value("limits", type=dict) == {"items": 5}
+        assert get_flags().get_feature_value("wrong", type=dict) is None
+        assert get_flags().get_feature_value("unknown", {"items": 1}, type=dict) == {"items": 1}
+
+    def test_what_is_decoded_is_the_callers_own(self) -> None:
+        publish(banner_text='{"a": 1}')
+        get_flags().get_feature_value("banner_text", type=dict)["a"] = "vandalised"
+        assert get_flags().get_feature_value("banner_text", type=dict) == {"a": 1}
+
+    @pytest.mark.parametrize("kind", ["dict", tuple, bytes, object, 7])
+    def test_other_types_are_an_error_that_names_those_that_there_are(self, kind: Any) -> None:
+        publish()
+        with pytest.raises(TypeError, match="one of bool, int, float, str, dict, list"):
+            get_flags().get_feature_value("banner_text", type=kind)
+
+
 class TestIdentity:
     def test_overrides_and_segments_are_those_of_the_identity(self, read: Callable[..., Flags]) -> None:
         publish()

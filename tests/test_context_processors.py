@@ -27,6 +27,33 @@ def test_values_and_states_are_read_by_name() -> None:
     assert render("{% for name in flags %}{{ name }} {% endfor %}").startswith("dark_mode new_checkout ")
 
 
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("flags.new_checkout.enabled and flags.dark_mode.enabled", True),
+        ("flags.new_checkout.enabled and flags.gift_cards.enabled", False),
+        ("flags.new_checkout.enabled or flags.gift_cards.enabled", True),
+        ("flags.new_checkout.enabled and not flags.gift_cards.enabled", True),
+        ("flags.max_cart_items.value > 20", True),
+        ("flags.banner_text.value == 'Welcome to Northwind' and flags.banner_text.enabled", True),
+        ("'new_checkout' in flags and 'typo' not in flags", True),
+        ("flags.typo.enabled or flags.typo.value", False),
+    ],
+)
+def test_conditions_combine_them(condition: str, expected: bool) -> None:
+    publish(new_checkout=True, gift_cards=False, dark_mode=True)
+    assert render(f"{{% if {condition} %}}True{{% else %}}False{{% endif %}}") == str(expected)
+
+
+def test_a_typo_is_reported_once_as_everywhere(caplog: pytest.LogCaptureFixture) -> None:
+    publish()
+    for _ in range(3):
+        assert render("{% if flags.new_chekout.enabled and flags.dark_mode.enabled %}x{% endif %}") == ""
+        assert not get_flags().is_feature_enabled("new_chekout")
+    [record] = caplog.records
+    assert record.getMessage().startswith("Flag 'new_chekout' is off: there is none of this name")
+
+
 def test_an_unknown_flag_is_off_and_has_no_value() -> None:
     publish()
     assert render("{{ flags.typo.enabled }} {{ flags.typo.value|default:'-' }}") == "False -"
@@ -56,6 +83,17 @@ def test_strict_holds_in_templates(settings: Any) -> None:
     publish()
     with pytest.raises(UnknownFlag):
         render("{{ flags.typo.enabled }}")
+    with pytest.raises(UnknownFlag):
+        render("{% if flags.typo.enabled %}{% endif %}")
+
+
+def test_strict_leaves_a_trace_where_djangos_conditions_swallow_what_is_raised(
+    settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.FLAGSMITH = {"ENVIRONMENT_KEY": "ser.tests", "STRICT": True}
+    publish()
+    assert render("{% if flags.dark_mode.enabled and flags.typo.enabled %}on{% else %}off{% endif %}") == "off"
+    assert "Flag 'typo' is off: there is none of this name" in caplog.text
 
 
 def test_a_template_may_go_through_all_flags() -> None:

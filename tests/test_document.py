@@ -12,7 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_flagsmith_realtime.document import digest, fingerprint, read_updated_at, trim
+from django_flagsmith_realtime.document import (
+    digest,
+    fingerprint,
+    may_read_flags,
+    read_updated_at,
+    server_key_only,
+    trim,
+)
 from django_flagsmith_realtime.exceptions import InvalidDocument
 
 from . import recorded
@@ -99,6 +106,29 @@ def test_lists_that_are_missing_or_null_are_empty() -> None:
     assert trim({**RECORDED, "identity_overrides": None})["identity_overrides"] == []
 
 
+def test_the_mark_of_server_side_features_is_kept() -> None:
+    assert server_key_only(trim(RECORDED)) == {"server_only_secret"}
+    for nothing in ({}, {"server_key_only_feature_ids": None}):
+        assert server_key_only(trim({**RECORDED, "project": {"segments": [], **nothing}})) == set()
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("$.flags.dark_mode.enabled", True),
+        ("$['flags'].dark_mode.enabled", False),  # a trait's name, as the SDK reads it
+        ("$..enabled", True),
+        ("$.identity.identifier", False),
+        ("$.environment.name", False),
+        ("plan", False),
+        (None, False),
+    ],
+)
+def test_rules_that_may_look_at_other_flags_are_told_apart(path: str | None, expected: bool) -> None:
+    rule = trim(edited(lambda body: condition(body, "gold_members").update(property_=path)))["project"]["segments"][0]
+    assert may_read_flags(rule) is expected
+
+
 # What is refused
 
 WRONG: list[tuple[Edit, str]] = [
@@ -110,6 +140,18 @@ WRONG: list[tuple[Edit, str]] = [
     (lambda body: body["project"].pop("segments"), "project.segments is missing"),
     (lambda body: body["project"].update(segments={}), "project.segments is dict"),
     (lambda body: body["project"].update(segments=["x"]), "project.segments[0] is str"),
+    (
+        lambda body: body["project"].update(server_key_only_feature_ids={}),
+        "project.server_key_only_feature_ids is dict",
+    ),
+    (
+        lambda body: body["project"]["server_key_only_feature_ids"].append("1"),
+        "project.server_key_only_feature_ids[1] is str",
+    ),
+    (
+        lambda body: body["project"]["server_key_only_feature_ids"].append(True),
+        "project.server_key_only_feature_ids[1] is bool",
+    ),
     (lambda body: segment(body, "ten_percent").update(id="2"), "project.segments[1].id is str"),
     (lambda body: segment(body, "ten_percent").pop("rules"), "project.segments[1].rules is missing"),
     (
@@ -218,8 +260,9 @@ def test_a_date_that_is_none_is_refused_by_name(value: object, words: str) -> No
 
 
 def set_feature_ids(body: Body) -> None:
-    for name, item in enumerate(body["feature_states"]):
-        item["feature"]["id"] = 1_000 + name
+    for item in body["feature_states"]:
+        item["feature"]["id"] += 1_000
+    body["project"]["server_key_only_feature_ids"] = [1_020]
 
 
 def move_dates_and_traits(body: Body) -> None:
@@ -245,12 +288,16 @@ UNSEEN: dict[str, Edit] = {
     ),
     "types of features": lambda body: state(body, "dark_mode")["feature"].update(type="MULTIVARIATE"),
     "the id": lambda body: body.update(id=99),
+    "a mark on a feature that is not there": lambda body: body["project"]["server_key_only_feature_ids"].append(999),
+    "a mark that is there twice": lambda body: body["project"]["server_key_only_feature_ids"].append(20),
     "the project": lambda body: body["project"].update(name="x", id=5, enable_realtime_updates=True),
     "unknown keys": lambda body: body.update(new={"key": 1}),
 }
 SEEN: dict[str, Edit] = {
     "the key of the environment": lambda body: body.update(api_key="x"),
     "the name of the environment": lambda body: body.update(name="x"),
+    "a feature that becomes server-side only": lambda body: body["project"]["server_key_only_feature_ids"].append(1),
+    "a feature that was server-side only": lambda body: body["project"]["server_key_only_feature_ids"].clear(),
     "enabled": lambda body: state(body, "dark_mode").update(enabled=False),
     "a value": lambda body: state(body, "banner_text").update(feature_state_value="x"),
     "a value that becomes null": lambda body: state(body, "empty_string").update(feature_state_value=None),
@@ -318,5 +365,5 @@ def test_the_digest_tells_all_kinds_of_values_apart() -> None:
 
 def test_the_digest_is_the_same_in_every_process() -> None:
     assert digest(trim({**RECORDED, "feature_states": [], "identity_overrides": [], "project": {"segments": []}})) == (
-        "73bfd1c9fa080092fe40ac81abde0cad"
+        "ff172f7a51d74c5aa4a141107df132b0"
     )

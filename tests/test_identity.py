@@ -337,7 +337,8 @@ class TestFaults:
         assert asyncio.run(banner_on_a_loop(request_)) == WELCOME
         done.set()
         assert asyncio.run(banner_on_a_loop(request_)) == WELCOME, "within a request nothing flickers"
-        assert "TimeoutError" in caplog.text
+        assert "TimeoutError: No answer within 0.01 s" in caplog.text
+        assert "await request.aflags()" in caplog.text
 
 
 class TestAtOnce:
@@ -457,6 +458,58 @@ class TestEvaluation:
         publish()
         flags = [get_flags(request_, identity=Identity("x", {"plan": trait})) for trait in (1, True, 1.0)]
         assert len(set(map(id, flags))) == 3
+
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [({"plan": [True]}, {"plan": [1]}), ({"plan": {"a": 1}}, {"plan": {"a": 1.0}}), ({"plan": 1}, {"plan": "1"})],
+    )
+    def test_also_further_down(self, request_: HttpRequest, one: Any, other: Any) -> None:
+        flags = [get_flags(request_, identity=Identity("x", traits)) for traits in (one, other, one)]
+        assert flags[0] is not flags[1]
+        assert get_flags(request_, identity=Identity("x", one)) is flags[2]
+
+    def test_an_identity_that_hides_what_it_is_is_not_taken_for_another(self, request_: HttpRequest) -> None:
+        class Hidden(Identity):
+            def __repr__(self) -> str:
+                return "Identity(…)"
+
+        class Plan:
+            def __init__(self, name: str) -> None:
+                self.name = name
+
+            def __str__(self) -> str:
+                return self.name
+
+            def __repr__(self) -> str:
+                return "<Plan>"
+
+        publish()
+        assert banner(request_, identity=Hidden("user_alice")) == HELLO
+        assert banner(request_, identity=Hidden("user_bob")) == WELCOME
+        assert banner(request_, identity=Identity("x", {"plan": Plan("free")})) == WELCOME
+        assert banner(request_, identity=Identity("x", {"plan": Plan("gold")})) == "Welcome back, gold member"
+
+    def test_traits_that_can_not_be_compared_are_evaluated_anew(self, request_: HttpRequest) -> None:
+        class Awkward:
+            def __eq__(self, other: object) -> bool:
+                raise LookupError
+
+            __hash__ = None  # type: ignore[assignment]
+
+        publish()
+        endless: list[Any] = []
+        endless.append(endless)
+        for trait in (Awkward(), endless):
+            for _ in range(2):
+                assert banner(request_, identity=Identity("x", {"plan": trait})) == WELCOME
+
+    def test_changing_a_list_of_traits_afterwards_changes_nothing(self, request_: HttpRequest) -> None:
+        tags = ["a"]
+        identity = Identity("x", {"tags": tags})
+        flags = get_flags(request_, identity=identity)
+        tags.append("b")
+        assert identity.traits == {"tags": ["a"]}
+        assert get_flags(request_, identity=Identity("x", {"tags": tags})) is not flags
 
     def test_a_loop_over_many_identities_does_not_fill_the_memory(self, request_: HttpRequest) -> None:
         publish()

@@ -379,13 +379,15 @@ class TestFlagsScope:
         assert asyncio.run(outlive(flags_scope())) == ["one", True]
         assert asyncio.run(outlive(request_scope(request_))) == ["one", True]
 
-    def test_generators_are_refused_as_their_steps_run_later(self) -> None:
+    def test_generators_and_classes_are_refused_as_what_they_do_runs_later(self) -> None:
         def steps() -> Iterator[int]:
             yield 1
 
         async def asteps() -> AsyncIterator[int]:
             yield 1
 
+        with pytest.raises(TypeError, match="RequestFactory is a class: decorate its methods"):
+            flags_scope()(RequestFactory)
         for function in (steps, asteps):
             with pytest.raises(TypeError, match=r"steps is a generator.*use `with` inside it"):
                 flags_scope()(function)

@@ -6,7 +6,8 @@ import http.client
 import json
 import os
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ from .documents import publish
 from .processes import RedisServer, ServerProcess, wait_until
 
 REQUESTS = 1_000
+CLIENTS = 100
+UPDATES = 50
 THREADS = 4
 
 pytestmark = pytest.mark.slow
@@ -28,9 +31,10 @@ class WebServer(ServerProcess):
 
     program = sys.executable
 
-    def __init__(self, cache: dict[str, Any], *arguments: str) -> None:
+    def __init__(self, cache: dict[str, Any], *arguments: str, **setting: Any) -> None:
         super().__init__()
         self.cache = cache
+        self.setting = {"ENVIRONMENT_KEY": "ser.tests", **setting}
         self.arguments = arguments
 
     def command(self) -> list[str]:
@@ -42,7 +46,7 @@ class WebServer(ServerProcess):
             "DJANGO_SETTINGS_MODULE": "tests.project_settings",
             "PYTHONPATH": str(Path(__file__).parents[1]),
             "TEST_CACHES": json.dumps({"default": self.cache}),
-            "TEST_FLAGSMITH": json.dumps({"ENVIRONMENT_KEY": "ser.tests"}),
+            "TEST_FLAGSMITH": json.dumps(self.setting),
         }
 
     def answers(self) -> bool:
@@ -53,18 +57,18 @@ class WebServer(ServerProcess):
 
     @contextmanager
     def connect(self) -> Iterator[http.client.HTTPConnection]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             yield connection
         finally:
             connection.close()
 
-    def get(self, *paths: str) -> str:
+    def get(self, *paths: str, headers: Mapping[str, str] = {}) -> str:
         """Return the last answer's text; all come over one connection."""
         text = ""
         with self.connect() as connection:
             for path in paths:
-                connection.request("GET", path)
+                connection.request("GET", path, headers=dict(headers))
                 response = connection.getresponse()
                 text = response.read().decode()
                 assert response.status == 200, f"{response.status} {text}"
@@ -76,8 +80,8 @@ class WebServer(ServerProcess):
 
 
 @contextmanager
-def serving(*arguments: Any) -> Iterator[WebServer]:
-    server = WebServer(*arguments)
+def serving(*arguments: Any, **setting: Any) -> Iterator[WebServer]:
+    server = WebServer(*arguments, **setting)
     try:
         server.start()
         yield server
@@ -137,3 +141,62 @@ def test_workers_that_gunicorn_forks_after_preloading_see_each_update(cache: dic
                 return len(pids) == 2
 
             wait_until(see_both, "an answer of each worker")
+
+
+def gunicorn(*options: str) -> tuple[str, ...]:
+    return ("gunicorn", "tests.wsgi:application", "--bind=127.0.0.1:{port}", "--workers=2", *options)
+
+
+UVICORN = ("uvicorn", "tests.asgi:application", "--port={port}", "--log-level=warning", "--lifespan=off")
+STACKS = {
+    "WSGI threads": (gunicorn("--worker-class=gthread", "--threads=50"), "/consistent/"),
+    "WSGI gevent": (gunicorn("--worker-class=gevent"), "/consistent/"),
+    "WSGI async view": (gunicorn("--worker-class=gthread", "--threads=50"), "/aconsistent/"),
+    "ASGI": (UVICORN, "/aconsistent/"),
+    "ASGI sync view": (UVICORN, "/consistent/"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "url"), STACKS.values(), ids=STACKS)
+def test_each_page_is_of_one_snapshot_and_for_one_visitor_whatever_comes_meanwhile(
+    cache: dict[str, Any], arguments: tuple[str, ...], url: str
+) -> None:
+    """100 visitors ask again and again while 50 updates come, each of which sets five flags to its number."""
+    seen: list[int] = []
+    ended = threading.Event()
+
+    def update(number: int) -> None:
+        text = str(number)
+        values = {"support_email": text, "theme_colour": text, "api_base_url": text}
+        publish(**values, max_cart_items=number, request_timeout_ms=number)
+
+    def visit(server: WebServer, visitor: str) -> int:
+        lines = [line for line in server.get(url, headers={"X-Visitor": visitor}).splitlines() if line]
+        assert len(lines) == 3
+        assert len(set(lines)) == 1, lines
+        name, _version, *values = lines[0].split()
+        assert name == visitor
+        assert len(values) == 5
+        assert len(set(values)) == 1
+        return int(values[0])
+
+    def visit_often(server: WebServer, visitor: str) -> None:
+        while not ended.is_set():
+            seen.append(visit(server, visitor))
+
+    update(1)
+    with serving(cache, *arguments, IDENTITY="tests.consistent_pages.visitor") as server:
+        with ThreadPoolExecutor(CLIENTS) as clients:
+            visits = [clients.submit(visit_often, server, f"visitor-{number}") for number in range(CLIENTS)]
+            try:
+                for number in range(2, UPDATES + 2):
+                    update(number)
+                    enough = number * CLIENTS // 4
+                    wait_until(lambda enough=enough: len(seen) >= enough, "more visits")
+            finally:
+                ended.set()
+            for each in visits:
+                each.result()
+        assert visit(server, "last") == UPDATES + 1
+    print(f"\n{len(seen)} pages of {len(set(seen))} snapshots")
+    assert len(set(seen)) > UPDATES / 10

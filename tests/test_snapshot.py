@@ -78,6 +78,10 @@ def test_the_identities_reach_every_segment_override_and_variant(official: Flags
     assert {found.get_feature_value("checkout_button") for found in flags.values()} == {"green", "blue", "control"}
 
 
+def test_the_features_that_are_for_servers_only_are_known(environment: Environment) -> None:
+    assert environment.server_key_only == {"server_only_secret"}
+
+
 def test_evaluation_leaves_the_document_as_it_was(environment: Environment) -> None:
     before = copy.deepcopy(environment.document)
     environment.identity_flags("gold", {"plan": "gold"}).all_flags()

@@ -1,12 +1,15 @@
-"""`{% flag %}`, `{% flag_value %}` and `{% get_flag %}`."""
+"""`{% flag %}`, `{% flag_value %}` and `{% get_flag %}`; `{% flags_json %}` is in `test_rendering.py`."""
 
 from __future__ import annotations
 
+import logging
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import django
 import pytest
 from django.http import HttpRequest
-from django.template import Context, RequestContext, Template, TemplateSyntaxError
+from django.template import Context, Engine, RequestContext, Template, TemplateSyntaxError
 from django.test import RequestFactory
 
 from django_flagsmith_realtime import get_flags
@@ -14,9 +17,24 @@ from django_flagsmith_realtime.exceptions import UnknownFlag
 from django_flagsmith_realtime.reader import get_reader
 from django_flagsmith_realtime.scope import request_scope
 
-from .documents import publish
+from .documents import pin, publish
 
 IF_NEW = '{% flag "new_checkout" %}new{% else %}old{% endflag %}'
+
+
+PAGES = {
+    "base.html": '{% load flagsmith %}<{% flag "dark_mode" %}dark{% else %}light{% endflag %}>{% block main %}{% endblock %}',
+    "page.html": f'{{% extends "base.html" %}}{{% load flagsmith %}}{{% block main %}}{IF_NEW}{{% endblock %}}',
+    "choice.html": """{% load flagsmith %}{% flag "new_checkout" %}{% include "base.html" %}{% else %}{% endflag %}""",
+    "blocks.html": """{% load flagsmith %}{% flag "new_checkout" %}{% block a %}1{% endblock %}{% else %}{% block b %}2{% endblock %}{% endflag %}""",
+    "filled.html": """{% extends "blocks.html" %}{% block a %}[{{ block.super }}]{% endblock %}{% block b %}({{ block.super }}){% endblock %}""",
+}
+
+
+def cached_engine() -> Engine:
+    """Return an engine with the loader of a production site."""
+    loaders = [("django.template.loaders.cached.Loader", [("django.template.loaders.locmem.Loader", PAGES)])]
+    return Engine(loaders=loaders, libraries={"flagsmith": "django_flagsmith_realtime.templatetags.flagsmith"})
 
 
 def render(source: str, request_: HttpRequest | None = None, **context: Any) -> str:
@@ -64,11 +82,78 @@ class TestFlag:
             == "new_checkout dark_mode "
         )
 
+    def test_they_work_in_templates_that_extend_others(self) -> None:
+        engine = cached_engine()
+        publish(new_checkout=True, dark_mode=False)
+        assert engine.get_template("page.html").render(Context()) == "<light>new"
+        assert engine.get_template("choice.html").render(Context()) == "<light>"
+        assert engine.get_template("filled.html").render(Context()) == "[1]"
+        publish(new_checkout=False, dark_mode=True)
+        get_reader().current()
+        assert engine.get_template("page.html") is engine.get_template("page.html"), "cached"
+        assert engine.get_template("page.html").render(Context()) == "<dark>old"
+        assert engine.get_template("choice.html").render(Context()) == ""
+        assert engine.get_template("filled.html").render(Context()) == "(2)"
+
+    if django.VERSION >= (6, 0):
+
+        def test_partials_may_hold_them(self) -> None:
+            source = f"{{% partialdef part %}}{IF_NEW}{{% endpartialdef %}}{{% partial part %}}, {{% partial part %}}"
+            publish(new_checkout=True)
+            assert render(source) == "new, new"
+            assert render('{% flag "new_checkout" %}{% partialdef x inline %}1{% endpartialdef %}{% endflag %}') == "1"
+
+    def test_what_with_puts_into_the_context_is_seen(self) -> None:
+        publish(new_checkout=True)
+        source = '{% with name="new_checkout" text="hi" %}{% flag name %}{{ text }}{% endflag %}{% endwith %}'
+        assert render(source) == "hi"
+
+    def test_what_is_inside_keeps_the_escaping_of_its_place(self) -> None:
+        publish(new_checkout=True)
+        source = '{% flag "new_checkout" %}{{ text }}{% endflag %}'
+        assert render(source, text="<&>") == "&lt;&amp;&gt;"
+        assert render("{% autoescape off %}" + source + "{% endautoescape %}", text="<&>") == "<&>"
+
     def test_a_name_may_be_a_variable_or_go_through_filters(self) -> None:
         publish(new_checkout=True)
         assert render("{% flag name %}new{% endflag %}", name="new_checkout") == "new"
         assert render('{% flag name|default:"new_checkout" %}new{% endflag %}') == "new"
         assert render("[{% flag name %}new{% endflag %}]") == "[]"
+
+    @pytest.mark.parametrize(
+        "source",
+        [
+            "{% flag new_checkout %}new{% endflag %}",
+            "{% flag_value new_checkout default='' %}",
+            "{% get_flag new_checkout as f %}",
+            "{% flags_json new_checkout as state %}",
+        ],
+    )
+    def test_a_name_that_lacks_its_quotes_is_reported_with_a_hint(
+        self, source: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        publish(new_checkout=True)
+        for _ in range(3):
+            assert render(source) == ""
+        [record] = caplog.records
+        assert record.levelno == logging.WARNING
+        assert 'names stand in quotes: {% flag "new_checkout" %}' in record.getMessage()
+
+    def test_what_a_project_shows_for_missing_variables_is_no_name(
+        self, caplog: pytest.LogCaptureFixture, settings: Any
+    ) -> None:
+        settings.TEMPLATES = [{**settings.TEMPLATES[0], "OPTIONS": {"string_if_invalid": "?? %s"}}]
+        publish()
+        assert render("{% flag new_checkout %}new{% endflag %}") == ""
+        assert "names stand in quotes" in caplog.text
+
+    def test_a_name_that_lacks_its_quotes_raises_while_strict(self, settings: Any) -> None:
+        settings.FLAGSMITH = {"ENVIRONMENT_KEY": "ser.tests", "STRICT": True}
+        publish()
+        with pytest.raises(UnknownFlag, match="names stand in quotes"):
+            render("{% flag new_checkout %}{% endflag %}")
+        with pytest.raises(UnknownFlag, match="names stand in quotes"):
+            render("{% flag_value banner_text default='Welcome' %}")
 
     @pytest.mark.parametrize("arguments", ["", '"a" "b"', '"a" as b'])
     def test_other_arguments_are_an_error_that_shows_how(self, arguments: str) -> None:
@@ -82,6 +167,11 @@ class TestFlag:
         with pytest.raises(TemplateSyntaxError, match="endflag"):
             render(source)
 
+    @pytest.mark.parametrize("more", ["{% else %}2", "{% elif b %}2", "{% empty %}2"])
+    def test_another_part_is_an_error(self, more: str) -> None:
+        with pytest.raises(TemplateSyntaxError, match=r"expected .*'endflag'"):
+            render('{% flag "a" %}1{% else %}1' + more + "{% endflag %}")
+
     def test_the_parts_are_found_by_those_who_walk_the_template(self) -> None:
         template = Template("{% load flagsmith %}{% flag 'a' %}{{ one }}{% else %}{{ two }}{% endflag %}")
         assert [
@@ -89,13 +179,30 @@ class TestFlag:
             for node in template.nodelist.get_nodes_by_type(type(Template("{{ x }}").nodelist[0]))
         ] == ["one", "two"]
 
-    def test_a_template_renders_in_several_threads_with_what_each_sees(self, request_: HttpRequest) -> None:
+    def test_each_request_renders_what_it_pinned(self, request_: HttpRequest) -> None:
         template = Template("{% load flagsmith %}" + IF_NEW)
         publish(new_checkout=True)
         assert template.render(RequestContext(request_)) == "new"
         publish(new_checkout=False)
         assert template.render(RequestContext(request_)) == "new"
         assert template.render(RequestContext(RequestFactory().get("/"))) == "old"
+
+    def test_one_template_renders_in_many_threads_with_what_each_sees(self) -> None:
+        template = Template(
+            "{% load flagsmith %}" + IF_NEW + '{% flag_value "banner_text" as text %}{{ text }}' + IF_NEW
+        )
+        pinned = []
+        for number in range(8):
+            publish(new_checkout=bool(number % 2), banner_text=str(number))
+            pinned.append(RequestFactory().get("/"))
+            pin(pinned[-1])
+
+        def show(number: int) -> set[str]:
+            return {template.render(RequestContext(pinned[number])) for _ in range(40)}
+
+        with ThreadPoolExecutor(8) as threads:
+            shown = list(threads.map(show, range(8)))
+        assert shown == [{("new{0}new" if number % 2 else "old{0}old").format(number)} for number in range(8)]
 
 
 class TestFlagValue:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -362,6 +362,38 @@ class TestPlainClass:
 class TestPlainSubclass(TestPlainClass):
     def test_it_is_set_everywhere(self) -> None:
         assert [on("a"), on("b")] == [True, False]
+
+
+class Hooks:
+    seen: ClassVar[list[bool]] = []
+
+    def setup_class(cls) -> None:  # noqa: N805 - as pytest allows it
+        cls.seen.append(on("a"))
+
+    @classmethod
+    def teardown_class(cls) -> None:
+        cls.seen.append(on("a"))
+
+
+class HooksWithoutArguments:
+    seen = Hooks.seen
+
+    def setup_class() -> None:  # type: ignore[misc]
+        Hooks.seen.append(on("a"))
+
+    @staticmethod
+    def teardown_class() -> None:
+        Hooks.seen.append(on("a"))
+
+
+@pytest.mark.parametrize("hooks", [Hooks, HooksWithoutArguments])
+def test_hooks_of_each_kind_that_pytest_knows_are_called(hooks: Any) -> None:
+    case = override_flags(a=True)(type("Case", (hooks,), {}))
+    hooks.seen.clear()
+    case.setup_class()
+    case.teardown_class()
+    assert hooks.seen == [True, True]
+    assert not on("a")
 
 
 def test_a_plain_class_whose_set_up_fails_leaves_nothing() -> None:

@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from . import views
+from . import consistent_pages, views
 
 urlpatterns = [
     path("flagsmith/", include("django_flagsmith_realtime.urls")),
@@ -10,5 +10,7 @@ urlpatterns = [
     path("anone/", views.anone),
     path("banner/", views.banner),
     path("abanner/", views.abanner),
+    path("consistent/", consistent_pages.page),
+    path("aconsistent/", consistent_pages.apage),
     path("old-checkout/", views.old_checkout, name="old-checkout"),
 ]

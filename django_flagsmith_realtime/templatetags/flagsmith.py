@@ -1,4 +1,4 @@
-"""Template tags: `{% flag %}`, `{% flag_value %}`, `{% get_flag %}`."""
+"""Template tags: `{% flag %}`, `{% flag_value %}`, `{% get_flag %}`, `{% flags_json %}`."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from typing import Any
 from django import template
 from django.template.base import FilterExpression, NodeList, Parser, Token
 from django.template.context import Context
+from django.utils.safestring import SafeString
 from flagsmith.models import Flag
 
 from ..api import Flags, get_flags
+from ..rendering import STATE_ID, request_of, shown_value, state_script
 
 register = template.Library()
 
 
 def _flags(context: Context) -> Flags:
-    request = getattr(context, "request", None) or context.get("request")
-    return get_flags(request if hasattr(request, "META") else None)
+    return get_flags(request_of(context))
 
 
 class FlagNode(template.Node):
@@ -30,7 +31,8 @@ class FlagNode(template.Node):
         self.off = off
 
     def render(self, context: Context) -> str:
-        enabled = _flags(context).is_feature_enabled(str(self.name.resolve(context)))
+        name = self.name.resolve(context, ignore_failures=True)
+        enabled = _flags(context).is_feature_enabled("" if name is None else str(name))
         return (self.on if enabled else self.off).render(context)
 
 
@@ -50,11 +52,16 @@ def flag(parser: Parser, token: Token) -> FlagNode:
 @register.simple_tag(takes_context=True)
 def flag_value(context: Context, name: str, default: Any = None) -> Any:
     """Output a flag's value, escaped: `{% flag_value "banner" default="Welcome" %}`, also `… as text`."""
-    value = _flags(context).get_feature_value(name, default)
-    return "" if value is None else value
+    return shown_value(_flags(context), name, default)
 
 
 @register.simple_tag(takes_context=True)
 def get_flag(context: Context, name: str) -> Flag:
     """Put a flag into a variable: `{% get_flag "new-checkout" as checkout %}`."""
-    return _flags(context).get_flag(name)
+    return _flags(context).get_flag(str(name))
+
+
+@register.simple_tag(takes_context=True)
+def flags_json(context: Context, name: str, *names: str, id: str = STATE_ID) -> SafeString:
+    """Output the named flags for the page's JavaScript: `{% flags_json "new_checkout" "banner" %}`."""
+    return state_script(_flags(context), (name, *names), id)

@@ -36,7 +36,7 @@ STEPS = {
     "the payload is kept": "1 touch payload",
     "the payload of before is let go": "2 touch payload",
     "the announcement is noted": "1 set announced",
-    "the event is remembered": "2 set event",
+    "the event is remembered": "1 set event",
 }
 
 

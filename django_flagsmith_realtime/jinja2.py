@@ -1,0 +1,73 @@
+"""The template tags' twins for Jinja2: `{% flag %}`, `flag_value()`, `get_flag()`, `flags_json()`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest
+from jinja2 import Environment, nodes, pass_context
+from jinja2.ext import Extension
+from jinja2.parser import Parser
+from jinja2.runtime import Context
+
+from .api import Flags, aget_flags, get_flags
+from .rendering import STATE_ID, request_of, shown_value, state_script
+
+
+class FlagsmithExtension(Extension):
+    """Add the tag and the functions to an environment, sync or async."""
+
+    tags = {"flag"}  # noqa: RUF012 - declared so by Jinja2
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        environment.globals.update(flag_value=flag_value, get_flag=get_flag, flags_json=flags_json)
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        line = next(parser.stream).lineno
+        name = _parse_name(parser)
+        on = parser.parse_statements(("name:else", "name:endflag"))
+        off: list[nodes.Node] = []
+        if next(parser.stream).test("name:else"):
+            off = parser.parse_statements(("name:endflag",), drop_needle=True)
+        test = self.call_method("_is_enabled", [nodes.ContextReference(), name], lineno=line)
+        return nodes.If(test, on, [], off, lineno=line)
+
+    def _is_enabled(self, context: Context, name: object) -> Any:
+        return _read(context, lambda flags: flags.is_feature_enabled(str(name)))
+
+
+def _parse_name(parser: Parser) -> nodes.Expr:
+    name = None if parser.stream.current.test("block_end") else parser.parse_expression()
+    if name is None or not parser.stream.current.test("block_end"):
+        parser.fail('{% flag %} takes the name of one flag: {% flag "new_checkout" %}')
+    return name
+
+
+@pass_context
+def flag_value(context: Context, name: object, default: Any = None) -> Any:
+    """Return a flag's value: `{{ flag_value("banner", default="Welcome") }}`."""
+    return _read(context, lambda flags: shown_value(flags, name, default))
+
+
+@pass_context
+def get_flag(context: Context, name: object) -> Any:
+    """Return a flag: `{{ get_flag("new-checkout").enabled }}`."""
+    return _read(context, lambda flags: flags.get_flag(str(name)))
+
+
+@pass_context
+def flags_json(context: Context, name: object, *names: object, id: str = STATE_ID) -> Any:
+    """Return the named flags for the page's JavaScript: `{{ flags_json("new_checkout", "banner") }}`."""
+    return _read(context, lambda flags: state_script(flags, (name, *names), id))
+
+
+def _read(context: Context, use: Callable[[Flags], Any]) -> Any:
+    """Return what is read of the flags; of an environment that awaits what it calls, without blocking its loop."""
+    request = request_of(context)
+    return _aread(request, use) if context.environment.is_async else use(get_flags(request))
+
+
+async def _aread(request: HttpRequest | None, use: Callable[[Flags], Any]) -> Any:
+    return use(await aget_flags(request))

@@ -1,0 +1,122 @@
+"""Flags as text: everything stands under its heading, on one line, within the width."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from flagsmith.models import Flag
+from hypothesis import given
+from hypothesis import strategies as st
+
+from django_flagsmith_realtime.table import format_age, format_flag, format_table, printable, text_width
+
+
+def flag(name: str = "banner", value: Any = None, **more: Any) -> Flag:
+    return Flag(**{"enabled": True, "value": value, "feature_id": 1, "feature_name": name, "reason": "STATIC", **more})
+
+
+def test_a_table_has_a_line_for_each_flag() -> None:
+    flags = [
+        flag("banner", "Hi"),
+        flag("cart", 25, reason="SPLIT; weight=30.0", variant="green"),
+        flag("dark", enabled=False),
+    ]
+    assert format_table(flags, 80).splitlines() == [
+        "flag    state  reason              variant  value",
+        'banner  on     STATIC                       "Hi"',
+        "cart    on     SPLIT; weight=30.0  green    25",
+        "dark    off    STATIC",
+    ]
+
+
+def test_no_flags_are_a_heading() -> None:
+    assert format_table([], 80) == "flag  state  reason  variant  value"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("25", '"25"'),
+        (25, "25"),
+        (True, "true"),
+        ("", '""'),
+        (None, ""),
+        ("a\nb\t", '"a\\nb\\t"'),
+        ("Grüße 世界", '"Grüße 世界"'),
+        ('{"a": 1}', '"{\\"a\\": 1}"'),
+        ("\x1b[31m", '"\\u001b[31m"'),
+        ("\ud800\u202e\x7f", '"\\ud800\\u202e\\x7f"'),
+    ],
+)
+def test_a_value_shows_its_type_and_does_nothing_to_a_terminal(value: Any, shown: str) -> None:
+    [_, line] = format_table([flag(value=value)], 80).splitlines()
+    assert line == f"banner  on     STATIC           {shown}".rstrip()
+
+
+@pytest.mark.parametrize("width", [50, 80, 120, 300])
+def test_a_long_value_is_cut_at_the_width(width: int) -> None:
+    lines = format_table([flag(value="lorem ipsum " * 100)], width).splitlines()
+    assert max(map(text_width, lines)) == width
+    assert lines[1].endswith("…")
+    assert text_width(format_table([flag(value="世" * 500)], width).splitlines()[1]) in (width, width - 1)
+
+
+def test_names_and_reasons_are_whole_however_narrow_the_terminal() -> None:
+    name, reason = "a_rather_long_name_of_a_flag", "TARGETING_MATCH; segment=everybody in Europe"
+    [_, line] = format_table([flag(name, "some value", reason=reason)], 10).splitlines()
+    assert name in line
+    assert reason in line
+    assert line.endswith('"some value"')
+
+
+def test_what_is_written_wide_keeps_its_column() -> None:
+    lines = format_table([flag("世界", 1), flag("e\u0301", 2), flag("name", 3)], 80).splitlines()
+    assert {text_width(line[: line.index("on")]) for line in lines[1:]} == {6}
+
+
+def test_a_name_that_holds_a_line_break_stays_on_its_line() -> None:
+    assert format_table([flag("a\nb\x1b")], 80).splitlines()[1].startswith("a\\nb\\x1b  on")
+
+
+def test_colour_goes_around_the_state_with_its_spaces() -> None:
+    table = format_table([flag(), flag(enabled=False)], 80, lambda state: f"<{state}>")
+    assert [line[8:15] for line in table.splitlines()[1:]] == ["<on   >", "<off  >"]
+
+
+def test_one_flag_shows_its_value_whole() -> None:
+    shown = format_flag(
+        flag("banner", "Welcome,\n  dear\x1b\n" + "x" * 500, variant="blue"), lambda state: f"<{state}>"
+    )
+    assert shown.splitlines() == [
+        "banner is <on>",
+        "reason   STATIC",
+        "variant  blue",
+        "value    Welcome,",
+        "           dear\\x1b",
+        "         " + "x" * 500,
+    ]
+    assert format_flag(flag(value=False, enabled=False)) == "banner is off\nreason   STATIC\nvalue    false"
+    assert format_flag(flag()) == "banner is on\nreason   STATIC"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(-3, "0 s"), (0, "0 s"), (59.4, "59 s"), (60, "1 min"), (3_599, "59 min"), (3_600, "1 h"), (200_000, "2 d")],
+)
+def test_an_age_is_told_in_its_largest_unit(seconds: float, shown: str) -> None:
+    assert format_age(seconds) == shown
+
+
+@given(st.lists(st.builds(flag, st.text(), st.none() | st.integers() | st.text()), max_size=4), st.integers(1, 200))
+def test_whatever_flags_hold_each_has_one_line(flags: list[Flag], width: int) -> None:
+    table = format_table(flags, width)
+    assert len(table.splitlines()) == len(flags) + 1
+    assert all(line.isprintable() for line in table.split("\n"))
+
+
+@given(st.text(alphabet=st.characters()))
+def test_printable_text_can_be_printed(text: str) -> None:
+    assert printable(text).isprintable()
+    printable(text).encode()
+    assert printable(printable(text)) == printable(text)
