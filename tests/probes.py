@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -56,6 +56,20 @@ class Deployment:
             **setting,
         }
         self.listener = self.listen("Stream: connected")
+
+    def status(self) -> Any:
+        """Return what `flagsmith_status --json` prints."""
+        answer = subprocess.run(
+            [sys.executable, "-m", "django", "flagsmith_status", "--json"],
+            env=project_environment(self.setting, self.redis.cache()),
+            cwd=ROOT,
+            capture_output=True,
+        )
+        return json.loads(answer.stdout)
+
+    def keep(self, fault: AbstractContextManager[None]) -> None:
+        """Let a fault last as long as the deployment."""
+        self._stack.enter_context(fault)
 
     def listen(self, until: str) -> Command:
         log = self.directory / f"log-{time.monotonic_ns()}"
