@@ -19,6 +19,11 @@ from .exceptions import ServerSideOnly
 
 logger = logging.getLogger(__name__)
 
+REFUSAL = (
+    "flags_json leaves out %r: Flagsmith marks it as server-side only, and anybody can read a page. "
+    "Take its name out of the template, or the mark off the feature in Flagsmith."
+)
+
 STATE_ID = "flagsmith-state"
 
 
@@ -58,21 +63,14 @@ def _allowed(names: Iterable[str], refused: frozenset[str]) -> Iterable[str]:
         if name not in refused:
             yield name
         elif settings.DEBUG or get_config().strict:
-            raise ServerSideOnly(_refusal(name))
+            raise ServerSideOnly(REFUSAL % name)
         else:
             _report_refusal(name)
 
 
-def _refusal(name: str) -> str:
-    return (
-        f"flags_json leaves out {name!r}: Flagsmith marks it as server-side only, and anybody can read a page. "
-        "Take its name out of the template, or the mark off the feature in Flagsmith."
-    )
-
-
 @cache
 def _report_refusal(name: str) -> None:
-    logger.error("%s", _refusal(name))
+    logger.error(REFUSAL, name)
 
 
 def _client_name(name: str) -> str:

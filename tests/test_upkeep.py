@@ -1,0 +1,123 @@
+"""What a listener does with the cache, and leaves when another leads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from django_flagsmith_realtime.agenda import Agenda
+from django_flagsmith_realtime.build import build_store
+from django_flagsmith_realtime.conf import get_config
+from django_flagsmith_realtime.recorder import Recorder
+from django_flagsmith_realtime.refresh import Refresher
+from django_flagsmith_realtime.snapshot import Document
+from django_flagsmith_realtime.upkeep import Upkeep
+
+from .backends import SmallCache, use
+from .documents import configured_store, make_document, publish
+from .test_listener import banner
+
+OLD, NEW = ("2030-01-01T00:00:01", "2030-01-01T00:00:02")
+
+
+class NoSource:
+    """An upkeep is handed its documents."""
+
+    def fetch(self) -> Document:
+        raise NotImplementedError
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def agenda() -> Agenda:
+    return Agenda(poll_interval=300, fallback_poll_interval=30, now=time.monotonic())
+
+
+@pytest.fixture
+def upkeep(settings: Any, agenda: Agenda) -> Iterator[Upkeep]:
+    use(settings, "tests.backends.SmallCache")
+    SmallCache.limit = 1_000_000
+    refresher = Refresher(source=NoSource(), store=build_store(get_config()))
+    recorder = Recorder()
+    yield Upkeep(refresher=refresher, agenda=agenda, recorder=recorder, tell=lambda event: None, clock=time.monotonic)
+    SmallCache.limit = 1_000_000
+    refresher.close()
+
+
+@pytest.fixture
+def take(upkeep: Upkeep, agenda: Agenda) -> Callable[[Document], None]:
+    """Hand over a document as the answer to a request."""
+
+    def take(document: Document) -> None:
+        agenda.begin(time.monotonic())
+        upkeep.begin_request()
+        upkeep.take(document)
+
+    return take
+
+
+def test_what_could_not_be_stored_is_stored_when_the_cache_works_again(
+    upkeep: Upkeep, take: Callable[[Document], None]
+) -> None:
+    upkeep.tend()
+    SmallCache.limit = 0
+    take(make_document(NEW, banner_text="new"))
+    assert banner() is None
+    SmallCache.limit = 1_000_000
+    upkeep.stand_by()
+    upkeep.follow()
+    upkeep.tend()
+    assert banner() == "new", "nobody else knew of it"
+
+
+def test_what_could_not_be_stored_is_dropped_when_somebody_else_publishes(
+    upkeep: Upkeep, take: Callable[[Document], None]
+) -> None:
+    upkeep.tend()
+    SmallCache.limit = 0
+    take(make_document(OLD, banner_text="old"))
+    SmallCache.limit = 1_000_000
+    upkeep.stand_by()
+    publish(banner_text="of another leader")
+    upkeep.follow()
+    upkeep.tend()
+    assert banner() == "of another leader"
+
+
+def test_a_nudge_asks_for_one_request_and_is_answered_by_it(
+    upkeep: Upkeep, take: Callable[[Document], None], agenda: Agenda
+) -> None:
+    upkeep.tend()
+    take(make_document(OLD))
+    store = configured_store()
+    store.write_nudge()
+    assert agenda.due() > time.monotonic() + 1
+    upkeep.tend()
+    assert agenda.due() <= time.monotonic() + 0.25
+    take(make_document(OLD))
+    assert store.read_nudge() is None
+    upkeep.tend()
+    assert agenda.due() > time.monotonic() + 1
+
+
+def test_a_nudge_that_comes_during_a_request_is_not_answered_by_it(upkeep: Upkeep, agenda: Agenda) -> None:
+    upkeep.tend()
+    agenda.begin(time.monotonic())
+    upkeep.begin_request()
+    mark = configured_store().write_nudge()
+    upkeep.tend()
+    upkeep.take(make_document(OLD))
+    assert configured_store().read_nudge() == mark
+
+
+def test_a_nudge_is_not_answered_by_what_could_not_be_stored(upkeep: Upkeep, take: Callable[[Document], None]) -> None:
+    store = configured_store()
+    mark = store.write_nudge()
+    upkeep.tend()
+    SmallCache.limit = 0
+    take(make_document(OLD))
+    assert store.read_nudge() == mark
