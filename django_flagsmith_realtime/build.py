@@ -58,9 +58,9 @@ def _tell(subscribers: Iterable[Subscriber], event: Event) -> None:
 
 def _why_poll_only(config: Config) -> str | None:
     if not config.environment_key:
-        return f"FLAGSMITH['SNAPSHOT_FILE'] is the source, looked at every {FILE_SECONDS:g} s."
+        return f"FLAGSMITH['SNAPSHOT_FILE'] is the source; a look every {FILE_SECONDS:g} s."
     if config.realtime_url is None:
-        return f"FLAGSMITH['REALTIME_URL'] is None, every {config.poll_interval:g} s."
+        return f"FLAGSMITH['REALTIME_URL'] is None; a poll every {config.poll_interval:g} s."
     return None
 
 

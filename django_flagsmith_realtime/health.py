@@ -82,5 +82,5 @@ def _find_troubles(health: Health, limit: float | None) -> Iterator[Trouble]:
     if not health.leader:
         yield Trouble(NO_LISTENER, f"Nobody is listening. {SEE_LISTENER}")
     if limit is not None and health.head and (health.age is None or health.age > limit):
-        known = "never" if health.age is None else f"{health.age:.0f} s ago"
-        yield Trouble(STALE, f"The flags were last known to be current {known}; the limit is {limit:g} s.")
+        known = "never" if health.age is None else f"last {health.age:.0f} s ago"
+        yield Trouble(STALE, f"The flags were known to be current {known}; the limit is {limit:g} s.")

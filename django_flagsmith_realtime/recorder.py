@@ -84,10 +84,15 @@ class Recorder:
         """Return the status now; what is published was known to be current so many seconds ago, None: as before."""
         now = self._clock()
         if published:
-            before, environment = self._status.content, published.environment
-            known_at = now - known_ago if known_ago is not None else before.known_at if before else None
+            environment = published.environment
+            known_at = self._known_at(now, known_ago)
             self._note(content=Content(published.version, len(environment.flags), environment.name, known_at))
         return replace(self._status, written_at=now, stream=self._stream())
+
+    def _known_at(self, now: float, known_ago: float | None) -> float | None:
+        before = self._status.content.known_at if self._status.content else None
+        moments = [before if known_ago is None else now - known_ago, before]
+        return max((min(moment, now) for moment in moments if moment is not None), default=None)  # a clock may go back
 
     def _stream(self) -> StreamStatus:
         for reason, since in self._deaf.items():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from .health import Health
 from .snapshot import Head
-from .status import BACKING_OFF, CONNECTED, DAY, HOUR, Status
+from .status import BACKING_OFF, CONNECTED, DAY, HOUR, POLL_ONLY, Status
 from .timestamps import to_datetime
 
 LABEL = 12  # columns
@@ -54,6 +54,8 @@ def _rows(health: Health, styles: Styles) -> Iterator[Row]:
     status, now = health.status, health.now
     if health.leader:
         yield _leader(health.leader, health.leading, now)
+    elif status:
+        yield Row("Listener", f"none; the last was {_process(str(status.leader))}, {_ago(now - status.written_at)}")
     if health.standby:
         yield Row("Standby", _process(health.standby))
     if health.leading:
@@ -88,7 +90,8 @@ def _process(name: str) -> str:
 
 def _stream(status: Status, now: float, styles: Styles) -> Row:
     stream = status.stream
-    event = f"; last event {_ago(now - stream.event_at)}" if stream.event_at else "; no event yet"
+    never = "" if stream.state == POLL_ONLY else "; no event yet"
+    event = f"; last event {_ago(now - stream.event_at)}" if stream.event_at else never
     style = {CONNECTED: styles.good, BACKING_OFF: styles.bad}.get(stream.state, styles.odd)
     reason = f". {stream.reason}" if stream.reason else ""
     return Row("Stream", f" for {span(now - stream.since)}{event}{reason}", stream.state, style)
@@ -111,15 +114,16 @@ def _dates(head: Head, now: float) -> str:
 def _figures(status: Status, now: float) -> Iterator[Row]:
     if latency := status.latency:
         last, median, worst = (f"{seconds * 1000:,.0f} ms" for seconds in (latency.last, latency.p50, latency.p99))
-        of = f"median {median}, 99 % within {worst}, of {latency.count}"
+        of = f"median {median}, 99 % within {worst} ({latency.count} measured)"
         yield Row("Latency", f"{last} from the last event to its flags; {of}")
     requests = status.requests
-    fetch = f"; the last {_ago(now - status.fetch.at)} took {status.fetch.took:.2f} s" if status.fetch else ""
+    fetch = f"; the last one, {_ago(now - status.fetch.at)}, took {status.fetch.took:.2f} s" if status.fetch else ""
     hour, day = requests.within(HOUR, now), requests.within(DAY, now)
     yield Row("Requests", f"{hour} in the last hour, {day} in the last day{fetch}")
     repairs, suppressed = status.repairs.within(DAY, now), status.suppressed.within(DAY, now)
     yield Row("Last day", f"{suppressed} suppressed events, {repairs} cache repairs")
-    if failure := status.failure:
+    failure = status.failure
+    if failure and failure.text != status.stream.reason:  # which is shown already
         yield Row("Last error", f"{_ago(now - failure.at)}: {failure.text}")
 
 

@@ -69,8 +69,7 @@ class Upkeep:
         if self._resumed:
             self._do(self._repair)
             self._do(self._look_for_nudge)
-        if self._cache_works:  # one that hangs is waited for no longer than it must be
-            self._do(self._write_status)
+        self._keep_status()
 
     def notice(self) -> None:
         """Note that an update was announced."""
@@ -91,6 +90,7 @@ class Upkeep:
             self._agenda.spend(self._clock())
         if self._asked_by and not self._unpublished:
             self._do(self._answer_nudge)
+        self._keep_status()
 
     def keep_memory(self) -> None:
         """Keep what is known of announced times where the next listener finds it."""
@@ -159,6 +159,10 @@ class Upkeep:
         self._kept = self._refresher.store.read_events()
         if self._refresher.repair():
             self._tell(Repaired())
+
+    def _keep_status(self) -> None:
+        if self._resumed and self._cache_works:  # one that hangs is waited for no longer than it must be
+            self._do(self._write_status)
 
     def _write_status(self) -> None:
         known_ago = None if self._unpublished else self._agenda.known_ago(self._clock())

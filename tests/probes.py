@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -29,7 +29,7 @@ from .processes import Command, RedisServer, die_with_parent, project_environmen
 from .test_servers import WebServer  # noqa: E402
 
 EVERY = 0.1  # seconds between looks
-MAX_STALE = 30
+MAX_STALE = 60
 
 Change = tuple[float, str]
 
@@ -56,6 +56,20 @@ class Deployment:
             **setting,
         }
         self.listener = self.listen("Stream: connected")
+
+    def status(self) -> Any:
+        """Return what `flagsmith_status --json` prints."""
+        answer = subprocess.run(
+            [sys.executable, "-m", "django", "flagsmith_status", "--json"],
+            env=project_environment(self.setting, self.redis.cache()),
+            cwd=ROOT,
+            capture_output=True,
+        )
+        return json.loads(answer.stdout)
+
+    def keep(self, fault: AbstractContextManager[None]) -> None:
+        """Let a fault last as long as the deployment."""
+        self._stack.enter_context(fault)
 
     def listen(self, until: str) -> Command:
         log = self.directory / f"log-{time.monotonic_ns()}"
@@ -204,11 +218,11 @@ FAULTS: list[tuple[str, Fault, float]] = [  # and for how many seconds to look
     ("the listener is killed", kill_the_listener, 20),
     ("the listener is killed while another stands by", kill_the_leader_of_two, 20),
     ("the listener is stopped (SIGTERM)", terminate_the_listener, 5),
-    ("the stream is cut and refused", refuse_the_stream, 40),
+    ("the stream is cut and refused", refuse_the_stream, 45),
     ("the stream hangs", hang_the_stream, 90),
     ("the cache is flushed", flush_the_cache, 10),
     ("the cache is killed", kill_the_cache, 10),
-    (f"the API refuses the key after a change, MAX_STALE {MAX_STALE}", refuse_the_key, 45),
+    (f"the API refuses the key after a change, MAX_STALE {MAX_STALE}", refuse_the_key, 75),
 ]
 
 

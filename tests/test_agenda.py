@@ -426,3 +426,60 @@ def test_the_time_of_the_latest_event_is_no_excuse_once_a_newer_body_came(clockw
 def test_a_replay_of_a_known_time_asks_for_nothing(clockwork: Clockwork) -> None:
     assert clockwork.agenda.announce(T + SECOND, clockwork.now)
     assert not clockwork.agenda.announce(T + SECOND, clockwork.now)
+
+
+# What is known to be current
+
+
+def test_an_open_stream_that_tells_nothing_new_is_as_good_as_a_document() -> None:
+    clockwork = Clockwork()
+    assert clockwork.agenda.known_ago(clockwork.now) is None
+    clockwork.settle()
+    clockwork.now += 1_000
+    assert clockwork.agenda.known_ago(clockwork.now) == 0
+
+
+def test_without_a_stream_the_last_document_counts_from_when_it_was_asked_for() -> None:
+    clockwork = Clockwork()
+    clockwork.advance_to_due()
+    clockwork.now += 2
+    clockwork.answer(body(T))
+    clockwork.now += 10
+    assert clockwork.agenda.known_ago(clockwork.now) == 12
+
+
+@pytest.mark.parametrize("realtime", [True, False])
+def test_a_stream_of_a_project_without_real_time_counts_for_nothing(clockwork: Clockwork, realtime: bool) -> None:
+    clockwork.settle()
+    clockwork.advance_to_due()
+    clockwork.answer(body(T, realtime=realtime))
+    clockwork.now += 10
+    assert clockwork.agenda.known_ago(clockwork.now) == (0 if realtime else 10)
+
+
+def test_an_event_leaves_something_to_find_out_until_its_document_came(clockwork: Clockwork) -> None:
+    clockwork.settle()
+    clockwork.agenda.announce(T + SECOND, clockwork.now)
+    assert clockwork.agenda.known_ago(clockwork.now) is None
+    clockwork.advance_to_due()
+    assert clockwork.agenda.known_ago(clockwork.now) is None
+    clockwork.agenda.fail(clockwork.now)
+    assert clockwork.agenda.known_ago(clockwork.now) is None
+    clockwork.advance_to_due()
+    clockwork.answer(body(T))
+    assert clockwork.agenda.known_ago(clockwork.now) is None, "the document is behind the event"
+    clockwork.advance_to_due()
+    clockwork.answer(body(T + SECOND))
+    assert clockwork.agenda.known_ago(clockwork.now) == 0
+
+
+def test_a_gap_of_the_stream_leaves_something_to_find_out(clockwork: Clockwork) -> None:
+    clockwork.settle()
+    clockwork.agenda.disconnect(clockwork.now, clean=False)
+    clockwork.now += 5
+    assert clockwork.agenda.known_ago(clockwork.now) == 5
+    clockwork.agenda.connect(clockwork.now)
+    assert clockwork.agenda.known_ago(clockwork.now) is None
+    clockwork.advance_to_due()
+    clockwork.answer(body(T))
+    assert clockwork.agenda.known_ago(clockwork.now) == 0

@@ -92,6 +92,7 @@ FAULTS: dict[str, tuple[Any, dict[str, Any], str, str]] = {
     "W013": ({**GOOD, "SNAPSHOT_FILE": "flags.json"}, {}, "'flags.json'", 'BASE_DIR / "flags.json"'),
     "W014": ({**GOOD, "SNAPSHOT_FILE": "/nowhere/flags.json"}, {}, "can't be written", "Create the directory /nowhere"),
     "W015": ({"SNAPSHOT_FILE": "/nowhere/flags.json"}, {}, "can't be read", '{"flags": {"new_checkout": true'),
+    "W018": ({**GOOD, "MAX_STALE": 30}, {}, "polled every 30 s (FALLBACK_POLL_INTERVAL)", "well above"),
     "W017": ({**GOOD, "STRICT": True}, {}, "STRICT", "development and tests"),
 }
 ELSEWHERE = {"E008", "W016"}  # take a library that is not there, and a file
@@ -166,6 +167,8 @@ def test_a_database_cache_of_its_own_may_be_small() -> None:
         ({**GOOD, "API_URL": "https://api.flagsmith.com/api/v1/"}, {}),
         ({**GOOD, "API_URL": "http://localhost:8000/", "REALTIME_URL": "http://127.0.0.1:8001/"}, {}),
         ({**GOOD, "API_URL": "http://[::1]:8000/", "REALTIME_URL": None}, {}),
+        ({**GOOD, "MAX_STALE": 60}, {}),
+        ({**OWN_FLAGSMITH, "REALTIME_URL": None, "MAX_STALE": 600}, {}),
         (IDENTIFIED, {"MIDDLEWARE": [AUTHENTICATION, OURS]}),
         (IDENTIFIED, {"MIDDLEWARE": [OURS, "django.middleware.common.CommonMiddleware", AUTHENTICATION]}),
         (IDENTIFIED, {"MIDDLEWARE": [AUTHENTICATION, f"{__name__}.EarlyMiddleware"]}),

@@ -85,7 +85,7 @@ def test_flags_are_stale_after_max_stale_unless_another_age_is_asked_for() -> No
     with override_settings(FLAGSMITH={"ENVIRONMENT_KEY": "ser.tests", "MAX_STALE": 1}):
         [trouble] = health().troubles
         assert trouble.kind == "stale"
-        assert trouble.text == "The flags were last known to be current 2 s ago; the limit is 1 s."
+        assert trouble.text == "The flags were known to be current last 2 s ago; the limit is 1 s."
         assert health(max_age=10).is_healthy
 
 
@@ -204,8 +204,10 @@ def test_a_healthy_deployment_reads_like_this() -> None:
     assert lines[2] == "Stream      connected for 50 s; last event 5 s ago"
     assert lines[3] == f"Snapshot    version {snapshot.version[:8]}, 22 flags of Production"
     assert lines[4].startswith("            changed 20")
-    assert lines[5] == "Latency     10 ms from the last event to its flags; median 20 ms, 99 % within 30 ms, of 7"
-    assert lines[6] == "Requests    3 in the last hour, 3 in the last day; the last 5 s ago took 0.20 s"
+    assert (
+        lines[5] == "Latency     10 ms from the last event to its flags; median 20 ms, 99 % within 30 ms (7 measured)"
+    )
+    assert lines[6] == "Requests    3 in the last hour, 3 in the last day; the last one, 5 s ago, took 0.20 s"
     assert lines[7] == "Last day    0 suppressed events, 0 cache repairs"
     assert len(lines) == 8
 
@@ -230,8 +232,20 @@ def test_long_errors_are_wrapped_beside_their_label() -> None:
 )
 def test_the_state_of_the_stream_is_coloured(state: str, style: str) -> None:
     led(publish(), stream=StreamStatus(state, NOW, "Why."))
+    never = "" if state == "poll only" else "; no event yet"
     styles = Styles(**{name: lambda text, name=name: f"<{name} {text}>" for name in ("good", "bad", "odd")})
-    assert f"Stream      <{style} {state}> for 0 s; no event yet. Why." in to_text(health(), styles=styles)
+    assert f"Stream      <{style} {state}> for 0 s{never}. Why." in to_text(health(), styles=styles)
+
+
+def test_what_the_stream_says_is_no_second_error() -> None:
+    led(publish(), stream=StreamStatus("backing off", NOW, "Why."), failure=Failure(NOW, "Why."))
+    assert to_text(health()).count("Why.") == 1
+
+
+def test_who_listened_last_is_told() -> None:
+    led(publish(), written_at=NOW - 90)
+    caches["default"].delete(f"{PREFIX}:lease")
+    assert "\nListener    none; the last was web-1, process 42, 1 min 30 s ago\n" in to_text(health())
 
 
 def test_a_leader_that_does_not_move_is_told() -> None:

@@ -160,6 +160,11 @@ def test_a_snapshot_is_known_since_it_was_last_current(recorder: Recorder, clock
     clock.now += 50
     assert known_at(recorder.status(snapshot, None)) == START
     assert known_at(recorder.status(snapshot, 20.0)) == START + 30
+    assert known_at(recorder.status(snapshot, 40.0)) == START + 30, "what was known stays so"
+    clock.now = START - 3_600
+    assert known_at(recorder.status(snapshot, 40.0)) == clock.now, "a clock that goes back makes nobody young for long"
+    clock.now += 100
+    assert known_at(recorder.status(snapshot, None)) == clock.now - 100
     content = recorder.status(snapshot, None).content
     assert content and (content.version, content.flags) == (snapshot.version, 22)
 

@@ -109,6 +109,20 @@ def check_reserved_keys(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
+@checks_config()
+def find_short_age(config: Config) -> Iterator[CheckMessage]:
+    """Warn of an age that healthy flags reach between two polls."""
+    key = "FALLBACK_POLL_INTERVAL" if config.realtime_url else "POLL_INTERVAL"
+    interval = config.fallback_poll_interval if config.realtime_url else config.poll_interval
+    if config.environment_key and config.max_stale is not None and config.max_stale <= interval:
+        yield Warning(
+            f"FLAGSMITH['MAX_STALE'] is {config.max_stale:g} s: flags that are polled every {interval:g} s ({key}) are "
+            "reported stale in between.",
+            hint=f"Set MAX_STALE well above {key}.",
+            id="flagsmith.W018",
+        )
+
+
 @checks_config(deploy=True)
 def find_strict(config: Config) -> Iterator[CheckMessage]:
     """Warn of reads that raise in production."""

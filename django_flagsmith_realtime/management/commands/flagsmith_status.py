@@ -10,7 +10,7 @@ import time
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
@@ -77,7 +77,7 @@ class Command(BaseCommand):
 
     def _refresh(self, text: str, *, in_place: bool) -> None:
         if in_place and self.stdout.isatty():
-            lines = [f"{datetime.now():%H:%M:%S}, Ctrl-C to end", "", *text.splitlines()]
+            lines = [f"{datetime.now(timezone.utc):%H:%M:%S} UTC, Ctrl-C to end", "", *text.splitlines()]
             text = HOME + "".join(f"{line}{CLEAR_LINE}\n" for line in lines) + CLEAR_BELOW
         self.stdout.write(text)
         self.stdout.flush()
