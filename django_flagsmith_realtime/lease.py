@@ -24,7 +24,8 @@ BELIEF_MARGIN = 1.0  # its holder stops believing in it before that: some caches
 RENEWALS = 4  # within the lease's life
 LOOK_SECONDS = 0.5  # between looks at who has it
 STUCK_SECONDS = 60.0  # a process that does not get on for longer may not lead
-OFFER_SECONDS = 2.0  # for another to take what the leader gives back
+OFFER_SECONDS = 2.0  # for another to take what was offered
+DEFERENCE_SECONDS = 60.0  # in which one that made an offer lets others go first
 GIVE_BACK_SECONDS = 0.3  # for a cache that hangs while the process stops
 
 
@@ -69,6 +70,11 @@ class Lease:
         self._renew_at = began + self.timeout / RENEWALS
         self._held_until = began + self.timeout - BELIEF_MARGIN if self.holder == self.token else -float("inf")
         return self.is_held
+
+    @cache_errors
+    def is_free(self) -> bool:
+        """Tell whether nobody has it."""
+        return self._find() is None
 
     @cache_errors
     def give_back(self) -> None:
@@ -146,6 +152,8 @@ class LeaseKeeper:
         self._stopping = False
         self._offering = False
         self._woken = threading.Event()
+        self._defers_until = -float("inf")
+        self._free_since: float | None = None
         self._word_at = -float("inf")  # when to leave word of a standby next, or to look for it
         self._thread = threading.Thread(target=self._run, name="flagsmith-lease", daemon=True)
 
@@ -181,36 +189,41 @@ class LeaseKeeper:
     def _run(self) -> None:
         while not self._stopping:
             before = self.term, self.leader
-            delay = self._step()
+            self._step()
             if (self.term, self.leader) != before:
                 self._wake()
-            self._woken.wait(delay)
+            self._woken.wait(LOOK_SECONDS)
             self._woken.clear()
         self._give_back()
         self._lease.close()
         connections.close_all()  # of DatabaseCache, in this thread
 
-    def _step(self) -> float:
-        """Do what is due; return the seconds until there is more to do."""
+    def _step(self) -> None:
         if self._offering:
-            self._offering = False
+            self._offering, self._defers_until = False, time.monotonic() + DEFERENCE_SECONDS
             self._give_back()
-            return OFFER_SECONDS
-        if not self._is_alive():
-            return LOOK_SECONDS
-        try:
-            return self._keep()
-        except StoreError:  # the owner meets the same cache, and reports it
-            return LOOK_SECONDS
+        elif self._is_alive():
+            with suppress(StoreError):  # the owner meets the same cache, and reports it
+                self._keep()
 
-    def _keep(self) -> float:
+    def _keep(self) -> None:
+        if self._defers():
+            return
         was_held = self._lease.is_held
         is_held = self._lease.take()
         self._term += is_held and not was_held
         if (now := time.monotonic()) >= self._word_at:
             self._word_at = now + self._lease.timeout / RENEWALS
             self._lease.look_for_standby() if is_held else self._lease.stand_by()
-        return LOOK_SECONDS
+
+    def _defers(self) -> bool:
+        """Tell whether to leave a free lease to others, because this process offered it lately."""
+        now = time.monotonic()
+        if now >= self._defers_until or not self._lease.is_free():
+            self._free_since = None
+            return False
+        self._free_since = self._free_since or now
+        return now - self._free_since < OFFER_SECONDS
 
     def _give_back(self) -> None:
         with suppress(StoreError):  # it expires

@@ -65,13 +65,17 @@ class Refresher:
         self._announced: Head | None = None  # that of the last version whose signals were sent
         self.published: Snapshot | None = None
 
-    def follow(self) -> None:
-        """Read what is published by somebody else. What this one knew stays where the cache holds nothing."""
-        self._seen = self.store.read_head() or self._seen
+    def follow(self) -> bool:
+        """Read what is published; tell whether somebody else published.
+
+        What this one knew stays where the cache holds nothing.
+        """
+        before, self._seen = self._seen, self.store.read_head() or self._seen
         self._announced = self.store.read_announced_head() or self._announced
         if self._seen and not (self.published and self.published.head == self._seen):
             environment = self.store.read_environment(self._seen.sequence)
             self.published = Snapshot(self._seen, environment) if environment else self.published
+        return self._seen != before
 
     def resume(self) -> None:
         """Follow, and send the signals that whoever published the last version did not come to send."""

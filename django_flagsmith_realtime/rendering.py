@@ -63,7 +63,7 @@ def _allowed(names: Iterable[str], refused: frozenset[str]) -> Iterable[str]:
         if name not in refused:
             yield name
         elif settings.DEBUG or get_config().strict:
-            raise ServerSideOnly(REFUSAL % (name,))
+            raise ServerSideOnly(REFUSAL % name)
         else:
             _report_refusal(name)
 

@@ -58,7 +58,7 @@ class Upkeep:
 
     def follow(self) -> None:
         """Learn what somebody else published."""
-        self._do(self._refresher.follow)
+        self._do(self._follow)
 
     def tend(self) -> None:
         """Look after what is stored."""
@@ -110,6 +110,10 @@ class Upkeep:
         self._cache_works = True
         if not self._unpublished:
             self._tell(StoreWorked())
+
+    def _follow(self) -> None:
+        if self._refresher.follow():
+            self._unpublished = None  # who published knew more
 
     def _publish(self) -> None:
         assert self._unpublished

@@ -384,6 +384,44 @@ class TestIdentity:
         ]
         assert caplog.records[0].exc_info is None
 
+    @pytest.mark.parametrize(
+        ("operator", "value", "trait", "matches"),
+        [
+            ("EQUAL", "gold", "gold", True),
+            ("EQUAL", "7", 7, True),
+            ("EQUAL", "7", "7", True),
+            ("EQUAL", "7.5", 7.5, True),
+            ("GREATER_THAN", "7", 7.5, True),
+            ("GREATER_THAN", "6.5", 7, False),  # the segment's value is read as the trait's type
+            ("EQUAL", "true", True, True),
+            ("EQUAL", "false", False, True),
+            ("EQUAL", "1", True, True),
+            ("EQUAL", "false", True, False),
+            ("IS_SET", None, None, False),
+            ("IS_NOT_SET", None, None, True),
+            ("IS_SET", None, False, True),
+            ("CONTAINS", "beta", ["alpha", "beta"], True),
+            ("CONTAINS", "gamma", ["alpha", "beta"], False),
+            ("CONTAINS", "'plan': 'gold'", {"plan": "gold"}, True),
+            ("IS_SET", None, {}, True),
+            ("EQUAL", "gold", {"value": "gold", "transient": True}, True),
+            ("IN", "1,2", 2, True),
+            ("IN", "1,2", [2], False),
+        ],
+    )
+    def test_traits_of_any_json_type_are_compared_as_the_sdk_does(
+        self, operator: str, value: Any, trait: Any, matches: bool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        body = copy.deepcopy(RECORDED)
+        condition = body["project"]["segments"][0]["rules"][0]["rules"][0]["conditions"][0]
+        assert condition["property_"] == "plan"
+        condition.update(operator=operator, value=value)
+        store = configured_store()
+        store.publish(parse_document(body), after=None)
+        expected = "Welcome back, gold member" if matches else "Welcome to Northwind"
+        assert get_flags(identity=Identity("x", {"plan": trait})).get_feature_value("banner_text") == expected
+        assert caplog.records == []
+
     def test_a_segment_with_a_broken_pattern_does_not_break_reads(self) -> None:
         body = copy.deepcopy(RECORDED)
         condition = body["project"]["segments"][0]["rules"][0]["rules"][0]["conditions"][0]

@@ -4,12 +4,11 @@ import os
 
 from ..project_settings import *  # noqa: F403
 from ..project_settings import INSTALLED_APPS as APPS
+from .documentation import documented
 
 INSTALLED_APPS = [*APPS, "tests.celery_project"]
 CELERY_BROKER_URL = os.environ["TEST_BROKER"]
 CELERY_RESULT_BACKEND = os.environ["TEST_BROKER"]
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = True
-CELERY_BEAT_SCHEDULE = {
-    "flagsmith": {"task": "django_flagsmith_realtime.tasks.refresh_flags", "schedule": 1, "options": {"expires": 1}},
-}
+exec(documented("settings.py").replace("60", "1"))  # of seconds
