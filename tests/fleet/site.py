@@ -6,6 +6,7 @@ import os
 import time
 from typing import Any
 
+from django.core.handlers.wsgi import WSGIRequest
 from django.core.wsgi import get_wsgi_application
 
 from .reader import FLAG
@@ -24,4 +25,4 @@ def answer(value: object, start_response: Any) -> list[bytes]:
 def application(environ: Any, start_response: Any) -> list[bytes]:
     from django_flagsmith_realtime import get_flags
 
-    return answer(get_flags().get_feature_value(FLAG), start_response)
+    return answer(get_flags(WSGIRequest(environ)).get_feature_value(FLAG), start_response)

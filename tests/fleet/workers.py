@@ -52,7 +52,13 @@ class Site(HostProcess):
         name = f"site on {host}"
         path = world.directory / f"{module}.{host}.sock"
         arguments = ("-m", "gunicorn", f"{module}:application", "--preload", f"--workers={workers}")
-        more = (f"--bind=unix:{path}", "--timeout=120", "--log-level=warning")
+        more = (
+            f"--bind=unix:{path}",
+            "--timeout=120",
+            "--graceful-timeout=1",
+            "--no-control-socket",
+            "--log-level=warning",
+        )
         environment = world.environment(host, name)
         super().__init__(name, host, world.network.prefix(host), *arguments, *more, environment=environment)
         self.workers = workers
