@@ -153,11 +153,7 @@ def suffer(world: World, name: str, fault: Fault) -> Figure:
             stream.counts_from = FOREVER
         with world.updating(UPDATE_EVERY):
             world.update()
-            takeover = wait_until(
-                lambda: world.opened(began, not_by=leader.name),
-                f"a takeover after {name}",
-                2 * world.lease_seconds + 20,
-            )
+            takeover = wait_for_takeover(world, began, leader)
         seen = wait_until_seen(world, away=leader.host if fault.cuts_cache else None)
     if fault.freezes:
         stream.counts_from = time.monotonic() + WATCHED
@@ -173,10 +169,9 @@ def lead_again(world: World) -> Figure:
     leader = world.leader()
     assert leader
     measurement = Measurement(world, LEADS_AGAIN)
-    with cut_off_from(REDIS)(world, leader), world.updating(UPDATE_EVERY):
-        takeover = wait_until(
-            lambda: world.opened(measurement.began, not_by=leader.name), "a takeover", 2 * world.lease_seconds + 20
-        )
+    with cut_off_from(REDIS)(world, leader):
+        with world.updating(UPDATE_EVERY):
+            takeover = wait_for_takeover(world, measurement.began, leader)
         seen = wait_until_seen(world, away=leader.host)
     world.settle()
     others = [listener for listener in world.listeners.values() if listener is not leader]
@@ -188,6 +183,12 @@ def lead_again(world: World) -> Figure:
     world.update()
     world.settle()
     return measurement.figure(takeover=takeover, seen=seen)
+
+
+def wait_for_takeover(world: World, since: float, leader: HostProcess) -> float:
+    """Return when another listener had opened the stream."""
+    patience = 2 * world.lease_seconds + 20
+    return wait_until(lambda: world.opened(since, not_by=leader.name), "a takeover", patience)
 
 
 def wait_until_seen(world: World, away: str | None = None) -> float:
