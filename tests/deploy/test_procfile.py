@@ -33,18 +33,8 @@ class Honcho(ServerProcess):
         self._environment = environment
 
     def command(self) -> list[str]:
-        return [
-            self.path,
-            "start",
-            "-f",
-            str(self._procfile),
-            "-d",
-            str(files.PROJECT),
-            "-p",
-            str(self.port),
-            "-e",
-            os.devnull,
-        ]
+        here = ["env", "--chdir", str(files.PROJECT)]
+        return [*here, self.path, "start", "-f", str(self._procfile), "-p", str(self.port), "-e", os.devnull]
 
     def environment(self) -> dict[str, str]:
         return self._environment
