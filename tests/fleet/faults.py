@@ -103,7 +103,7 @@ class Figure:
 
     fault: str
     takeover: float  # until another listener had opened the stream
-    seen: float  # until all readers that nothing cuts off held an update that was made meanwhile
+    seen: float  # until all readers that nothing cuts off held an update made meanwhile; or since the end of it
     updates: int
     requests: int  # for the document
     streams: int  # open at once, at most, without those of a process that is frozen or cut off
@@ -123,14 +123,17 @@ class Measurement:
         self._updates = world.updates
         self._newest = max(put.sequence for put in world.heads.puts)
 
-    def figure(self, *, seen: float, takeover: float | None = None) -> Figure:
-        """Return what it came to; where no single takeover is meant, the longest time without a stream counts."""
+    def figure(self, *, seen: float, since: float | None = None, takeover: float | None = None) -> Figure:
+        """Return what it came to; where no single takeover is meant, the longest time without a stream counts.
+
+        `since` is when what was seen could be seen, if that was after the beginning.
+        """
         world, now = self._world, time.monotonic()
         streams = world.standin.visits.streams(self.began)
         return Figure(
             fault=self._fault,
             takeover=takeover - self.began if takeover else longest_gap(streams, self.began, now),
-            seen=seen - self.began,
+            seen=seen - (since or self.began),
             updates=world.updates - self._updates,
             requests=world.standin.visits.documents(self.began),
             streams=at_once(streams),
@@ -206,10 +209,11 @@ def restart_redis(world: World) -> Figure:
         world.redis.kill()
         time.sleep(AWAY)
         world.redis.restart()
+    since = time.monotonic()
     world.update()
     seen = wait_until_seen(world)
     world.settle()
-    return measurement.figure(seen=seen)
+    return measurement.figure(seen=seen, since=since)
 
 
 def restart_all(world: World) -> Figure:
@@ -225,9 +229,11 @@ def restart_all(world: World) -> Figure:
             readers.terminate()
             readers.start()
             wait_until(lambda readers=readers: len(readers.reports) == readers.count, "readers that have started")
+    since = time.monotonic()
+    world.update()
     seen = wait_until_seen(world)
     world.settle()
-    return measurement.figure(seen=seen)
+    return measurement.figure(seen=seen, since=since)
 
 
 COURSES: dict[str, Callable[[World], Figure]] = {

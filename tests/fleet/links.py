@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TypeVar
 
 LOOPBACK = "127.0.0.1"
@@ -58,6 +58,8 @@ class Links:
     """Places of one machine; each pair of a host and a server has a link of its own."""
 
     kind = "processes of one host, with a proxy as each link"
+    settings: Mapping[str, float] = {"STREAM_TIMEOUT": 5}  # a proxy answers TCP's own questions although it is cut
+    ping_seconds = 1.0
 
     def __init__(self, *places: str) -> None:
         self._places = places
@@ -82,7 +84,7 @@ class Links:
     def address(self, place: str, seen_from: str) -> str:
         return f"{LOOPBACK}:{self._links[seen_from, place].port}"
 
-    def cut(self, here: str, there: str) -> contextmanager[None]:
+    def cut(self, here: str, there: str) -> AbstractContextManager[None]:
         return self._links[here, there].cut()
 
     def close(self) -> None:

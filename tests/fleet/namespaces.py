@@ -6,7 +6,7 @@ import ctypes
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,6 +59,8 @@ class Namespaces:
     """Places that reach one another through a router, which drops what goes between two of them on demand."""
 
     kind = "network namespaces"
+    settings: Mapping[str, float] = {}  # that it takes to notice a cut
+    ping_seconds = 15.0  # as Flagsmith's
 
     def __init__(self, *places: str) -> None:
         if missing := [program for program in ("ip", "nsenter") if not shutil.which(program)]:

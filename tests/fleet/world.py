@@ -24,8 +24,6 @@ READERS = 10  # on each host
 STARTED_WITHIN = 60.0  # seconds
 SETTLED_WITHIN = 60.0  # seconds
 FIRST_VALUE = 1_000
-PING_SECONDS = 1.0
-STREAM_TIMEOUT = 3.0  # seconds: of a stream that is cut, nobody knows before that
 
 
 class World:
@@ -57,7 +55,8 @@ class World:
             process.start()
 
     def _open_standin(self, host: str) -> NotingStandIn:
-        return NotingStandIn(state_path=self.directory / "flags.json", host=host, ping_seconds=PING_SECONDS)
+        path = self.directory / "flags.json"
+        return NotingStandIn(state_path=path, host=host, ping_seconds=self.network.ping_seconds)
 
     def _listener(self, name: str, host: str) -> HostProcess:
         arguments = ("-m", "django", "flagsmith_listen")
@@ -69,7 +68,7 @@ class World:
 
     def environment(self, host: str, name: str) -> dict[str, str]:
         """Return the environment variables of a process on a host."""
-        cache = self.redis.cache(socket_connect_timeout=0.5, socket_timeout=0.5)
+        cache = self.redis.cache()
         cache["BACKEND"] = "tests.fleet.watched.WatchedCache"
         cache["LOCATION"] = f"redis://{self.network.address(REDIS, host)}/0"
         address = f"http://{self.network.address(FLAGSMITH, host)}/"
@@ -78,9 +77,8 @@ class World:
             "API_URL": f"{address}api/v1/",
             "REALTIME_URL": address,
             "LEASE_SECONDS": self.lease_seconds,
-            "STREAM_TIMEOUT": STREAM_TIMEOUT,
-            "REQUEST_TIMEOUT": STREAM_TIMEOUT,
             "HEADERS": {NAME_HEADER: name},
+            **self.network.settings,
         }
         return {
             **os.environ,
