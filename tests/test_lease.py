@@ -84,7 +84,7 @@ class TestOnEachCache:
 
     @pytest.mark.slow
     def test_it_expires_unless_it_is_renewed(self, leases: Leases) -> None:
-        killed, waiting = leases(seconds=5), leases(seconds=5)  # two seconds in the cache
+        killed, waiting = leases(seconds=6), leases(seconds=6)  # three seconds in the cache
         assert killed.take()
         assert not waiting.take()
         wait_until(waiting.take)
@@ -93,8 +93,8 @@ class TestOnEachCache:
 
     @pytest.mark.slow
     def test_a_renewed_one_outlives_its_timeout(self, leases: Leases) -> None:
-        renewed, waiting = leases(seconds=5), leases(seconds=5)
-        watched = leases(seconds=5, clock=Clock())
+        renewed, waiting = leases(seconds=6), leases(seconds=6)
+        watched = leases(seconds=6, clock=Clock())
         watched._key = cache_key(NAMESPACE, "watched")
         assert renewed.take() and watched.take()
 
