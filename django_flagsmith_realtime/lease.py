@@ -20,7 +20,7 @@ from .cache import CacheHandle, cache_errors, cache_key, read
 from .exceptions import StoreError
 
 EXPIRY_MARGIN = 3.0  # the cache forgets the lease this much before LEASE_SECONDS
-BELIEF_MARGIN = 1.0  # its holder stops believing in it before that: some caches count whole seconds
+BELIEF_MARGIN = 2.0  # its holder stops believing in it before that: some caches count whole seconds, others hang
 RENEWALS = 4  # within the lease's life
 LOOK_SECONDS = 0.5  # between looks at who has it
 STUCK_SECONDS = 60.0  # a process that does not get on for longer may not lead

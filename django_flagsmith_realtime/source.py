@@ -11,7 +11,7 @@ import requests
 
 from .exceptions import FlagsmithError, InvalidDocument, RedirectRefused, TimedOut, TooLarge
 from .snapshot import Document, parse_document
-from .transport import TRANSPORT_ERRORS, InterruptibleSession, describe, origin, refuse_status
+from .transport import CONNECT_SECONDS, TRANSPORT_ERRORS, InterruptibleSession, describe, origin, refuse_status
 
 MAX_BYTES = 32 * 1024 * 1024  # of a document, all its pages together, unpacked
 MAX_PAGES = 1_000
@@ -72,8 +72,9 @@ class ApiSource:
 
     def _get(self, url: str) -> requests.Response:
         """Follow redirects within the origin: requests would carry the environment key to any other."""
+        patience = min(self._timeout, CONNECT_SECONDS), self._timeout
         for _ in range(MAX_REDIRECTS):
-            response = self._session.get(url, timeout=self._timeout, stream=True, allow_redirects=False)
+            response = self._session.get(url, timeout=patience, stream=True, allow_redirects=False)
             if response.status_code == 200:
                 return response
             with response:

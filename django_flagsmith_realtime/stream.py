@@ -21,12 +21,12 @@ from .backoff import Backoff
 from .exceptions import HttpError, TimedOut, UnexpectedAnswer
 from .framing import EventFramer
 from .timestamps import parse_time
-from .transport import TRANSPORT_ERRORS, InterruptibleSession, describe, refuse_status
+from .transport import CONNECT_SECONDS, TRANSPORT_ERRORS, InterruptibleSession, describe, refuse_status
 
 logger = logging.getLogger(__name__)
 
 CHUNK = 64 * 1024
-CONNECT_TIMEOUT = 10.0  # seconds, for the answer's headers too
+ANSWER_SECONDS = 10.0  # for the answer's headers
 LIVED_SECONDS = 10.0  # a stream that lived this long was a healthy one
 MAX_EVENTS_PER_SECOND = 100
 SETTING = "FLAGSMITH['REALTIME_URL']"
@@ -88,14 +88,14 @@ class Stream:
         self._session.interrupt()
 
     def _open(self) -> requests.Response:
-        with self._session.within(CONNECT_TIMEOUT) as passed:
+        with self._session.within(ANSWER_SECONDS) as passed:
             try:
                 return self._session.get(
-                    self._url, stream=True, allow_redirects=False, timeout=(CONNECT_TIMEOUT, self._timeout)
+                    self._url, stream=True, allow_redirects=False, timeout=(CONNECT_SECONDS, self._timeout)
                 )
             except TRANSPORT_ERRORS:
                 if passed.is_set():
-                    raise TimedOut(f"The stream did not open within {CONNECT_TIMEOUT:g} s.") from None
+                    raise TimedOut(f"The stream did not open within {ANSWER_SECONDS:g} s.") from None
                 raise
 
     def _read(self, raw: Any) -> Iterator[EnvironmentUpdated]:

@@ -35,6 +35,7 @@ from .exceptions import (
 
 USER_AGENT = "django-flagsmith-realtime"
 TRANSPORT_ERRORS = (requests.RequestException, Urllib3Error, OSError, ValueError)
+CONNECT_SECONDS = 4.0  # for a connection to come about: its first packet and two repeats of it
 MAX_RETRY_AFTER = 3600.0  # seconds
 # A host that is cut off finds out within eight seconds, where the system's keep-alive can be told so.
 KEEP_ALIVE = {"TCP_KEEPIDLE": 4, "TCP_KEEPALIVE": 4, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 2}  # seconds; the last, probes

@@ -11,6 +11,7 @@ import pytest
 from django.core.cache import caches
 from django.core.management import call_command
 from django.db import connections
+from hypothesis import settings as examples
 from pytest_django import DjangoDbBlocker
 
 from django_flagsmith_realtime import api, reader, rendering
@@ -19,6 +20,9 @@ from django_flagsmith_realtime.signals import snapshot_loaded
 from . import documents
 from .backends import HangingCache, RecordingCache, use
 from .processes import MemcachedServer, RedisServer, ServerProcess
+
+examples.register_profile("any machine", parent=examples.default, deadline=None)
+examples.load_profile("any machine")
 
 collect_ignore = ["users_project"]  # a suite of its own
 hypothesis.settings.register_profile("tests", deadline=None)  # a busy machine is slow

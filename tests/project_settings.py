@@ -7,7 +7,7 @@ from pathlib import Path
 SECRET_KEY = "only for tests"
 USE_TZ = True
 ALLOWED_HOSTS = ["127.0.0.1"]
-INSTALLED_APPS = ["django_flagsmith_realtime", "tests.noting.NotingConfig"]
+INSTALLED_APPS = ["django_flagsmith_realtime", "tests.noting.NotingConfig", *os.environ.get("TEST_APPS", "").split()]
 MIDDLEWARE = ["django_flagsmith_realtime.middleware.FlagsmithMiddleware"]
 ROOT_URLCONF = "tests.urls"
 TEMPLATES = [

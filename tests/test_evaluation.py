@@ -200,7 +200,7 @@ PEOPLE = st.lists(identities, min_size=2, max_size=4)
 KINDS = {"STATIC", "DEFAULT", "SPLIT; weight", "TARGETING_MATCH; segment", "override", "ERROR; code"}
 
 
-@examples(max_examples=15, deadline=None)
+@examples(max_examples=15)
 @given(documents(), PEOPLE)
 @example(RECORDED, list(IDENTITIES.items()))
 def test_generated_documents_read_as_the_official_sdk_evaluates_them(document: Any, people: list[Person]) -> None:
@@ -211,7 +211,7 @@ def test_generated_documents_read_as_the_official_sdk_evaluates_them(document: A
 def test_a_thousand_generated_documents_read_as_the_official_sdk_evaluates_them() -> None:
     seen: Counter[str] = Counter()
 
-    @examples(max_examples=1_000, deadline=None, suppress_health_check=list(HealthCheck))
+    @examples(max_examples=1_000, suppress_health_check=list(HealthCheck))
     @given(documents(), PEOPLE)
     def check_one(document: Any, people: list[Person]) -> None:
         compare(document, people, seen)

@@ -88,6 +88,19 @@ class TestTag:
         assert render("{% flag name %}new{% endflag %}", name="new_checkout") == "new"
         assert render('{% flag "new_" ~ which|lower %}new{% endflag %}', which="CHECKOUT") == "new"
 
+    @pytest.mark.parametrize(
+        ("source", "expected"),
+        [
+            ('a {%- flag "new_checkout" -%} b {%- else -%} c {%- endflag -%} d', "abd"),
+            ('{% macro m() %}[{{ caller() }}]{% endmacro %}{% call m() %}{% flag "new_checkout" %}x{% endflag %}{% endcall %}', "[x]"),
+            ('{% filter upper %}{% flag "new_checkout" %}x{% endflag %}{% endfilter %}', "X"),
+            ('{% set text %}{% flag "new_checkout" %}x{% endflag %}{% endset %}{{ text }}', "x"),
+        ],
+    )  # fmt: skip
+    def test_what_jinja2_can_hold_holds_them(self, render: Callable[..., str], source: str, expected: str) -> None:
+        publish(new_checkout=True)
+        assert render(source) == expected
+
     def test_what_is_set_inside_is_set_outside_as_with_if(self, render: Callable[..., str]) -> None:
         publish(new_checkout=True)
         assert render('{% flag "new_checkout" %}{% set x = 1 %}{% endflag %}{{ x }}') == "1"

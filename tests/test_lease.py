@@ -84,7 +84,7 @@ class TestOnEachCache:
 
     @pytest.mark.slow
     def test_it_expires_unless_it_is_renewed(self, leases: Leases) -> None:
-        killed, waiting = leases(seconds=5), leases(seconds=5)  # two seconds in the cache
+        killed, waiting = leases(seconds=6), leases(seconds=6)  # three seconds in the cache
         assert killed.take()
         assert not waiting.take()
         wait_until(waiting.take)
@@ -93,8 +93,8 @@ class TestOnEachCache:
 
     @pytest.mark.slow
     def test_a_renewed_one_outlives_its_timeout(self, leases: Leases) -> None:
-        renewed, waiting = leases(seconds=5), leases(seconds=5)
-        watched = leases(seconds=5, clock=Clock())
+        renewed, waiting = leases(seconds=6), leases(seconds=6)
+        watched = leases(seconds=6, clock=Clock())
         watched._key = cache_key(NAMESPACE, "watched")
         assert renewed.take() and watched.take()
 
@@ -149,7 +149,7 @@ class TestByTheClock:
         clock = Clock()
         lease = leases(seconds=15, clock=clock)
         lease.take()
-        clock.now += 10.9
+        clock.now += 9.9
         assert lease.is_held
         clock.now += 0.2
         assert not lease.is_held, "the cache keeps it for twelve seconds"
@@ -239,7 +239,7 @@ class TestKeeper:
 
     @pytest.mark.slow
     def test_it_lets_go_of_the_lease_when_its_owner_does_not_move(self, leases: Leases) -> None:
-        one, other = Owner(leases(seconds=5)), leases()
+        one, other = Owner(leases(seconds=8)), leases()
         with one.keeping() as keeper:
             wait_until(lambda: keeper.term == 1)
             one.is_alive = False
@@ -247,7 +247,7 @@ class TestKeeper:
             assert keeper.term is None
 
     def test_a_holder_learns_of_a_standby(self, leases: Leases) -> None:
-        one, other = Owner(leases(seconds=5)), leases()
+        one, other = Owner(leases(seconds=8)), leases()
         with one.keeping() as keeper:
             wait_until(lambda: keeper.term == 1)
             assert not keeper.has_standby

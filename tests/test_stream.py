@@ -257,7 +257,7 @@ def test_silence_before_the_headers_is_a_timeout(server: ScriptedServer) -> None
 
 
 def test_dripping_headers_are_a_timeout(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_module, "CONNECT_TIMEOUT", SHORT)
+    monkeypatch.setattr(stream_module, "ANSWER_SECONDS", SHORT)
     (error,) = heard(server, Drip({}, 60, what="headers"))
     assert isinstance(error, TimedOut)
     assert "within 0.15 s" in str(error)

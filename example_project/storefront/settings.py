@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-STATE_DIR = BASE_DIR / ".demo"
+STATE_DIR = Path(os.environ.get("STATE_DIRECTORY", BASE_DIR / ".demo"))
 STATE_DIR.mkdir(exist_ok=True)
 
-SECRET_KEY = "demo-only-not-a-secret"
+SECRET_KEY = os.environ.get("SECRET_KEY", "demo-only-not-a-secret")
 DEBUG = False
-ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
+ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]").split(",")
 ROOT_URLCONF = "storefront.urls"
 WSGI_APPLICATION = "storefront.wsgi.application"
 STATIC_URL = "/static/"
@@ -93,3 +93,11 @@ FLAGSMITH = {
     "DEFAULTS": {"max_cart_items": 10, "theme_colour": "#0b7285"},
 }
 FLAGS_PAGE = os.environ.get("FLAGS_PAGE", "http://127.0.0.1:8001/")  # where a person changes them
+
+# Celery: its workers listen, or, without real time, its beat asks
+
+CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", "redis://127.0.0.1:6379/1")
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_BEAT_SCHEDULE = {
+    "refresh-flags": {"task": "django_flagsmith_realtime.tasks.refresh_flags", "schedule": 60},  # seconds
+}

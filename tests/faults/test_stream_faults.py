@@ -195,7 +195,7 @@ def test_stream_port_does_not_speak_tls_so_the_update_is_polled(
 def test_stream(
     healing: Healing, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, reply: Reply
 ) -> None:
-    monkeypatch.setattr(stream_module, "CONNECT_TIMEOUT", SHORT)
+    monkeypatch.setattr(stream_module, "ANSWER_SECONDS", SHORT)
     with (
         ScriptedFlagsmith(ping=0.05, stream=reply) as flagsmith,
         deployed(flagsmith, connected=False, STREAM_TIMEOUT=SHORT) as deployment,

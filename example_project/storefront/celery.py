@@ -1,0 +1,13 @@
+"""The Celery application of the example project, any of whose workers may be the one that listens to Flagsmith."""
+
+import os
+
+from celery import Celery
+
+from django_flagsmith_realtime.celery import ListenerStep
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "storefront.settings")
+app = Celery("storefront")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+app.steps["worker"].add(ListenerStep)

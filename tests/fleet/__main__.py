@@ -1,0 +1,86 @@
+"""Let a fleet on two hosts come through everything, and print what it came to as Markdown tables."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2] / "example_project"))
+
+from .announcements import Course
+from .faults import COURSES, Figure, holds
+from .tables import announcement_table, cost_table, fault_table, put_into
+from .workers import compare
+from .world import running
+
+Part = Callable[[argparse.Namespace], tuple[str, bool]]  # its table, and whether all held
+
+
+def say(what: str) -> None:
+    """Say how far it is: on one line of a terminal, else on lines of their own."""
+    line = f"\r{what:<100}" if sys.stderr.isatty() else f"{what}\n"
+    print(line, end="", file=sys.stderr, flush=True)
+
+
+def faults(options: argparse.Namespace) -> tuple[str, bool]:
+    figures: list[Figure] = []
+    with running(lease_seconds=options.lease_seconds) as world:
+        for time in range(1, options.times + 1):
+            for name, course in COURSES.items():
+                say(f"{time} of {options.times}: {name}")
+                figures.append(course(world))
+                if not holds(figures[-1], options.lease_seconds):
+                    say(f"did not hold: {figures[-1]}")
+        kind = world.network.kind
+    table = f"{kind}, LEASE_SECONDS {options.lease_seconds:g}:\n\n{fault_table(figures)}"
+    return table, all(holds(figure, options.lease_seconds) for figure in figures)
+
+
+def signals(options: argparse.Namespace) -> tuple[str, bool]:
+    with running(lease_seconds=options.lease_seconds, readers=1) as world:
+        figure = Course(world, options.seed, say).run(options.versions)
+    return announcement_table(figure), not figure.missed
+
+
+def workers(options: argparse.Namespace) -> tuple[str, bool]:
+    with running(lease_seconds=options.lease_seconds, readers=0) as world:
+        say(f"{options.workers} workers, then again with the SDK")
+        ours, theirs = compare(world, options.workers)
+    return cost_table([ours, theirs]), (ours.streams, ours.requests_per_update) == (1, 1)
+
+
+PARTS: dict[str, Part] = {"faults": faults, "signals": signals, "workers": workers}
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.fleet", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all of them where none is named")
+    parser.add_argument("--times", type=int, default=10, help="how often to make each fault (%(default)s)")
+    parser.add_argument("--versions", type=int, default=300, help="to publish while listeners are killed (%(default)s)")
+    parser.add_argument("--workers", type=int, default=50, help="of gunicorn, on both hosts together (%(default)s)")
+    parser.add_argument("--lease-seconds", type=float, default=15, help="of the listeners (%(default)s)")
+    parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="for the same kills")
+    parser.add_argument("--table", type=Path, help="the Markdown file whose tables are to be replaced")
+    options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"{', '.join(sorted(unknown))}: choose from {', '.join(PARTS)}")
+    return options
+
+
+def main() -> int:
+    options = parse()
+    all_held = True
+    for name in options.parts or PARTS:
+        table, held = PARTS[name](options)
+        all_held = all_held and held
+        print(f"\n{table}", flush=True)
+        if options.table:
+            put_into(options.table, name, table)
+    return 0 if all_held else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

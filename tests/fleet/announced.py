@@ -1,0 +1,28 @@
+"""An app whose receiver takes a while, and writes down each version that it was told of, and who was."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from django.apps import AppConfig
+
+from django_flagsmith_realtime.signals import flags_updated
+
+TAKES = 0.01  # seconds, before and after
+
+
+class AnnouncedConfig(AppConfig):
+    name = "tests.fleet"
+
+    def ready(self) -> None:
+        flags_updated.connect(note)
+
+
+def note(*, snapshot: Any, **kwargs: Any) -> None:
+    time.sleep(TAKES)
+    with Path(os.environ["FLEET_ANNOUNCED"]).open("a") as file:
+        print(snapshot.sequence, os.getpid(), file=file)
+    time.sleep(TAKES)

@@ -1,0 +1,92 @@
+"""Whether every published version is announced, although those who publish are killed at random."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..processes import wait_until
+from .processes import HostProcess
+from .world import World
+
+KILL_EVERY = 8  # versions, on average
+KILLED_WITHIN = 0.06  # seconds after a change: it is fetched, stored and announced in about that time
+PAUSES = (0.0, 0.5)  # seconds between two changes
+ANNOUNCED_WITHIN = 10.0  # seconds
+
+
+@dataclass(frozen=True)
+class Announcements:
+    """What was published, and what became of it; `published` are the versions that the head ever named."""
+
+    published: int
+    kills: int
+    leaders_killed: int
+    missed: int
+    duplicates: int
+    made_up_for: int  # announced by another process than the one that published
+    seconds: float
+
+
+class Course:
+    """Changes a flag until enough versions are published, and kills a listener every now and then."""
+
+    def __init__(self, world: World, seed: int, say: Callable[[str], None]) -> None:
+        self._world = world
+        self._dice = random.Random(seed)
+        self._say = say
+        self.kills: list[bool] = []  # whether it was the leader
+
+    def run(self, versions: int) -> Announcements:
+        world, began = self._world, time.monotonic()
+        while (count := len(shown(world))) < versions:
+            self._say(f"{count} of {versions} versions, {len(self.kills)} kills")
+            world.update()
+            if self._dice.random() < 1 / KILL_EVERY:
+                self._kill()
+            wait_until(lambda: len(shown(world)) > count, "a new version", 3 * world.lease_seconds)
+            time.sleep(self._dice.uniform(*PAUSES))
+        world.settle()
+        wait_until(lambda: not missed(world), "the announcement of every version", ANNOUNCED_WITHIN)
+        return self._sum_up(time.monotonic() - began)
+
+    def _kill(self) -> None:
+        """Kill somebody, the leader more often than not, and start it again."""
+        world, leader = self._world, self._world.leader()
+        victim: HostProcess = self._dice.choice([*world.listeners.values(), *([leader] * 3 if leader else [])])
+        time.sleep(self._dice.uniform(0.0, KILLED_WITHIN))
+        victim.kill()
+        self.kills.append(victim is leader)
+        victim.start()
+
+    def _sum_up(self, seconds: float) -> Announcements:
+        announced, versions = pairs(self._world.announced), shown(self._world)
+        told = {sequence for sequence, _ in announced}
+        by_its_writer = {sequence for sequence, _ in set(announced) & set(pairs(self._world.writers))}
+        return Announcements(
+            published=len(versions),
+            kills=len(self.kills),
+            leaders_killed=sum(self.kills),
+            missed=len(versions - told),
+            duplicates=len(announced) - len(told),
+            made_up_for=len(versions & told - by_its_writer),
+            seconds=seconds,
+        )
+
+
+def pairs(file: Path) -> list[tuple[int, int]]:
+    """Return the version and the process of each line."""
+    return [(int(sequence), int(pid)) for sequence, pid in map(str.split, file.read_text().splitlines())]
+
+
+def shown(world: World) -> set[int]:
+    """Return the versions that the head ever named."""
+    return {put.sequence for put in world.heads.puts}
+
+
+def missed(world: World) -> set[int]:
+    """Return the versions that the head named, and that nobody was told of."""
+    return shown(world) - {sequence for sequence, _ in pairs(world.announced)}
