@@ -24,6 +24,8 @@ ADVICE = {
     "too big": "Raise memcached's limit for one item: its option -I, for instance -I 8m.",
     "no such table": "Create the cache's table: manage.py createcachetable.",
     "does not exist": "Create the cache's table: manage.py createcachetable.",
+    "timeout": "Is the server that CACHES names busy, or cut off?",
+    "timed out": "Is the server that CACHES names busy, or cut off?",
     "refused": "Is the server that CACHES names running?",
     "no module named 'redis'": 'Install its client: pip install "django-flagsmith-realtime[redis]".',
     "no module named 'pymemcache'": 'Install its client: pip install "django-flagsmith-realtime[memcached]".',

@@ -49,8 +49,9 @@ class Lease:
 
     @property
     def leader(self) -> str | None:
-        """Who has it, as "host:pid"."""
-        return self.holder.rpartition(":")[0] if self.holder else None
+        """Who has it, as "host:pid"; a process that was frozen does not take itself for its own leader."""
+        is_gone = self.holder == self.token and not self.is_held
+        return self.holder.rpartition(":")[0] if self.holder and not is_gone else None
 
     @property
     def is_held(self) -> bool:

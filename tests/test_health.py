@@ -18,7 +18,7 @@ from django_flagsmith_realtime.status import Content, Failure, Status, StreamSta
 from django_flagsmith_realtime.status_json import to_plain
 from django_flagsmith_realtime.status_text import Styles, span, to_text
 
-from .backends import use
+from .backends import RecordingCache, use
 from .documents import PREFIX, configured_store, publish
 from .test_status import FULL, NOW
 
@@ -72,6 +72,17 @@ def test_a_cache_that_fails_is_the_only_trouble(settings: Any) -> None:
     [trouble] = health().troubles
     assert trouble.kind == "cache"
     assert "nowhere" in trouble.text
+
+
+def test_no_trouble_shows_the_password_of_the_cache(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        raise OSError("redis://me:SECRET@cache/0 is away")
+
+    use(settings, "tests.backends.RecordingCache")
+    monkeypatch.setattr(RecordingCache, "get", fail)
+    [trouble] = health().troubles
+    assert "is away" in trouble.text
+    assert "SECRET" not in trouble.text
 
 
 @pytest.mark.parametrize(("max_age", "expected"), [(1, ["stale"]), (3, []), (None, [])])

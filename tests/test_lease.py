@@ -267,3 +267,12 @@ class TestKeeper:
 def test_a_cache_of_files_carries_no_lease(settings: Any, backend: str, carries: bool) -> None:
     settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": "anywhere"}}
     assert carries_lease("default") is carries
+
+
+def test_a_process_that_slept_through_its_lease_is_not_led_by_itself(leases: Leases) -> None:
+    clock = Clock()
+    lease = leases(clock=clock)
+    assert lease.take()
+    assert lease.leader == f"{socket.gethostname()}:{os.getpid()}"
+    clock.now += 100
+    assert lease.leader is None

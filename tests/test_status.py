@@ -49,6 +49,11 @@ def test_what_is_no_status_is_none(plain: Any) -> None:
     assert parse_status(plain) is None
 
 
+@pytest.mark.parametrize("figure", [float("nan"), float("inf"), 1e300, -(10**30), True, "5"])
+def test_a_figure_that_is_none_makes_no_status(figure: Any) -> None:
+    assert parse_status({**FULL.to_plain(), "written_at": figure}) is None
+
+
 @given(st.data())
 def test_a_status_with_garbage_anywhere_is_none_or_the_same_kind_of_thing(data: st.DataObject) -> None:
     plain: Any = FULL.to_plain()

@@ -22,6 +22,7 @@ from django_flagsmith_realtime.store import SUPERSEDED_SECONDS, Store
 from .backends import use
 from .documents import HEAD, KEY, PREFIX, banner, configured_store, make_document, payload_key, publish
 from .processes import MemcachedServer, RedisServer
+from .test_status import FULL
 
 
 class TestPublishing:
@@ -219,3 +220,15 @@ class TestPublishing:
             assert executor.submit(handle.get).result() is elsewhere
         assert handle.get() is handle.get()
         assert handle.get() is not elsewhere
+
+
+class TestStatus:
+    def test_every_cache_gives_back_what_the_leader_wrote(self, each_cache: str) -> None:
+        assert configured_store().read_status() is None
+        configured_store().write_status(FULL)
+        assert configured_store().read_status() == FULL
+
+    @pytest.mark.parametrize("garbage", [None, 7, "", "no colon", b"\xff", ["web-1:42:token"]])
+    def test_a_lease_that_is_none_has_no_process(self, garbage: Any) -> None:
+        caches["default"].set(f"{PREFIX}:lease", garbage)
+        assert not configured_store().read_process("lease")
