@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -264,6 +265,11 @@ class TestExplicit:
             Identity("42", traits)
 
 
+def said(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """Return what this package logged: asyncio has its say about slow machines."""
+    return [record for record in caplog.records if record.name.startswith("django_flagsmith_realtime")]
+
+
 class TestFaults:
     @pytest.mark.parametrize("kind", ["sync", "coroutine"])
     def test_a_callable_that_raises_costs_the_identity_and_not_the_page(
@@ -284,7 +290,7 @@ class TestFaults:
             assert read(request_) == WELCOME
         assert len(calls) == 1
         assert read(RequestFactory().get("/")) == WELCOME
-        [record] = caplog.records
+        [record] = said(caplog)
         assert "IDENTITY" in record.getMessage()
         assert record.levelname == "ERROR"
         assert record.exc_info
@@ -302,10 +308,10 @@ class TestFaults:
         configure(settings, fail)
         for _ in range(4):
             banner(RequestFactory().get("/"))
-        assert len(caplog.records) == 2
+        assert len(said(caplog)) == 2
         identity._reported["LookupError"] -= identity.LOG_SECONDS
         banner(RequestFactory().get("/"))
-        assert len(caplog.records) == 3
+        assert len(said(caplog)) == 3
 
     @pytest.mark.parametrize("answer", ["secret@example.com", 42, {"identifier": "secret@example.com"}, ALICE.traits])
     def test_an_answer_of_another_type_is_reported_without_it(
@@ -324,7 +330,7 @@ class TestFaults:
         publish()
         configure(settings, path)
         assert read(request_) == WELCOME
-        assert len(caplog.records) == 1
+        assert len(said(caplog)) == 1
 
     def test_strict_raises(self, settings: Any, read: Read, request_: HttpRequest) -> None:
         publish()
