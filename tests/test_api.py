@@ -462,7 +462,20 @@ class TestNoNetwork:
 
     @pytest.mark.parametrize(
         "module",
-        ["api", "scope", "reader", "store", "snapshot", "middleware", "decorators", "context_processors"],
+        [
+            "api",
+            "scope",
+            "whom",
+            "overrides",
+            "mixins",
+            "test",
+            "reader",
+            "store",
+            "snapshot",
+            "middleware",
+            "decorators",
+            "context_processors",
+        ],
     )
     def test_what_reads_does_not_import_what_fetches(self, module: str) -> None:
         assert imports_of(module)
