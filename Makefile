@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow faults soak screenshots lint tox build clean
+.PHONY: help demo test test-slow faults soak screenshots probes lint tox build clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -23,8 +23,12 @@ faults: .venv/dev ## the fault bench; writes its table to docs/faults.md
 soak: .venv/dev ## random faults for a minute, or for ARGS="--seconds 600"
 	$(BIN)/python -m tests.soak $(ARGS)
 
-screenshots: .venv/dev ## the README's picture, from the running demo
+screenshots: .venv/dev ## the pictures: of the running demo, and of flagsmith_status in five states
 	$(BIN)/python -m tests.screenshots $(ARGS)
+	$(BIN)/python -m tests.status_screenshots docs/images
+
+probes: .venv/dev ## what flagsmith_status and health/ say of faults, and after how many seconds
+	$(BIN)/python -m tests.probes $(ARGS)
 
 lint: .venv/dev ## ruff and mypy
 	$(BIN)/ruff check .

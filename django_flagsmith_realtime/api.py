@@ -160,7 +160,7 @@ class Flags(Mapping[str, Flag]):
         return unknown_flag(name)
 
     def _report_unknown(self, name: str, strict: bool) -> None:
-        why, remedy = "there are no flags yet: is `manage.py flagsmith_listen` running?", "Create it"
+        why, remedy = "there are no flags yet: is a listener running? `manage.py flagsmith_status` tells", "Create it"
         if self.snapshot:
             why = f"there is none of this name in Flagsmith's environment {self.snapshot.environment.name!r}"
         if is_test := overrides.are_active():

@@ -35,7 +35,7 @@ def build_listener(config: Config) -> Listener:
     """Return the listener: of Flagsmith, or of the file that is edited in place of an account there."""
     clock, poll_only = time.monotonic, _why_poll_only(config)
     secrets = (config.environment_key, config.stream_key, *config.headers.values())
-    recorder = Recorder(poll_only=poll_only, secrets=secrets)
+    recorder = Recorder(poll_only=poll_only, secrets=secrets, asks_flagsmith=bool(config.environment_key))
     subscribers = (Report(poll_only=poll_only, clock=clock).take, recorder.take, Herald(clock).take)
     refresher, tell = build_refresher(config), partial(_tell, subscribers)
     agenda = _api_agenda(config) if config.environment_key else _file_agenda()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from .cache import carries_lease
-from .conf import Config
+from .conf import Config, hide_password
 from .exceptions import StoreError
 from .snapshot import Head
 from .status import Status
@@ -65,7 +65,7 @@ def examine(config: Config, store: Store, *, max_age: float | None = None, now: 
         standby = store.read_process("standby")
         health = Health(now, store.read_head(), status, leader, standby if standby != leader else None)
     except StoreError as error:
-        return Health(now, troubles=(Trouble(CACHE, str(error)),))
+        return Health(now, troubles=(Trouble(CACHE, hide_password(str(error))),))
     limit = config.max_stale if max_age is None else max_age
     return replace(health, troubles=tuple(_find_troubles(health, limit)))
 

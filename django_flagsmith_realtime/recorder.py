@@ -53,7 +53,8 @@ SILENT = "A change came without an event: the project's real-time updates seem t
 class Recorder:
     """A subscriber of the listener's events.
 
-    `poll_only` says why there is no stream, where there is none. `secrets` appear in no text.
+    `poll_only` says why there is no stream, where there is none. `secrets` appear in no text. `asks_flagsmith` is False
+    for a file, which may be looked at for nothing.
     """
 
     def __init__(
@@ -61,10 +62,12 @@ class Recorder:
         *,
         poll_only: str | None = None,
         secrets: Iterable[str | None] = (),
+        asks_flagsmith: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._clock = clock
         self._secrets = sorted(filter(None, secrets), key=len, reverse=True)
+        self._asks_flagsmith = asks_flagsmith
         self._latencies: deque[float] = deque(maxlen=MEASURED)
         now = clock()
         self._deaf = {poll_only: now} if poll_only else {}  # why the stream tells nothing, and since when
@@ -136,12 +139,18 @@ class Recorder:
             self._deaf.pop(REALTIME_OFF, None)
         else:
             self._deaf.setdefault(REALTIME_OFF, now)
-        self._note(fetch=Fetch(now, event.took), requests=self._status.requests.add(now))
+        self._count_request(now)
+        if self._asks_flagsmith:
+            self._note(fetch=Fetch(now, event.took))
 
     @take.register
     def _miss(self, event: FetchFailed) -> None:
         self._fail(event.error)
-        self._note(requests=self._status.requests.add(self._clock()))
+        self._count_request(self._clock())
+
+    def _count_request(self, now: float) -> None:
+        if self._asks_flagsmith:
+            self._note(requests=self._status.requests.add(now))
 
     @take.register
     def _lose(self, event: StoreFailed) -> None:

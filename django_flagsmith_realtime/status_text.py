@@ -65,6 +65,9 @@ def _rows(health: Health, styles: Styles) -> Iterator[Row]:
         yield Row("", _dates(health.head, now))
     if status:
         yield from _figures(status, now)
+        shown = health.leading and health.leading.stream.reason
+        if status.failure and status.failure.text != shown:
+            yield Row("Last error", f"{_ago(now - status.failure.at)}: {status.failure.text}")
 
 
 def _verdict(health: Health, styles: Styles) -> Iterator[Row]:
@@ -122,9 +125,6 @@ def _figures(status: Status, now: float) -> Iterator[Row]:
     yield Row("Requests", f"{hour} in the last hour, {day} in the last day{fetch}")
     repairs, suppressed = status.repairs.within(DAY, now), status.suppressed.within(DAY, now)
     yield Row("Last day", f"{suppressed} suppressed events, {repairs} cache repairs")
-    failure = status.failure
-    if failure and failure.text != status.stream.reason:  # which is shown already
-        yield Row("Last error", f"{_ago(now - failure.at)}: {failure.text}")
 
 
 def _ago(seconds: float) -> str:

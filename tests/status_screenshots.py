@@ -32,7 +32,7 @@ CHROMIUM = [
     "--disable-component-update",
     "--disable-sync",
     "--hide-scrollbars",
-    "--force-device-scale-factor=2",
+    "--force-device-scale-factor=1.5",
 ]
 STYLE = """
 body { margin: 0; padding: 16px; background: #fff; font: 14px/1.35 "DejaVu Sans Mono", monospace; width: 860px }

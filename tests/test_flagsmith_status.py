@@ -95,6 +95,15 @@ def test_settings_that_cannot_work_are_named(settings: Any, setting: Any, said: 
         run()
 
 
+def test_a_process_that_listens_for_itself_is_asked_elsewhere(settings: Any) -> None:
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    with pytest.raises(CommandError, match='set FLAGSMITH\\["LISTENER"\\] = "inline"'):
+        run()
+    settings.FLAGSMITH = {**settings.FLAGSMITH, "LISTENER": "inline"}
+    with pytest.raises(CommandError, match="health/ tells how it is"):
+        run()
+
+
 class Terminal:
     """A `flagsmith_status` that runs in a terminal."""
 

@@ -240,6 +240,8 @@ def test_the_state_of_the_stream_is_coloured(state: str, style: str) -> None:
 def test_what_the_stream_says_is_no_second_error() -> None:
     led(publish(), stream=StreamStatus("backing off", NOW, "Why."), failure=Failure(NOW, "Why."))
     assert to_text(health()).count("Why.") == 1
+    caches["default"].delete(f"{PREFIX}:lease")
+    assert "Last error  0 s ago: Why." in to_text(health()).replace("just now", "0 s ago"), "nor lost"
 
 
 def test_who_listened_last_is_told() -> None:

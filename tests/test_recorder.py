@@ -125,6 +125,15 @@ def test_requests_are_counted_whether_they_succeed_or_not(recorder: Recorder) ->
     assert found.failure and found.failure.text == "No."
 
 
+def test_looks_at_a_file_are_no_requests(clock: Clock) -> None:
+    recorder = Recorder(clock=clock, asks_flagsmith=False)
+    recorder.take(fetched())
+    recorder.take(events.FetchFailed(ServerError("No.")))
+    found = status(recorder)
+    assert (found.requests.within(DAY, START), found.fetch) == (0, None)
+    assert found.failure
+
+
 def test_repairs_are_counted(recorder: Recorder) -> None:
     recorder.take(events.Repaired())
     assert status(recorder).repairs.within(DAY, START) == 1

@@ -66,7 +66,9 @@ def find_command_problems(setting: Any) -> list[Problem]:
     alias = None if problems else Alias(_alias(setting))
     if alias and alias.is_a(LocMemCache):
         what = f"The cache {alias.name!r} lives in one process: no other would see what is stored there."
-        inline = 'With a single process, set FLAGSMITH["LISTENER"] = "inline" and start no listener'
+        inline = "The process that serves requests listens, and its health/ tells how it is"
+        if setting.get("LISTENER") != "inline":
+            inline = 'With a single process, set FLAGSMITH["LISTENER"] = "inline" and start no listener'
         return [Problem("", what, f"{inline}; else use a cache that is shared, as these lines do:\n{CACHES_TO_PASTE}")]
     return problems
 
