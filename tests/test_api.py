@@ -165,7 +165,7 @@ class TestUnknownFlags:
 
     def test_a_missing_snapshot_is_logged_with_the_command_to_run(self, caplog: pytest.LogCaptureFixture) -> None:
         get_flags().is_feature_enabled("new_checkout")
-        assert "flagsmith_listen" in caplog.text
+        assert "flagsmith_status" in caplog.text
 
     def test_the_calls_default_comes_before_defaults(self, settings: Any, caplog: pytest.LogCaptureFixture) -> None:
         configure(settings, DEFAULTS={"later": "from settings"})
