@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow faults soak screenshots probes lint tox build clean
+.PHONY: help demo test test-slow faults fleet soak screenshots probes lint tox build clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -19,6 +19,9 @@ test-slow: .venv/dev ## the tests with a browser or of some length
 
 faults: .venv/dev ## the fault bench; writes its table to docs/faults.md
 	$(BIN)/python -m pytest tests/faults -m "" --faults-table docs/faults.md $(ARGS)
+
+fleet: .venv/dev ## two hosts and what they come through, in half an hour; or ARGS="faults --times 1"
+	$(BIN)/python -m tests.fleet --table docs/fleet.md $(ARGS)
 
 soak: .venv/dev ## random faults for a minute, or for ARGS="--seconds 600"
 	$(BIN)/python -m tests.soak $(ARGS)
@@ -52,6 +55,6 @@ clean: ## remove what the commands above made
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -e . -r example_project/requirements.txt
 	@touch $@
 
-.venv/dev: .venv/bin/python setup.cfg
-	$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev]'
+.venv/dev: .venv/bin/python setup.cfg tests/deploy/requirements.txt
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev]' -r tests/deploy/requirements.txt
 	@touch $@

@@ -17,6 +17,7 @@ from typing import Protocol
 from django.db import connections
 
 from .cache import CacheHandle, cache_errors, cache_key, read
+from .candidacy import Deference
 from .exceptions import StoreError
 
 EXPIRY_MARGIN = 3.0  # the cache forgets the lease this much before LEASE_SECONDS
@@ -24,8 +25,6 @@ BELIEF_MARGIN = 2.0  # its holder stops believing in it before that: some caches
 RENEWALS = 4  # within the lease's life
 LOOK_SECONDS = 0.5  # between looks at who has it
 STUCK_SECONDS = 60.0  # a process that does not get on for longer may not lead
-OFFER_SECONDS = 2.0  # for another to take what was offered
-DEFERENCE_SECONDS = 60.0  # in which one that made an offer lets others go first
 GIVE_BACK_SECONDS = 0.3  # for a cache that hangs while the process stops
 
 
@@ -153,8 +152,7 @@ class LeaseKeeper:
         self._stopping = False
         self._offering = False
         self._woken = threading.Event()
-        self._defers_until = -float("inf")
-        self._free_since: float | None = None
+        self._deference: Deference | None = None
         self._word_at = -float("inf")  # when to leave word of a standby next, or to look for it
         self._thread = threading.Thread(target=self._run, name="flagsmith-lease", daemon=True)
 
@@ -201,14 +199,14 @@ class LeaseKeeper:
 
     def _step(self) -> None:
         if self._offering:
-            self._offering, self._defers_until = False, time.monotonic() + DEFERENCE_SECONDS
+            self._offering, self._deference = False, Deference(time.monotonic())
             self._give_back()
         elif self._is_alive():
             with suppress(StoreError):  # the owner meets the same cache, and reports it
                 self._keep()
 
     def _keep(self) -> None:
-        if self._defers():
+        if self._deference and not self._may_take(self._deference):
             return
         was_held = self._lease.is_held
         is_held = self._lease.take()
@@ -217,14 +215,11 @@ class LeaseKeeper:
             self._word_at = now + self._lease.timeout / RENEWALS
             self._lease.look_for_standby() if is_held else self._lease.stand_by()
 
-    def _defers(self) -> bool:
-        """Tell whether to leave a free lease to others, because this process offered it lately."""
+    def _may_take(self, deference: Deference) -> bool:
         now = time.monotonic()
-        if now >= self._defers_until or not self._lease.is_free():
-            self._free_since = None
-            return False
-        self._free_since = self._free_since or now
-        return now - self._free_since < OFFER_SECONDS
+        deference = deference.see(self._lease.is_free(), now)
+        self._deference = None if deference.is_over(now) else deference
+        return not deference.lets_others_go_first(now)
 
     def _give_back(self) -> None:
         with suppress(StoreError):  # it expires

@@ -13,10 +13,11 @@ from django.http import HttpRequest
 
 from .around import Around, Undo
 from .conf import get_config
-from .identity import UNSET, Known, OfRequest, Whose, check_identity, is_same
+from .identity import UNSET, Whose, check_identity, is_same
 from .reader import get_reader
 from .snapshot import Snapshot
 from .snapshot_file import load_snapshot
+from .whom import Known, OfRequest
 
 if TYPE_CHECKING:
     from .api import Flags

@@ -24,10 +24,10 @@ import django_flagsmith_realtime
 from django_flagsmith_realtime import Flags, Identity, aget_flags, get_flags
 from django_flagsmith_realtime.defaults import UNKNOWN_REASON, default_flag
 from django_flagsmith_realtime.exceptions import FlagsmithError, UnknownFlag
-from django_flagsmith_realtime.identity import Known
 from django_flagsmith_realtime.reader import get_reader
 from django_flagsmith_realtime.scope import Scope
 from django_flagsmith_realtime.snapshot import Snapshot, parse_document
+from django_flagsmith_realtime.whom import Known
 
 from .documents import RECORDED, configured_store, make_document, publish
 from .processes import RedisServer
@@ -165,7 +165,7 @@ class TestUnknownFlags:
 
     def test_a_missing_snapshot_is_logged_with_the_command_to_run(self, caplog: pytest.LogCaptureFixture) -> None:
         get_flags().is_feature_enabled("new_checkout")
-        assert "flagsmith_listen" in caplog.text
+        assert "flagsmith_status" in caplog.text
 
     def test_the_calls_default_comes_before_defaults(self, settings: Any, caplog: pytest.LogCaptureFixture) -> None:
         configure(settings, DEFAULTS={"later": "from settings"})
@@ -462,7 +462,20 @@ class TestNoNetwork:
 
     @pytest.mark.parametrize(
         "module",
-        ["api", "scope", "reader", "store", "snapshot", "middleware", "decorators", "context_processors"],
+        [
+            "api",
+            "scope",
+            "whom",
+            "overrides",
+            "mixins",
+            "test",
+            "reader",
+            "store",
+            "snapshot",
+            "middleware",
+            "decorators",
+            "context_processors",
+        ],
     )
     def test_what_reads_does_not_import_what_fetches(self, module: str) -> None:
         assert imports_of(module)

@@ -137,7 +137,7 @@ TESTS = {
     "for whom a flag is on": (
         "test_evaluation.py::test_the_recorded_document_reads_as_the_official_sdk_evaluates_it",
         "test_evaluation.py::test_a_thousand_generated_documents_read_as_the_official_sdk_evaluates_them",
-        "test_identity.py::TestCallable::test_each_way_to_read_asks_each_kind_of_callable_once",
+        "test_whom.py::TestCallable::test_each_way_to_read_asks_each_kind_of_callable_once",
         "test_identity.py::TestFromUser::test_a_page_that_reads_no_flag_does_not_touch_the_session",
     ),
     "flags that depend on flags": ("test_evaluation.py::test_a_flag_may_depend_on_another",),

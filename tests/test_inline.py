@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from django.core.cache import caches
 from django.core.handlers.wsgi import WSGIHandler
-from django.core.signals import request_started
 from django.test import Client
 from standin.server import StandIn
 
@@ -141,7 +140,6 @@ def test_a_child_that_is_forked_is_rid_of_it_and_begins_its_own(serve: Serve, st
 import os, sys, django
 django.setup()
 from django.core.handlers.wsgi import WSGIHandler
-from django.core.signals import request_started
 from django_flagsmith_realtime import inline
 request_started.send(WSGIHandler)
 assert inline._background.is_started
@@ -165,12 +163,12 @@ def test_django_s_test_client_does_not_begin_it(settings: Any) -> None:
 def test_a_server_under_test_does_not_begin_it(settings: Any) -> None:
     settings.FLAGSMITH = {"ENVIRONMENT_KEY": KEY, "LISTENER": "inline"}
     with override_flags():
-        request_started.send(WSGIHandler, environ={})
+        inline._start(sender=WSGIHandler)
     assert not inline._background.is_started
 
 
 def test_the_default_begins_nothing() -> None:
-    request_started.send(WSGIHandler, environ={})
+    inline._start(sender=WSGIHandler)
     assert not inline._background.is_started
 
 
@@ -188,7 +186,7 @@ def test_what_cannot_work_is_said_once_and_serves_nevertheless(
     settings.FLAGSMITH = {"LISTENER": "inline", **setting}
     inline._complaints.clear()
     for _ in range(3):
-        request_started.send(WSGIHandler, environ={})
+        inline._start(sender=WSGIHandler)
     assert not inline._background.is_started
     assert caplog.text.count(said) == 1
     assert caplog.text.count("Nobody listens to Flagsmith") == 1

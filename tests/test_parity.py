@@ -9,7 +9,7 @@ import pytest
 from django.test import RequestFactory
 
 import django_flagsmith_realtime
-from django_flagsmith_realtime import Flags, decorators, identity, mixins, scope, test
+from django_flagsmith_realtime import Flags, decorators, identity, mixins, scope, test, whom
 from django_flagsmith_realtime.middleware import FlagsmithMiddleware
 from django_flagsmith_realtime.reader import Reader
 
@@ -27,14 +27,14 @@ REASONS = {
     "mixins.FlagEnabledMixin": BOTH,
     "test.override_flags": BOTH,
     "identity.FromUser": BOTH,
-    "identity.Known": BOTH,
-    "identity.OfRequest": BOTH,
+    "whom.Known": BOTH,
+    "whom.OfRequest": BOTH,
     "identity.Unset": NOTHING_TO_WAIT_FOR,
     "identity.Identity": NOTHING_TO_WAIT_FOR,
     "identity.check_identity": NOTHING_TO_WAIT_FOR,
     "identity.from_user": "it has `acall`",
     "identity.is_same": NOTHING_TO_WAIT_FOR,
-    "identity.load_callable": NOTHING_TO_WAIT_FOR,
+    "whom.load_callable": NOTHING_TO_WAIT_FOR,
     "scope.Scope": BOTH,
     "scope.Scope.of": NOTHING_TO_WAIT_FOR,
     "scope.Unscoped": BOTH,
@@ -65,8 +65,9 @@ PUBLIC: dict[str, Any] = {
     **defined_in(mixins, "mixins"),
     **defined_in(test, "test"),
     **defined_in(identity, "identity"),
-    **defined_in(identity.Known, "identity.Known"),
-    **defined_in(identity.OfRequest, "identity.OfRequest"),
+    **defined_in(whom, "whom"),
+    **defined_in(whom.Known, "whom.Known"),
+    **defined_in(whom.OfRequest, "whom.OfRequest"),
     **defined_in(scope, "scope"),
     **defined_in(scope.Scope, "scope.Scope"),
     **defined_in(Reader, "reader.Reader"),
@@ -85,8 +86,8 @@ ALONE = PUBLIC.keys() - TWINS.keys() - set(TWINS.values()) - {"decorators.awaite
 def test_there_are_twins() -> None:
     assert TWINS == {
         "get_flags": "aget_flags",
-        "identity.Known.identity": "identity.Known.aidentity",
-        "identity.OfRequest.identity": "identity.OfRequest.aidentity",
+        "whom.Known.identity": "whom.Known.aidentity",
+        "whom.OfRequest.identity": "whom.OfRequest.aidentity",
         "reader.Reader.current": "reader.Reader.acurrent",
         "scope.Scope.snapshot": "scope.Scope.asnapshot",
         "scope.steps_in_scope": "scope.asteps_in_scope",

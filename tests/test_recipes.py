@@ -59,7 +59,7 @@ def test_an_anonymous_visitor_keeps_a_variant_and_others_get_no_cookie(settings:
     settings.ROOT_URLCONF = (path("page/", page), path("plain/", plain))
     publish()
     variants = set()
-    for _ in range(50):
+    for _ in range(20):
         client = Client()
         assert not client.get("/plain/").cookies
         variant = client.get("/page/").content

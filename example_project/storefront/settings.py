@@ -99,5 +99,5 @@ FLAGS_PAGE = os.environ.get("FLAGS_PAGE", "http://127.0.0.1:8001/")  # where a p
 CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", "redis://127.0.0.1:6379/1")
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_BEAT_SCHEDULE = {
-    "refresh-flags": {"task": "django_flagsmith_realtime.tasks.refresh_flags", "schedule": 60},  # seconds
+    "flagsmith": {"task": "django_flagsmith_realtime.tasks.refresh_flags", "schedule": 60, "options": {"expires": 60}},
 }

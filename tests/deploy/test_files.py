@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import yaml
 from django.core.management import get_commands, load_command_class
-from storefront import settings
 
 from . import files
 
@@ -65,5 +64,5 @@ def test_probes_ask_for_a_host_that_is_allowed_and_an_address_that_is_there() ->
     [container] = files.deployment("storefront-web")["spec"]["template"]["spec"]["containers"]
     probes = [container[name]["httpGet"] for name in ("startupProbe", "readinessProbe")]
     for probe in probes:
-        assert resolve(probe["path"], urlconf=settings.ROOT_URLCONF)
+        assert resolve(probe["path"], urlconf="storefront.urls")
         assert probe["httpHeaders"] == [{"name": "Host", "value": config["data"]["ALLOWED_HOSTS"]}]

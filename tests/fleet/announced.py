@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 from typing import Any
 
 from django.apps import AppConfig
 
 from django_flagsmith_realtime.signals import flags_updated
+
+from .watched import directory
 
 TAKES = 0.01  # seconds, before and after
 
@@ -23,6 +24,6 @@ class AnnouncedConfig(AppConfig):
 
 def note(*, snapshot: Any, **kwargs: Any) -> None:
     time.sleep(TAKES)
-    with Path(os.environ["FLEET_ANNOUNCED"]).open("a") as file:
+    with (directory() / "announced").open("a") as file:
         print(snapshot.sequence, os.getpid(), file=file)
     time.sleep(TAKES)

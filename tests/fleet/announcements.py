@@ -44,23 +44,36 @@ class Course:
         world, began = self._world, time.monotonic()
         while (count := len(shown(world))) < versions:
             self._say(f"{count} of {versions} versions, {len(self.kills)} kills")
-            world.update()
             if self._dice.random() < 1 / KILL_EVERY:
-                self._kill()
+                self._dice.choice([self._kill_somebody, self._kill_as_it_publishes])()
+            else:
+                world.update()
             wait_until(lambda: len(shown(world)) > count, "a new version", 3 * world.lease_seconds)
             time.sleep(self._dice.uniform(*PAUSES))
         world.settle()
         wait_until(lambda: not missed(world), "the announcement of every version", ANNOUNCED_WITHIN)
         return self._sum_up(time.monotonic() - began)
 
-    def _kill(self) -> None:
-        """Kill somebody, the leader more often than not, and start it again."""
+    def _kill_somebody(self) -> None:
+        """Kill a listener soon after a change, the leader more often than not, and start it again."""
         world, leader = self._world, self._world.leader()
         victim: HostProcess = self._dice.choice([*world.listeners.values(), *([leader] * 3 if leader else [])])
+        world.update()
         time.sleep(self._dice.uniform(0.0, KILLED_WITHIN))
         victim.kill()
         self.kills.append(victim is leader)
         victim.start()
+
+    def _kill_as_it_publishes(self) -> None:
+        """Kill the leader between its writing a head and its telling of it, and start it again."""
+        self._world.set_trap("after")
+        self._world.update()
+        victim = wait_until(self._find_victim, "a listener that dies in the trap", 3 * self._world.lease_seconds)
+        self.kills.append(True)
+        victim.start()
+
+    def _find_victim(self) -> HostProcess | None:
+        return next((listener for listener in self._world.listeners.values() if not listener.is_running), None)
 
     def _sum_up(self, seconds: float) -> Announcements:
         announced, versions = pairs(self._world.announced), shown(self._world)

@@ -17,7 +17,7 @@ from .world import World
 
 SIGTERM_WITHIN = 1.5  # seconds
 SEEN_WITHIN = 5.0  # seconds, beside those of the lease
-WATCHED = 6.0  # seconds for what a process that wakes may still write, and for the others to undo it
+WATCHED = 8.0  # seconds for what a process that wakes may still write, and for the others to undo it
 AWAY = 2.0  # seconds in which there is no Redis
 STANDS_BACK = 5.0  # seconds for which an older head may stand
 LEADS_AGAIN = "leader's host cut off from Redis, and it leads again later"
@@ -64,7 +64,7 @@ def frozen(world: World, leader: HostProcess) -> Iterator[None]:
 
 @contextmanager
 def frozen_as_it_writes(world: World, leader: HostProcess) -> Iterator[None]:
-    world.trap.touch()
+    world.set_trap("before")
     world.update()
     wait_until(lambda: leader.is_frozen, "the leader in the trap")
     try:
@@ -251,6 +251,6 @@ def holds(figure: Figure, lease_seconds: float, slack: float = 1.0) -> bool:
     return (
         figure.takeover <= within[figure.fault] * slack
         and figure.streams <= (2 if figure.fault == REDIS_RESTART else 1)  # whoever is first takes a lease that is lost
-        and figure.stood_back <= STANDS_BACK * slack
+        and figure.stood_back < min(STANDS_BACK * slack, WATCHED)
         and (figure.back, figure.errors) == (0, 0)
     )

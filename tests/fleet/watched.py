@@ -1,4 +1,4 @@
-"""A cache that tells who writes heads, and freezes its process just before one where a trap is set."""
+"""A cache that tells who writes heads, and whose process freezes just before one, or dies just after, in a trap."""
 
 from __future__ import annotations
 
@@ -10,15 +10,28 @@ from typing import Any
 
 from django.core.cache.backends.redis import RedisCache
 
+TRAPS = {"before": signal.SIGSTOP, "after": signal.SIGKILL}  # the worst moments for them
+
 
 class WatchedCache(RedisCache):
-    """`FLEET_WRITERS` is the file of versions and those who write their heads, `FLEET_TRAP` one that sets the trap."""
+    """`FLEET_DIRECTORY` has the file of versions and those who write their heads, and those that set the traps."""
 
     def set(self, key: Any, value: Any, *args: Any, **kwargs: Any) -> None:
-        if key.endswith(":head"):
-            with Path(os.environ["FLEET_WRITERS"]).open("a") as file:
-                print(value[0], os.getpid(), file=file)
-            with suppress(FileNotFoundError):
-                Path(os.environ["FLEET_TRAP"]).unlink()
-                os.kill(os.getpid(), signal.SIGSTOP)  # the worst moment for it
+        if not key.endswith(":head"):
+            return super().set(key, value, *args, **kwargs)
+        with (directory() / "writers").open("a") as file:
+            print(value[0], os.getpid(), file=file)
+        spring("before")
         super().set(key, value, *args, **kwargs)
+        return spring("after")
+
+
+def directory() -> Path:
+    return Path(os.environ["FLEET_DIRECTORY"])
+
+
+def spring(trap: str) -> None:
+    """Do to this process what a trap is for, if it is set."""
+    with suppress(FileNotFoundError):
+        (directory() / trap).unlink()
+        os.kill(os.getpid(), TRAPS[trap])

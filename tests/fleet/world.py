@@ -32,7 +32,6 @@ class World:
     def __init__(self, stack: ExitStack, *, lease_seconds: float, readers: int = READERS) -> None:
         self.lease_seconds = lease_seconds
         self.directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fleet-")))
-        self.trap = self.directory / "trap"
         self.announced, self.writers = self.directory / "announced", self.directory / "writers"
         for file in (self.announced, self.writers):
             file.touch()
@@ -86,9 +85,7 @@ class World:
             "TEST_APPS": "tests.fleet.announced.AnnouncedConfig",
             "TEST_CACHES": json.dumps({"default": cache}),
             "TEST_FLAGSMITH": json.dumps(flagsmith),
-            "FLEET_TRAP": str(self.trap),
-            "FLEET_ANNOUNCED": str(self.announced),
-            "FLEET_WRITERS": str(self.writers),
+            "FLEET_DIRECTORY": str(self.directory),
         }
 
     # What is so
@@ -140,6 +137,10 @@ class World:
         self.updates += 1
         self.standin.set_flag(FLAG, value=self.value)
         return self.value
+
+    def set_trap(self, name: str) -> None:
+        """Let the next process that writes a head freeze `before` it, or die `after`."""
+        (self.directory / name).touch()
 
     @contextmanager
     def updating(self, every: float = 1.0) -> Iterator[None]:
