@@ -483,3 +483,11 @@ def test_a_gap_of_the_stream_leaves_something_to_find_out(clockwork: Clockwork) 
     clockwork.advance_to_due()
     clockwork.answer(body(T))
     assert clockwork.agenda.known_ago(clockwork.now) == 0
+
+
+def test_an_event_without_a_time_leaves_something_to_find_out_until_the_answer(clockwork: Clockwork) -> None:
+    clockwork.agenda.announce(None, clockwork.now)
+    clockwork.advance_to_due()
+    assert clockwork.agenda.known_ago(clockwork.now) is None
+    clockwork.answer(body(T))
+    assert clockwork.agenda.known_ago(clockwork.now) == 0

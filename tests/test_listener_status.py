@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import string
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -22,7 +24,7 @@ from django_flagsmith_realtime.listener import Listener
 from django_flagsmith_realtime.signals import listener_became_leader, stream_connected, stream_disconnected
 from django_flagsmith_realtime.status import DAY, Status
 
-from .backends import RecordingCache, use
+from .backends import RecordingCache, SmallCache, use
 from .documents import configured_store
 from .fault_proxy import CANNED, FaultProxy, canned
 from .processes import wait_until
@@ -184,11 +186,33 @@ def test_a_flush_is_a_repair(listening: Listening) -> None:
         wait_for(lambda status: status.repairs.within(DAY, status.written_at))
 
 
-def test_the_next_leader_counts_on(listening: Listening) -> None:
+def test_the_next_leader_counts_on(listening: Listening, standin: StandIn) -> None:
     with listening():
         wait_for(is_connected)
+        for text in ("One", "Two", "Three"):
+            before = requests(wait_for(is_connected))
+            standin.set_flag("banner_text", value=text)
+            wait_for(lambda status, before=before: requests(status) > before)
     with listening():
-        wait_for(lambda status: status.requests.within(DAY, status.written_at) == 2)
+        wait_for(lambda status: requests(status) == 5)
+
+
+def requests(status: Status) -> int:
+    return status.requests.within(DAY, status.written_at)
+
+
+def test_flags_age_while_the_cache_does_not_take_the_newer_ones(
+    listening: Listening, standin: StandIn, settings: Any
+) -> None:
+    use(settings, "tests.backends.SmallCache")
+    SmallCache.limit = 1_000_000
+    with listening():
+        wait_for(is_connected)
+        SmallCache.limit = 10_000
+        standin.set_flag("banner_text", value="".join(random.Random(1).choices(string.printable, k=20_000)))
+        first = wait_for(lambda status: status.failure)
+        later = wait_for(lambda status: status.written_at > first.written_at)
+        assert known_at(later) == known_at(first)
 
 
 def test_nobody_listens_any_more_as_soon_as_a_listener_stops(listening: Listening) -> None:

@@ -24,7 +24,7 @@ from django_flagsmith_realtime.reader import STEP_BACK_SECONDS, Reader, get_read
 from django_flagsmith_realtime.signals import snapshot_loaded
 from django_flagsmith_realtime.snapshot import Snapshot
 
-from .backends import HangingCache
+from .backends import HangingCache, RecordingCache
 from .documents import KEY, banner, configured_store, make_document, payload_key, publish
 from .processes import MemcachedServer, RedisServer, wait_until
 
@@ -518,3 +518,25 @@ class TestSnapshotLoaded:
             wait_until(lambda: seen == ["two"])
         finally:
             stop()
+
+
+def test_an_outage_of_the_cache_is_one_warning_and_one_end_with_its_length(
+    recording: Any, clock: Callable[[float], None], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        raise OSError("the cache is away")
+
+    caplog.set_level("INFO")
+    publish()
+    get_reader().current()
+    with monkeypatch.context() as patch:
+        patch.setattr(RecordingCache, "get", fail)
+        for _ in range(3):
+            get_reader().current()
+            clock(10)
+    get_reader().current()
+    said = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert said == [
+        ("WARNING", "Flags are served from memory. The cache failed: OSError: the cache is away."),
+        ("INFO", "The cache of the flags answers again after 30 s"),
+    ]
