@@ -6,7 +6,7 @@ A step that the cache fails is tried again when the cache is tended next.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from .agenda import Agenda
 from .events import Published, Repaired, StoreFailed, StoreWorked, StreamSilent, Subscriber, Unchanged
@@ -17,6 +17,8 @@ from .snapshot import Document, Snapshot
 from .snapshot_file import SnapshotFileError
 
 logger = logging.getLogger(__name__)
+
+HANGS_SECONDS = 0.5
 
 
 class Upkeep:
@@ -61,15 +63,22 @@ class Upkeep:
         self._do(self._follow)
 
     def tend(self) -> None:
-        """Look after what is stored."""
-        if self._unpublished:  # before this one takes over: what it finds then is newer than what it fetched before
-            self._do(self._publish)
-        if not self._resumed:
-            self._do(self._resume)
-        if self._resumed:
-            self._do(self._repair)
-            self._do(self._look_for_nudge)
+        """Look after what is stored; a cache that hangs is waited for once, as the lease may run out meanwhile."""
+        began = self._clock()
+        for step in self._steps():
+            self._do(step)
+            if not self._cache_works and self._clock() - began > HANGS_SECONDS:
+                return
         self._keep_status()
+
+    def _steps(self) -> Iterator[Callable[[], None]]:
+        if self._unpublished:  # before this one takes over: what it finds then is newer than what it fetched before
+            yield self._publish
+        if not self._resumed:
+            yield self._resume
+        if self._resumed:
+            yield self._repair
+            yield self._look_for_nudge
 
     def notice(self) -> None:
         """Note that an update was announced."""

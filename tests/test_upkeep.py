@@ -16,7 +16,7 @@ from django_flagsmith_realtime.refresh import Refresher
 from django_flagsmith_realtime.snapshot import Document
 from django_flagsmith_realtime.upkeep import Upkeep
 
-from .backends import SmallCache, use
+from .backends import HangingCache, SmallCache, use
 from .documents import configured_store, make_document, publish
 from .test_listener import banner
 
@@ -121,3 +121,15 @@ def test_a_nudge_is_not_answered_by_what_could_not_be_stored(upkeep: Upkeep, tak
     SmallCache.limit = 0
     take(make_document(OLD))
     assert store.read_nudge() == mark
+
+
+def test_a_cache_that_hangs_is_waited_for_once(
+    upkeep: Upkeep, take: Callable[[Document], None], hanging: type[HangingCache]
+) -> None:
+    upkeep.tend()
+    hanging.timeout = 0.6  # seconds; more than a cache that works needs
+    hanging.open.clear()
+    take(make_document(NEW, banner_text="new"))
+    hanging.asked.clear()
+    upkeep.tend()
+    assert len(hanging.asked) == 1

@@ -38,6 +38,6 @@ def test_each_version_is_announced_although_listeners_are_killed() -> None:
 
 def test_workers_of_all_hosts_share_one_stream_and_one_request_per_update() -> None:
     with running(lease_seconds=LEASE_SECONDS, readers=0) as world:
-        ours, theirs = compare(world, workers=8)
+        ours, theirs = compare(world, workers=4)
     assert (ours.streams, ours.requests_per_update) == (1, 1)
-    assert (theirs.streams, theirs.requests_per_update) == (8, 8)
+    assert (theirs.streams, theirs.requests_per_update) == (4, 4)

@@ -102,6 +102,10 @@ class World:
         pid = int(pickle.loads(held).split(":")[1]) if held else 0
         return next((listener for listener in self.listeners.values() if listener.pid == pid), None)
 
+    def newest(self) -> int:
+        """Return the last version that was published."""
+        return max(put.sequence for put in self.heads.puts)
+
     def opened(self, since: float, *, not_by: str) -> float | None:
         """Return when another listener than that first opened a stream."""
         began = [visit.began for visit in self.standin.visits.streams() if visit.name != not_by and visit.began > since]
