@@ -15,7 +15,7 @@ test: .venv/dev ## the fast test suite
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
 test-slow: .venv/dev ## the tests with a browser or of some length
-	$(BIN)/python -m pytest -m slow -n 2 $(ARGS)
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadgroup $(ARGS)
 
 faults: .venv/dev ## the fault bench; writes its table to docs/faults.md
 	$(BIN)/python -m pytest tests/faults -m "" --faults-table docs/faults.md $(ARGS)

@@ -55,13 +55,29 @@ def workers(options: argparse.Namespace) -> tuple[str, bool]:
 PARTS: dict[str, Part] = {"faults": faults, "signals": signals, "workers": workers}
 
 
+def at_least(least: float) -> Callable[[str], float]:
+    """Return what reads a number that must not be less."""
+
+    def number(text: str) -> float:
+        value = type(least)(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+        return value
+
+    return number
+
+
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.fleet", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all of them where none is named")
-    parser.add_argument("--times", type=int, default=10, help="how often to make each fault (%(default)s)")
-    parser.add_argument("--versions", type=int, default=300, help="to publish while listeners are killed (%(default)s)")
-    parser.add_argument("--workers", type=int, default=50, help="of gunicorn, on both hosts together (%(default)s)")
-    parser.add_argument("--lease-seconds", type=float, default=15, help="of the listeners (%(default)s)")
+    parser.add_argument("--times", type=at_least(1), default=10, help="how often to make each fault (%(default)s)")
+    parser.add_argument(
+        "--versions", type=at_least(2), default=300, help="to publish while listeners are killed (%(default)s)"
+    )
+    parser.add_argument(
+        "--workers", type=at_least(2), default=50, help="of gunicorn, on both hosts together (%(default)s)"
+    )
+    parser.add_argument("--lease-seconds", type=at_least(8.0), default=15, help="of the listeners (%(default)s)")
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="for the same kills")
     parser.add_argument("--table", type=Path, help="the Markdown file whose tables are to be replaced")
     options = parser.parse_args()

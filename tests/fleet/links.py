@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from typing import TypeVar
 
 LOOPBACK = "127.0.0.1"
@@ -18,13 +18,13 @@ class Link:
     def __init__(self, loop: asyncio.AbstractEventLoop, upstream: int) -> None:
         self._loop = loop
         self._upstream = upstream
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._connections: set[asyncio.Task[None]] = set()
         self.port = asyncio.run_coroutine_threadsafe(self._listen(), loop).result()
 
     async def _listen(self) -> int:
         self._flowing = asyncio.Event()
         self._flowing.set()
-        self._server = await asyncio.start_server(self._serve, LOOPBACK, 0)
+        self._server = await asyncio.start_server(self._accept, LOOPBACK, 0)
         return int(self._server.sockets[0].getsockname()[1])
 
     @contextmanager
@@ -35,14 +35,23 @@ class Link:
         finally:
             self._loop.call_soon_threadsafe(self._flowing.set)
 
+    async def close(self) -> None:
+        self._server.close()
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = self._loop.create_task(self._serve(reader, writer))
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._flowing.wait()
-        try:
+        with closing(writer), suppress(OSError):
+            await self._flowing.wait()
             there = await asyncio.open_connection(LOOPBACK, self._upstream)
-        except OSError:
-            writer.close()
-            return
-        await asyncio.gather(self._pass(reader, there[1]), self._pass(there[0], writer))
+            with closing(there[1]):
+                await asyncio.gather(self._pass(reader, there[1]), self._pass(there[0], writer))
 
     async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with suppress(OSError):
@@ -88,5 +97,8 @@ class Links:
         return self._links[here, there].cut()
 
     def close(self) -> None:
+        for link in self._links.values():
+            asyncio.run_coroutine_threadsafe(link.close(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
+        self._loop.close()

@@ -8,12 +8,14 @@ import pytest
 
 from .announcements import Course
 from .faults import COURSES, holds
+from .links import Links
+from .network import PLACES
 from .workers import compare
 from .world import World, running
 
 LEASE_SECONDS = 8
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("fleet")]  # all with one fleet
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +27,13 @@ def fleet() -> Iterator[World]:
 @pytest.mark.parametrize("fault", COURSES)
 def test_a_fleet_comes_through(fleet: World, fault: str) -> None:
     figure = COURSES[fault](fleet)
+    assert holds(figure, LEASE_SECONDS, slack=2), figure
+
+
+def test_a_proxy_stands_in_for_each_link_where_namespaces_are_not_permitted() -> None:
+    fault = "leader's host cut off from both"
+    with running(lease_seconds=LEASE_SECONDS, readers=1, network=Links(*PLACES)) as world:
+        figure = COURSES[fault](world)
     assert holds(figure, LEASE_SECONDS, slack=2), figure
 
 

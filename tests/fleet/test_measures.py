@@ -6,8 +6,10 @@ import pickle
 
 import pytest
 
+from .faults import COURSES
 from .flagsmith import FOREVER, Visit, at_once, longest_gap
 from .heads import Put, parse, stood_back
+from .processes import ROOT
 from .tables import spread
 
 
@@ -80,3 +82,10 @@ def test_the_longest_gap_is_that_without_any_stream() -> None:
 def test_several_values_are_their_median_and_the_greatest() -> None:
     assert spread([1.0]) == "1.0"
     assert spread([3.0, 1.0, 2.0]) == "2.0, 3.0"
+
+
+def test_the_page_has_a_row_for_each_fault() -> None:
+    page = (ROOT / "docs" / "fleet.md").read_text()
+    table = page.partition("<!-- faults -->")[2].partition("<!-- end of faults -->")[0]
+    rows = [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines() if line.startswith("| ")]
+    assert rows[2:] == list(COURSES)

@@ -29,14 +29,13 @@ FIRST_VALUE = 1_000
 class World:
     """A deployment that runs, and what to ask of it."""
 
-    def __init__(self, stack: ExitStack, *, lease_seconds: float, readers: int = READERS) -> None:
+    def __init__(self, stack: ExitStack, network: Network, *, lease_seconds: float, readers: int) -> None:
         self.lease_seconds = lease_seconds
         self.directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fleet-")))
         self.announced, self.writers = self.directory / "announced", self.directory / "writers"
         for file in (self.announced, self.writers):
             file.touch()
-        self.network: Network = open_network()
-        stack.callback(self.network.close)
+        self.network = network
         self.redis = FleetRedis(self.network)
         stack.callback(self.redis.end)
         self.redis.start()
@@ -174,10 +173,12 @@ class World:
 
 
 @contextmanager
-def running(*, lease_seconds: float, readers: int = READERS) -> Iterator[World]:
-    """Run a fleet that is well at the beginning, and gone at the end."""
+def running(*, lease_seconds: float, readers: int = READERS, network: Network | None = None) -> Iterator[World]:
+    """Run a fleet that is well at the beginning, and gone at the end; `readers` are those on each host."""
     with ExitStack() as stack:
-        world = World(stack, lease_seconds=lease_seconds, readers=readers)
+        network = network or open_network()
+        stack.callback(network.close)
+        world = World(stack, network, lease_seconds=lease_seconds, readers=readers)
         try:
             world.settle(STARTED_WITHIN)
             yield world
