@@ -24,6 +24,7 @@ from .snapshot_file import FileSource
 from .source import ApiSource
 from .store import Store
 from .stream import Stream
+from .transport import can_connect
 from .upkeep import Upkeep
 
 logger = logging.getLogger("django_flagsmith_realtime.listener")
@@ -98,7 +99,9 @@ def build_lease(config: Config) -> Lease | None:
 
 def _build_leadership(config: Config) -> Leadership:
     lease = build_lease(config)
-    return LeaseKeeper(lease) if lease else Alone()
+    if lease is None:
+        return Alone()
+    return LeaseKeeper(lease, partial(can_connect, config.realtime_url or config.api_url))
 
 
 def _build_stream(config: Config, key: str) -> Stream:

@@ -1,4 +1,4 @@
-"""Who should lead where a host may be cut off from Flagsmith: a leader that hears nothing lets others try. Pure."""
+"""Whether a leader that hears nothing of Flagsmith should let another process try: its host may be cut off. Pure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from .exceptions import FlagsmithError, TimedOut, Unreachable
 
 FIRST_PATIENCE = 2.0  # seconds; twice as long each time that another fared no better
 LAST_PATIENCE = 300.0
-OFFER_SECONDS = 2.0  # for another to take what was offered
-LED_SECONDS = 10.0  # after which another leads well
-DEFERENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -52,27 +49,3 @@ class Candidacy:
         if self.has_stream or self.answers or not is_cut_off or self.cut_off_since is not None:
             return self
         return replace(self, cut_off_since=now)
-
-
-@dataclass(frozen=True)
-class Deference:
-    """What follows an offer: for a minute, or until another leads well, others go first where the lease is free."""
-
-    began: float
-    free_since: float | None = None
-    led_since: float | None = None
-
-    def see(self, is_free: bool, now: float) -> Deference:
-        """Note whether anybody leads."""
-        if is_free:
-            return replace(self, free_since=now if self.free_since is None else self.free_since, led_since=None)
-        return replace(self, free_since=None, led_since=now if self.led_since is None else self.led_since)
-
-    def lets_others_go_first(self, now: float) -> bool:
-        """Tell whether to leave the lease to others."""
-        return self.free_since is not None and now - self.free_since < OFFER_SECONDS
-
-    def is_over(self, now: float) -> bool:
-        """Tell whether to be a candidate like all others."""
-        leads_well = self.led_since is not None and now - self.led_since >= LED_SECONDS
-        return leads_well or now - self.began >= DEFERENCE_SECONDS

@@ -17,13 +17,13 @@ from typing import Protocol
 from django.db import connections
 
 from .cache import CacheHandle, cache_errors, cache_key, read
-from .candidacy import Deference
 from .exceptions import StoreError
 
 EXPIRY_MARGIN = 3.0  # the cache forgets the lease this much before LEASE_SECONDS
 BELIEF_MARGIN = 2.0  # its holder stops believing in it before that: some caches count whole seconds, others hang
 RENEWALS = 4  # within the lease's life
 LOOK_SECONDS = 0.5  # between looks at who has it
+OFFER_SECONDS = 5.0  # in which only who reaches Flagsmith takes what a leader gave back that does not
 STUCK_SECONDS = 60.0  # a process that does not get on for longer may not lead
 GIVE_BACK_SECONDS = 0.3  # for a cache that hangs while the process stops
 
@@ -42,7 +42,9 @@ class Lease:
         self.timeout = seconds - EXPIRY_MARGIN
         self.holder: str | None = None
         self.standby: str | None = None
-        self._key, self._standby_key = cache_key(namespace, "lease"), cache_key(namespace, "standby")
+        self._key, self._standby_key, self._offer_key = (
+            cache_key(namespace, name) for name in ("lease", "standby", "offer")
+        )
         self._clock = clock
         self._held_until = self._renew_at = -float("inf")
 
@@ -72,16 +74,23 @@ class Lease:
         return self.is_held
 
     @cache_errors
-    def is_free(self) -> bool:
-        """Tell whether nobody has it."""
-        return self._find() is None
-
-    @cache_errors
     def give_back(self) -> None:
         """Let another process take it at once."""
-        was_held, self._held_until = self.is_held, -float("inf")
+        was_held, self._held_until, self.holder = self.is_held, -float("inf"), None
         if was_held and self._find() == self.token:
             self.handle.get().delete(self._key)
+
+    @cache_errors
+    def offer(self) -> None:
+        """Give it back and leave word that Flagsmith can't be reached from here."""
+        self.handle.get().set(self._offer_key, self.token, OFFER_SECONDS)
+        self.give_back()
+
+    @cache_errors
+    def find_offer(self) -> str | None:
+        """Return the token of a holder that offered it lately."""
+        offer = read(self.handle.get(), self._offer_key)
+        return offer if isinstance(offer, str) else None
 
     @cache_errors
     def stand_by(self) -> None:
@@ -143,16 +152,17 @@ class Alone:
 class LeaseKeeper:
     """Takes a lease as soon as it is free, and keeps it, in a thread of its own.
 
-    It does so only while `is_alive` says that its owner still moves, and calls `wake` when the leader changes.
+    It does so only while `is_alive` says that its owner still moves, and calls `wake` when the leader changes. What
+    another offers it takes only if `can_reach` says that this host reaches Flagsmith.
     """
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: Lease, can_reach: Callable[[], bool] = lambda: True) -> None:
         self._lease = lease
+        self._can_reach = can_reach
         self._term = 0
         self._stopping = False
         self._offering = False
         self._woken = threading.Event()
-        self._deference: Deference | None = None
         self._word_at = -float("inf")  # when to leave word of a standby next, or to look for it
         self._thread = threading.Thread(target=self._run, name="flagsmith-lease", daemon=True)
 
@@ -175,7 +185,7 @@ class LeaseKeeper:
         self._thread.start()
 
     def offer(self) -> None:
-        """Give the lease back, and take it again only if nobody else wants it."""
+        """Give the lease back, to whoever reaches Flagsmith; take it again if nobody does."""
         self._offering = True
         self._woken.set()
 
@@ -199,27 +209,27 @@ class LeaseKeeper:
 
     def _step(self) -> None:
         if self._offering:
-            self._offering, self._deference = False, Deference(time.monotonic())
-            self._give_back()
+            self._offering = False
+            with suppress(StoreError):  # it expires
+                self._lease.offer()
         elif self._is_alive():
             with suppress(StoreError):  # the owner meets the same cache, and reports it
                 self._keep()
 
     def _keep(self) -> None:
-        if self._deference and not self._may_take(self._deference):
-            return
         was_held = self._lease.is_held
+        if not was_held and self._declines():
+            return
         is_held = self._lease.take()
         self._term += is_held and not was_held
         if (now := time.monotonic()) >= self._word_at:
             self._word_at = now + self._lease.timeout / RENEWALS
             self._lease.look_for_standby() if is_held else self._lease.stand_by()
 
-    def _may_take(self, deference: Deference) -> bool:
-        now = time.monotonic()
-        deference = deference.see(self._lease.is_free(), now)
-        self._deference = None if deference.is_over(now) else deference
-        return not deference.lets_others_go_first(now)
+    def _declines(self) -> bool:
+        """Tell whether the lease was offered to hosts that are better off."""
+        offer = self._lease.find_offer()
+        return offer is not None and (offer == self._lease.token or not self._can_reach())
 
     def _give_back(self) -> None:
         with suppress(StoreError):  # it expires

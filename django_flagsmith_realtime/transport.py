@@ -16,6 +16,7 @@ from weakref import ReferenceType, ref
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies, select_proxy
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError as Urllib3Error
@@ -36,6 +37,7 @@ from .exceptions import (
 USER_AGENT = "django-flagsmith-realtime"
 TRANSPORT_ERRORS = (requests.RequestException, Urllib3Error, OSError, ValueError)
 CONNECT_SECONDS = 4.0  # for a connection to come about: its first packet and two repeats of it
+PROBE_SECONDS = 2.0  # for a connection that is only tried
 MAX_RETRY_AFTER = 3600.0  # seconds
 # A host that is cut off finds out within eight seconds, where the system's keep-alive can be told so.
 KEEP_ALIVE = {"TCP_KEEPIDLE": 4, "TCP_KEEPALIVE": 4, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 2}  # seconds; the last, probes
@@ -164,6 +166,16 @@ def _gated_pools(gate: _Gate) -> dict[str, type[HTTPConnectionPool]]:
         ConnectionCls = GatedSecureConnection
 
     return {"http": GatedPool, "https": GatedSecurePool}
+
+
+def can_connect(url: str) -> bool:
+    """Tell whether a connection to a URL's host, or to the proxy on the way there, comes about within two seconds."""
+    try:
+        _, host, port = origin(select_proxy(url, get_environ_proxies(url)) or url)
+        socket.create_connection((host, port), timeout=PROBE_SECONDS).close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def origin(url: str) -> tuple[str, str, int]:

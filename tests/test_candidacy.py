@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from django_flagsmith_realtime.candidacy import (
-    DEFERENCE_SECONDS,
-    FIRST_PATIENCE,
-    LAST_PATIENCE,
-    LED_SECONDS,
-    OFFER_SECONDS,
-    Candidacy,
-    Deference,
-)
+from django_flagsmith_realtime.candidacy import FIRST_PATIENCE, LAST_PATIENCE, Candidacy
 from django_flagsmith_realtime.exceptions import FlagsmithError, Refused, ServerError, TimedOut, Unreachable
 
 CUT_OFF = Unreachable("The connection broke.")
@@ -63,22 +55,3 @@ def test_it_gives_way_less_and_less_often_until_it_gets_an_answer() -> None:
     assert patience[:2] == [FIRST_PATIENCE * 2, FIRST_PATIENCE * 4]
     assert patience[-1] == LAST_PATIENCE
     assert candidacy.reach().patience == FIRST_PATIENCE
-
-
-class TestDeference:
-    def test_who_made_an_offer_takes_a_lease_that_nobody_wants(self) -> None:
-        deference = Deference(0)
-        assert deference.see(True, 0).lets_others_go_first(1)
-        assert not deference.see(True, 0).see(True, 1).lets_others_go_first(OFFER_SECONDS)
-
-    def test_it_counts_anew_whenever_another_led(self) -> None:
-        deference = Deference(0).see(True, 0).see(False, 1).see(True, 5)
-        assert deference.lets_others_go_first(6)
-        assert not deference.lets_others_go_first(5 + OFFER_SECONDS)
-
-    def test_it_is_over_when_another_leads_well_or_a_minute_has_passed(self) -> None:
-        led = Deference(0).see(False, 1).see(False, 5)
-        assert not led.is_over(LED_SECONDS)
-        assert led.is_over(1 + LED_SECONDS)
-        assert not Deference(0).see(True, 1).is_over(DEFERENCE_SECONDS - 1)
-        assert Deference(0).see(True, 1).is_over(DEFERENCE_SECONDS)

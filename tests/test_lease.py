@@ -183,8 +183,8 @@ def test_what_cannot_be_read_is_replaced_as_well(leases: Leases, settings: Any, 
 class Owner:
     """Whoever runs a keeper."""
 
-    def __init__(self, lease: Lease) -> None:
-        self.keeper = LeaseKeeper(lease)
+    def __init__(self, lease: Lease, *, reaches: bool = True) -> None:
+        self.keeper = LeaseKeeper(lease, lambda: reaches)
         self.is_alive = True
         self.terms: list[int | None] = []
 
@@ -218,24 +218,28 @@ class TestKeeper:
             other.give_back()
             wait_until(lambda: keeper.term == 1)
 
-    def test_a_lease_that_is_offered_goes_to_whoever_waits(self, leases: Leases) -> None:
-        one, other = Owner(leases()), Owner(leases())
-        with one.keeping() as keeper, other.keeping() as waiting:
-            wait_until(lambda: keeper.term or waiting.term)
-            leader, standby = (keeper, waiting) if keeper.term else (waiting, keeper)
-            leader.offer()
-            wait_until(lambda: standby.term == 1)
-            assert leader.term is None
+    def test_a_lease_that_is_offered_goes_to_who_reaches_flagsmith(self, leases: Leases) -> None:
+        one, cut_off, other = Owner(leases()), Owner(leases(), reaches=False), Owner(leases())
+        with one.keeping() as leader:
+            wait_until(lambda: leader.term == 1)
+            with cut_off.keeping():
+                wait_until(lambda: cut_off.keeper.leader == leader.leader)
+                leader.offer()
+                wait_until(lambda: leader.term is None)
+                with other.keeping() as reaching:
+                    wait_until(lambda: reaching.term == 1)
+        assert one.terms == [1, None]
+        assert cut_off.keeper._term == 0
 
     @pytest.mark.slow
     def test_a_lease_that_is_offered_in_vain_is_taken_again(self, leases: Leases) -> None:
-        one = Owner(leases())
+        one, cut_off = Owner(leases()), Owner(leases(), reaches=False)
         with one.keeping() as keeper:
             wait_until(lambda: keeper.term == 1)
-            keeper.offer()
-            wait_until(lambda: keeper.term is None)
-            wait_until(lambda: keeper.term == 2)
-        assert one.terms == [1, None, 2]
+            with cut_off.keeping():
+                keeper.offer()
+                wait_until(lambda: keeper.term is None)
+                wait_until(lambda: keeper.term == 2 or cut_off.keeper.term == 1)
 
     @pytest.mark.slow
     def test_it_lets_go_of_the_lease_when_its_owner_does_not_move(self, leases: Leases) -> None:

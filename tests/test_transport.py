@@ -19,6 +19,7 @@ from django_flagsmith_realtime.transport import (
     MAX_RETRY_AFTER,
     TRANSPORT_ERRORS,
     InterruptibleSession,
+    can_connect,
     describe,
     origin,
     read_retry_after,
@@ -233,3 +234,21 @@ def test_interrupting_an_idle_session_raises_nothing(server: ScriptedServer) -> 
     with InterruptibleSession({}) as session:
         session.get(f"{server.url}/")
     session.interrupt()
+
+
+class TestCanConnect:
+    def test_it_tells_whether_anybody_listens(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+            assert can_connect(url)
+        assert not can_connect(url)
+
+    @pytest.mark.parametrize("url", ["", "http://", "no url", "http://127.0.0.1:99999/"])
+    def test_what_is_no_address_is_not_reached(self, url: str) -> None:
+        assert not can_connect(url)
+
+    def test_with_a_proxy_it_is_the_proxy_that_counts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{server.getsockname()[1]}")
+            monkeypatch.setenv("NO_PROXY", "")
+            assert can_connect("http://flagsmith.invalid/")
