@@ -87,9 +87,9 @@ class Site(HostProcess):
         return len(self.answers) == self.workers and set(self.answers.values()) == {value}
 
 
-def measure(world: World, reader: str, workers: int) -> Cost:
-    """Let workers on both hosts read while a flag changes, and count what Flagsmith is asked."""
-    visits, began = world.standin.visits, time.monotonic()
+def measure(world: World, reader: str, workers: int, since: float) -> Cost:
+    """Let workers on both hosts read while a flag changes, and count what Flagsmith is asked since a moment."""
+    visits = world.standin.visits
     with ExitStack() as stack:
         sites = [Site(world, host, SITES[reader], workers // len(HOSTS)) for host in HOSTS]
         for site in sites:
@@ -97,7 +97,7 @@ def measure(world: World, reader: str, workers: int) -> Cost:
             stack.callback(site.terminate)
             site.start()
         wait_until_all_answer(world, sites, STARTED_WITHIN)
-        at_start, settled = visits.documents(began), time.monotonic()
+        at_start, settled = visits.documents(since), time.monotonic()
         for _ in range(UPDATES):
             world.update()
             wait_until_all_answer(world, sites, SEEN_WITHIN)
@@ -117,8 +117,8 @@ def wait_until_all_answer(world: World, sites: list[Site], timeout: float) -> No
 
 def compare(world: World, workers: int) -> list[Cost]:
     """Measure this package, then, without its listeners, the SDK."""
-    ours = measure(world, "this package", workers)
+    ours = measure(world, "this package", workers, since=0.0)
     for listener in world.listeners.values():
         listener.terminate()
     wait_until(lambda: not world.standin.visits.open_streams(), "the end of the listeners' stream")
-    return [ours, measure(world, "Flagsmith's SDK", workers)]
+    return [ours, measure(world, "Flagsmith's SDK", workers, since=time.monotonic())]
