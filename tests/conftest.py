@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gc
 import json
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,9 @@ def run(server: ServerProcess) -> Iterator[Any]:
     try:
         server.start()
         yield server
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()  # Django's backend for Redis leaves its connections to the collector
     finally:
         server.end()
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import time
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +26,15 @@ STATES = {state["feature"]["name"]: state for state in RECORDED["feature_states"
 
 def make_document(updated_at: str | None = None, **flags: Any) -> Document:
     """Return the recorded document with flags set: a bool switches one, anything else is its value."""
+    made = _make_document(updated_at or RECORDED["updated_at"], json.dumps(flags))
+    return replace(made, asked_at=time.time_ns() // 1_000)
+
+
+@lru_cache(maxsize=64)
+def _make_document(updated_at: str, encoded_flags: str) -> Document:
+    flags = json.loads(encoded_flags)
     body = copy.deepcopy(RECORDED)
-    body["updated_at"] = updated_at or RECORDED["updated_at"]
+    body["updated_at"] = updated_at
     for state in body["feature_states"]:
         if (name := state["feature"]["name"]) in flags:
             state["enabled" if isinstance(flags[name], bool) else "feature_state_value"] = flags[name]
