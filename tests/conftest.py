@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import hypothesis
 import pytest
 from django.core.cache import caches
 from django.core.management import call_command
@@ -23,12 +23,11 @@ from . import documents
 from .backends import HangingCache, RecordingCache, use
 from .processes import MemcachedServer, RedisServer, ServerProcess
 
-examples.register_profile("any machine", parent=examples.default, deadline=None)
-examples.load_profile("any machine")
+THOROUGH = os.environ.get("CI") == "true"
+examples.register_profile("tests", parent=examples.default, deadline=None, max_examples=100 if THOROUGH else 20)
+examples.load_profile("tests")
 
 collect_ignore = ["users_project"]  # a suite of its own
-hypothesis.settings.register_profile("tests", deadline=None)  # a busy machine is slow
-hypothesis.settings.load_profile("tests")
 
 RECORDINGS = Path(__file__).parent / "recordings"
 

@@ -10,6 +10,7 @@ import pickle
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import FrozenInstanceError
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -482,15 +483,24 @@ class TestNoNetwork:
         assert not imports_of(module) & {"source", "stream", "transport", "refresh", "listener"}
 
 
-def imports_of(module: str, seen: frozenset[str] = frozenset()) -> set[str]:
+def imports_of(module: str) -> set[str]:
     """Return the package's modules that one imports, however indirectly."""
+    found: set[str] = set()
+    pending = {module}
+    while pending:
+        new = direct_imports_of(pending.pop()) - found
+        found |= new
+        pending |= new
+    return found
+
+
+@cache
+def direct_imports_of(module: str) -> set[str]:
     path = Path(django_flagsmith_realtime.__file__).with_name(f"{module}.py")
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.level:
             found |= {node.module.split(".")[0]} if node.module else {alias.name for alias in node.names}
-    for name in found - seen:
-        found |= imports_of(name, seen | found)
     return found
 
 

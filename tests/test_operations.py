@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +64,10 @@ SAYS = {"debug", "info", "warning", "error", "exception", "begin", "end", "_warn
 PASSES_ON = {("report", "message"), ("api", "message")}  # functions that are given a text
 
 
-def modules() -> Iterator[tuple[str, ast.AST]]:
+@cache
+def modules() -> tuple[tuple[str, ast.AST], ...]:
     package = Path(django_flagsmith_realtime.__file__).parent
-    for path in package.rglob("*.py"):
-        yield path.stem, ast.parse(path.read_text())
+    return tuple((path.stem, ast.parse(path.read_text())) for path in package.rglob("*.py"))
 
 
 def logged_texts() -> Iterator[str]:
