@@ -141,11 +141,11 @@ import os, sys, django
 django.setup()
 from django.core.handlers.wsgi import WSGIHandler
 from django_flagsmith_realtime import inline
-request_started.send(WSGIHandler)
+inline._start(sender=WSGIHandler)
 assert inline._background.is_started
 if os.fork() == 0:
     alone = not inline._background.is_started
-    request_started.send(WSGIHandler)
+    inline._start(sender=WSGIHandler)
     os._exit(0 if alone and inline._background.is_started else 1)
 sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
 """
