@@ -297,11 +297,11 @@ def test_children_that_the_pool_forks_later_see_changes_too(start: Start, ask: A
 
 
 def test_beat_and_a_worker_without_a_listener_are_a_deployment_that_polls(
-    start: Start, ask: Ask, standin: StandIn
+    start: Start, ask: Ask, standin: StandIn, tmp_path: Path
 ) -> None:
     worker = start("--concurrency=2", TEST_LISTENS="0")
     assert ask("read_banner") != FIRST
-    start(ready=False, command="beat", TEST_LISTENS="0")
+    start(f"--schedule={tmp_path / 'schedule'}", ready=False, command="beat", TEST_LISTENS="0")
     wait_until(lambda: stored() == FIRST, timeout=20)
     standin.set_flag("banner_text", value="new")
     wait_until(lambda: stored() == "new", timeout=20)
