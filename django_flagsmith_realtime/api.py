@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property
 from typing import Any, TypeVar, cast, overload
 
 from django.http import HttpRequest
+from django.utils.functional import cached_property
 from flagsmith.models import Flag
 from flagsmith.models import Flags as SdkFlags
 

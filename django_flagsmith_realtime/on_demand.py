@@ -46,15 +46,26 @@ def _take_or_ask(config: Config, lease: Lease, store: Store, deadline: float) ->
     while not lease.take():
         if mark is None:
             mark = store.write_nudge()
-        elif store.read_nudge() is None:
+            continue  # who had the lease may have looked for a nudge just before
+        if store.read_nudge() is None:
             return Outcome(leader=lease.leader)
         if time.monotonic() >= deadline:
             return Outcome(leader=lease.leader, is_pending=True)
         time.sleep(LOOK_SECONDS)
-    update = _refresh_as_leader(config, lease)
-    if mark:
-        store.clear_nudge(mark)
-    return Outcome(update=update)
+    return Outcome(update=_refresh_while_asked(config, lease, store))
+
+
+def _refresh_while_asked(config: Config, lease: Lease, store: Store) -> Update | None:
+    """Refresh, and again where somebody asked meanwhile; return the last update."""
+    update, asked = None, store.read_nudge()
+    while True:
+        mark = asked
+        update = _refresh_as_leader(config, lease) or update
+        if mark:
+            store.clear_nudge(mark)
+        asked = store.read_nudge()
+        if asked in (None, mark) or not lease.take():
+            return update
 
 
 def _refresh_as_leader(config: Config, lease: Lease) -> Update | None:

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any, cast
 
+from django.utils.functional import cached_property
 from flagsmith import Flagsmith
 from flagsmith.api.types import EnvironmentModel
 from flagsmith.models import Flag

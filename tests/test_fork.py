@@ -6,6 +6,7 @@ import asyncio
 import gc
 import multiprocessing
 import os
+import signal
 import socket
 import sys
 import threading
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from django_flagsmith_realtime.reader import get_reader
+from django_flagsmith_realtime.snapshot import Environment
 
 from .documents import publish
 
@@ -65,8 +67,8 @@ class Child:
 
     def _serve(self, pipe: Any) -> None:
         try:
-            while question := pipe.recv():
-                function, arguments = question
+            while True:
+                function, arguments = pipe.recv()
                 pipe.send(function(*arguments))
         except BaseException as error:
             pipe.send(repr(error))
@@ -85,8 +87,7 @@ class Child:
         return self.answer()
 
     def end(self) -> None:
-        with suppress(OSError):
-            self._pipe.send(None)
+        os.kill(self.pid, signal.SIGKILL)  # it may hang
         os.waitpid(self.pid, 0)
         self._pipe.close()
 
@@ -186,6 +187,30 @@ def open_and_read() -> Any:
     HangingCache.open = threading.Event()
     HangingCache.open.set()
     return read()
+
+
+def test_a_fork_while_another_thread_evaluates_leaves_no_lock_behind(
+    server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(banner_text="one")
+    evaluating, go_on = threading.Event(), threading.Event()
+
+    def evaluate_slowly(environment: Environment) -> dict[str, Any]:
+        evaluating.set()
+        go_on.wait()
+        return {}
+
+    monkeypatch.setattr(Environment.__dict__["flags"], "func", evaluate_slowly)
+    thread = threading.Thread(target=lambda: Environment({}).flags)
+    thread.start()
+    try:
+        evaluating.wait()
+        monkeypatch.undo()
+        with children(1) as [child]:
+            assert child(read) == "one"
+    finally:
+        go_on.set()
+        thread.join()
 
 
 def test_a_grandchild_sees_updates_too(server: Any) -> None:

@@ -90,6 +90,26 @@ def test_it_fetches_itself_when_the_leader_goes_meanwhile(leader: Lease) -> None
     assert caches["default"].get(NUDGE) is None
 
 
+def test_what_is_asked_for_while_another_fetches_is_fetched_after_it(standin: StandIn) -> None:
+    outcomes = []
+
+    def change_and_ask(**kwargs: Any) -> None:
+        if not outcomes:
+            standin.set_flag("banner_text", value="Sale")
+            outcomes.append(refresh_now(get_config()))
+
+    flags_updated.connect(change_and_ask)
+    try:
+        outcome = refresh_now(get_config())
+    finally:
+        flags_updated.disconnect(change_and_ask)
+    assert outcomes[0].is_pending
+    assert outcome.update and outcome.update.previous, "the later one of two"
+    assert banner() == "Sale"
+    assert caches["default"].get(NUDGE) is None
+    assert standin.counts.environment_document == 2
+
+
 def test_a_failure_gives_the_lease_back_and_is_raised(standin: StandIn, settings: Any) -> None:
     settings.FLAGSMITH = {**settings.FLAGSMITH, "ENVIRONMENT_KEY": "ser.wrong"}
     with pytest.raises(Refused):
