@@ -13,7 +13,7 @@ from .flagsmith import FOREVER, at_once, longest_gap
 from .heads import stood_back
 from .network import FLAGSMITH, REDIS
 from .processes import HostProcess
-from .world import World
+from .world import STARTED_WITHIN, World
 
 SIGTERM_WITHIN = 1.5  # seconds
 SEEN_WITHIN = 5.0  # seconds, beside those of the lease
@@ -103,6 +103,7 @@ class Figure:
     """One fault, once. Times are seconds since it began."""
 
     fault: str
+    network: str  # what joined the hosts
     takeover: float  # until another listener had opened the stream
     seen: float  # until all readers that nothing cuts off held an update made meanwhile; or since the end of it
     updates: int
@@ -133,6 +134,7 @@ class Measurement:
         streams = world.standin.visits.streams(self.began)
         return Figure(
             fault=self._fault,
+            network=world.network.kind,
             takeover=takeover - self.began if takeover else longest_gap(streams, self.began, now),
             seen=seen - (since or self.began),
             updates=world.updates - self._updates,
@@ -224,11 +226,13 @@ def restart_all(world: World) -> Figure:
         for listener in world.listeners.values():
             listener.terminate()
             listener.start()
-            wait_until(lambda listener=listener: "Started" in listener.said(), "a listener that has started")
+            wait_until(lambda one=listener: "Started" in one.said(), "a listener that has started", STARTED_WITHIN)
         for readers in world.readers:
             readers.terminate()
             readers.start()
-            wait_until(lambda readers=readers: len(readers.reports) == readers.count, "readers that have started")
+            wait_until(
+                lambda some=readers: len(some.reports) == some.count, "readers that have started", STARTED_WITHIN
+            )
     since = time.monotonic()
     world.update()
     seen = wait_until_seen(world)
