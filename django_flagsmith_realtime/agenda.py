@@ -157,6 +157,13 @@ class Agenda:
         """Note that the stream is not open."""
         self.reception.disconnect(now, clean=clean)
 
+    def stand_by(self, now: float) -> None:
+        """Note that others may lead and publish from now on: what was heard before excuses no old body after it."""
+        self.disconnect(now, clean=False)
+        self._latest_event = None
+        if self._chase:
+            self._chase = Chase(self._chase.target, now)
+
     def known_ago(self, now: float) -> float | None:
         """Return the seconds since Flagsmith was known to have nothing newer; None while there is more to find out."""
         if self._is_asking or self._chase or self._wanted_at is not None or self._reconcile_at is not None:

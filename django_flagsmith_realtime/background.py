@@ -61,7 +61,7 @@ class BackgroundListener:
             self._listener = listener = self._build()
             if not self._stopping.is_set():
                 listener.run()
-        except Exception:  # a bug must not end the updates
+        except BaseException:  # a bug must not end the updates
             logger.exception("The listener failed in an unexpected way; it begins again in %.0f s", PAUSE)
             self._stopping.wait(PAUSE)
         finally:

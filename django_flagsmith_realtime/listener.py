@@ -158,7 +158,7 @@ class Listener:
         self._close_stream()
         self._upkeep.stand_by()
         self._candidacy = Candidacy(patience=self._candidacy.patience)
-        self._agenda.disconnect(self._clock(), clean=False)
+        self._agenda.stand_by(self._clock())
 
     def _close_stream(self) -> None:
         if self._reader:

@@ -27,7 +27,9 @@ class RobustSignal(Signal):
     def send_robust(self, sender: Any, **named: Any) -> list[tuple[Any, Any]]:
         try:
             return super().send_robust(sender, **named)
-        except SystemExit:  # the listener would be told to announce the same again, and end again, for ever
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # the listener would be told to announce the same again, and end again, for ever
             logger.exception("A receiver of Flagsmith signals tried to end the listener")
             return []
 

@@ -423,6 +423,38 @@ def test_the_time_of_the_latest_event_is_no_excuse_once_a_newer_body_came(clockw
     assert not clockwork.answer(body(T + 1 * SECOND)), "a stale one"
 
 
+def test_the_time_of_the_latest_event_is_no_excuse_once_another_led(clockwork: Clockwork) -> None:
+    clockwork.agenda.announce(T + 1 * SECOND, clockwork.now)
+    clockwork.advance_to_due()
+    clockwork.answer(body(T + 1 * SECOND))
+    clockwork.agenda.stand_by(clockwork.now)
+    clockwork.published = published(T + 2 * SECOND)
+    clockwork.agenda.want(clockwork.now)
+    clockwork.advance_to_due()
+    assert not clockwork.answer(body(T + 1 * SECOND)), "a stale one"
+
+
+def test_a_chase_of_long_ago_is_no_excuse_once_another_led(clockwork: Clockwork) -> None:
+    clockwork.agenda.announce(T + 1 * SECOND, clockwork.now)
+    clockwork.advance_to_due()
+    clockwork.answer(body(T))
+    clockwork.agenda.stand_by(clockwork.now)
+    clockwork.published = published(T + 3 * SECOND)
+    clockwork.now += 2 * CHASE_SECONDS
+    clockwork.agenda.want(clockwork.now)
+    clockwork.advance_to_due()
+    assert not clockwork.answer(body(T + 2 * SECOND)), "a stale one"
+
+
+def test_what_is_chased_is_not_forgotten_by_standing_by(clockwork: Clockwork) -> None:
+    clockwork.agenda.announce(T + 1 * SECOND, clockwork.now)
+    clockwork.agenda.stand_by(clockwork.now)
+    assert clockwork.agenda.memory[0] == T + 1 * SECOND
+    clockwork.advance_to_due()
+    clockwork.answer(body(T))
+    assert clockwork.agenda.due() == pytest.approx(clockwork.now + 0.25)
+
+
 def test_a_replay_of_a_known_time_asks_for_nothing(clockwork: Clockwork) -> None:
     assert clockwork.agenda.announce(T + SECOND, clockwork.now)
     assert not clockwork.agenda.announce(T + SECOND, clockwork.now)

@@ -45,8 +45,9 @@ def test_it_may_be_started_again(build: Callable[[], Listener]) -> None:
         listener.stop()
 
 
+@pytest.mark.parametrize("bug", [RuntimeError("a bug"), SystemExit(1)], ids=repr)
 def test_one_that_ends_by_a_bug_begins_again(
-    build: Callable[[], Listener], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    bug: BaseException, build: Callable[[], Listener], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(background, "PAUSE", 0.01)
     built = []
@@ -54,7 +55,7 @@ def test_one_that_ends_by_a_bug_begins_again(
     def fail_twice() -> Listener:
         built.append(1)
         if len(built) < 3:
-            raise RuntimeError("a bug")
+            raise bug
         return build()
 
     listener = BackgroundListener(fail_twice)

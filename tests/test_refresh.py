@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import zlib
@@ -231,13 +232,13 @@ def test_a_body_older_than_what_was_just_published_is_not_taken_for_news(
     assert store.read_head() == before
 
 
-def leave(**values: Any) -> None:
-    raise SystemExit(3)
-
-
+@pytest.mark.parametrize("end", [SystemExit(3), asyncio.CancelledError()], ids=repr)
 def test_a_receiver_that_exits_does_not_end_the_listener(
-    refresher: Refresher, store: Store, caplog: pytest.LogCaptureFixture
+    end: BaseException, refresher: Refresher, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
+    def leave(**values: Any) -> None:
+        raise end
+
     flags_updated.connect(leave)
     try:
         update = refresher.refresh()
