@@ -23,8 +23,8 @@ from . import documents
 from .backends import HangingCache, RecordingCache, use
 from .processes import MemcachedServer, RedisServer, ServerProcess
 
-THOROUGH = os.environ.get("CI") == "true"
-examples.register_profile("tests", parent=examples.default, deadline=None, max_examples=100 if THOROUGH else 20)
+EXAMPLES = int(os.environ.get("EXAMPLES", 20))  # of each property
+examples.register_profile("tests", parent=examples.default, deadline=None, max_examples=EXAMPLES)
 examples.load_profile("tests")
 
 collect_ignore = ["users_project"]  # a suite of its own
