@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urljoin
@@ -39,6 +40,7 @@ class ApiSource:
 
     def fetch(self) -> Document:
         """Fetch the document, all pages of it."""
+        began = time.monotonic()
         with self._session.within(self._timeout) as passed:
             failure: FlagsmithError
             try:
@@ -47,7 +49,7 @@ class ApiSource:
                 failure = describe(error, self._url, SETTING)
             except FlagsmithError as error:
                 failure = error
-        if passed.is_set():
+        if passed.is_set() or time.monotonic() - began >= self._timeout:
             failure = TimedOut(f"Flagsmith did not answer within {self._timeout:g} s (FLAGSMITH['REQUEST_TIMEOUT']).")
         raise failure from None  # what it was made from holds URLs and headers
 

@@ -279,8 +279,8 @@ def test_a_byte_shortly_before_the_timeout_does_not_start_it_anew(server: Script
 
 
 def test_a_ping_is_a_sign_of_life(server: ScriptedServer) -> None:
-    pieces: list[bytes | float] = [PING, 0.08] * 4  # longer than the timeout together
-    assert times(heard(server, EventStream([*pieces, UPDATED], end="clean"), timeout=0.2)) == [TIME]
+    pieces: list[bytes | float] = [PING, 0.2] * 4  # longer than the timeout together
+    assert times(heard(server, EventStream([*pieces, UPDATED], end="clean"), timeout=0.7)) == [TIME]
 
 
 # `retry:`
