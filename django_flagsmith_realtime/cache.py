@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from pickle import PickleError
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
@@ -78,7 +79,8 @@ class CacheHandle:
         opened: BaseCache | None = getattr(self._local, "cache", self._shared)
         self.drop()
         if opened is not None:
-            opened.close()
+            with suppress(Exception):  # some clients raise when what they close is broken
+                opened.close()
 
     def get(self) -> BaseCache:
         """Return the cache to use in this thread."""

@@ -113,6 +113,16 @@ class HangingCache(LocMemCache):
         return super().get(*args, **kwargs)
 
 
+class BrokenCache(LocMemCache):
+    """Fails, and can't even be closed."""
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        raise ConnectionError("the connection broke")
+
+    def close(self, **kwargs: Any) -> None:
+        raise ConnectionError("there is none to close")
+
+
 class DatabaseCacheRouter:
     """Sends `DatabaseCache` to the database of its own that the tests give it."""
 

@@ -24,7 +24,7 @@ from django_flagsmith_realtime.reader import STEP_BACK_SECONDS, Reader, get_read
 from django_flagsmith_realtime.signals import snapshot_loaded
 from django_flagsmith_realtime.snapshot import Snapshot
 
-from .backends import HangingCache, RecordingCache
+from .backends import HangingCache, RecordingCache, use
 from .documents import KEY, banner, configured_store, make_document, payload_key, publish
 from .processes import MemcachedServer, RedisServer, wait_until
 
@@ -105,6 +105,10 @@ class TestFailingCache:
         redis_server.kill()
         assert get_reader().current() is None
         assert asyncio.run(get_reader().acurrent()) is None
+
+    def test_a_client_that_cannot_even_be_closed_is_no_snapshot(self, settings: Any) -> None:
+        use(settings, "tests.backends.BrokenCache")
+        assert get_reader().current() is None
 
     def test_a_dead_cache_is_probed_once_a_second(self, hanging: type[HangingCache], clock: Any) -> None:
         publish(banner_text="one")
