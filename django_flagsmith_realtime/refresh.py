@@ -99,7 +99,7 @@ class Refresher:
         """Tell whether a body is older than what was published so lately that Flagsmith's caches may not know it."""
         head = self.published.head if self.published else None
         published_ago = time.time() - head.published_at / 1_000_000 if head else 0.0
-        return head is not None and document.updated_at < head.updated_at and published_ago < CHASE_SECONDS
+        return head is not None and document.updated_at < head.updated_at and abs(published_ago) < CHASE_SECONDS
 
     def fetch(self) -> Document:
         """Ask Flagsmith. Any thread may call this, the rest is for one."""

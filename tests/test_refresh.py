@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -230,6 +231,18 @@ def test_a_body_older_than_what_was_just_published_is_not_taken_for_news(
     source.state("banner_text")["feature_state_value"] = "stale"
     assert Refresher(source=source, store=store).refresh() is None
     assert store.read_head() == before
+
+
+def test_a_clock_that_was_set_back_does_not_keep_an_older_body_out(
+    refresher: Refresher, source: EditedSource, store: Store
+) -> None:
+    update = refresher.refresh()
+    assert update
+    head, in_an_hour = update.snapshot.head, (time.time_ns() // 1_000) + 3_600_000_000
+    store.handle.get().set(store._key("head"), [head.sequence, head.version, head.updated_at, in_an_hour])
+    source.body["updated_at"] = "2020-01-01T00:00:00+00:00"
+    source.state("banner_text")["feature_state_value"] = "restored"
+    assert Refresher(source=source, store=store).refresh()
 
 
 @pytest.mark.parametrize("end", [SystemExit(3), asyncio.CancelledError()], ids=repr)
