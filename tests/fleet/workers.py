@@ -81,9 +81,10 @@ class Site(HostProcess):
 
     def answers_all(self, value: str) -> bool:
         """Tell whether each worker answers with a value, once each was asked."""
-        if not self._path.exists():
+        try:
+            self.ask()
+        except (FileNotFoundError, ConnectionRefusedError):  # gunicorn has not begun to listen yet
             return False
-        self.ask()
         return len(self.answers) == self.workers and set(self.answers.values()) == {value}
 
 
