@@ -36,6 +36,11 @@ class Candidacy:
         """Note that a request failed."""
         return replace(self, answers=False)._doubt(now, error)
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether the API should be asked: the stream is gone, which may be the stream's fault alone."""
+        return self.cut_off_since is not None and self.answers is None
+
     def is_hopeless(self, now: float) -> bool:
         """Tell whether to let another process try."""
         return self.cut_off_since is not None and now - self.cut_off_since >= self.patience

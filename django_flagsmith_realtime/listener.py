@@ -137,9 +137,8 @@ class Listener:
     def _follow_leadership(self) -> None:
         """Begin to lead, or stand by, as the lease says."""
         term = self._leadership.term
-        if term is not None and self._candidacy.is_hopeless(self._clock()) and self._leadership.has_standby:
-            self._candidacy = self._candidacy.give_way()
-            self._leadership.offer()
+        if term is not None and self._leadership.has_standby:
+            self._doubt()
         if term != self._term:
             self._stand_by()
             self._term = term
@@ -148,6 +147,14 @@ class Listener:
             if term is not None:
                 self._tell(BecameLeader())
         self._follow(None if term is not None else self._leadership.leader)
+
+    def _doubt(self) -> None:
+        """Let another try where Flagsmith seems to be out of reach; where only the stream is gone, ask the API."""
+        if self._candidacy.is_in_doubt and not self._fetching:
+            self._agenda.want(self._clock())
+        if self._candidacy.is_hopeless(self._clock()):
+            self._candidacy = self._candidacy.give_way()
+            self._leadership.offer()
 
     def _follow(self, leader: str | None) -> None:
         if leader and leader != self._followed:

@@ -18,6 +18,15 @@ def test_one_whose_stream_breaks_and_that_reaches_nothing_is_hopeless_after_a_wh
     assert candidacy.fail(1, TimedOut("late")).lose_stream(2, CUT_OFF).is_hopeless(LATER), "it counts from the first"
 
 
+def test_one_whose_stream_breaks_is_in_doubt_until_the_api_was_asked() -> None:
+    candidacy = Candidacy().connect()
+    assert not candidacy.is_in_doubt
+    candidacy = candidacy.lose_stream(0, CUT_OFF)
+    assert candidacy.is_in_doubt
+    assert not candidacy.reach().is_in_doubt
+    assert not candidacy.fail(1, CUT_OFF).is_in_doubt
+
+
 def test_one_that_gets_an_answer_goes_on_without_a_stream() -> None:
     candidacy = Candidacy().connect().lose_stream(0, CUT_OFF).reach()
     for second in range(10):

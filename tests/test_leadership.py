@@ -34,8 +34,8 @@ def start(standin: StandIn, redis_server: RedisServer, tmp_path: Path, settings:
     urls = {"API_URL": standin.api_url, "REALTIME_URL": standin.realtime_url}
     started: list[Command] = []
 
-    def start(*arguments: str) -> Command:
-        setting = {"ENVIRONMENT_KEY": KEY, "LEASE_SECONDS": 8, **urls}
+    def start(*arguments: str, **more: Any) -> Command:
+        setting = {"ENVIRONMENT_KEY": KEY, "LEASE_SECONDS": 8, **urls, **more}
         variables = {"TEST_SIGNALS": str(tmp_path / "signals")}
         log = tmp_path / f"log-{len(started)}"
         command = Command(*arguments, setting=setting, cache=redis_server.cache(), log=log, **variables)
@@ -132,6 +132,17 @@ def test_a_leader_whose_receiver_hangs_hands_over_when_it_is_told_to_end(
     hanging.process.terminate()
     assert hanging.exit_code() == 0
     assert caches["default"].get(LEASE) is None
+
+
+def test_a_leader_that_loses_nothing_but_the_stream_asks_before_it_gives_up(
+    start: Start, standin: StandIn, tmp_path: Path
+) -> None:
+    with StandIn(state_path=tmp_path / "realtime.json", server_key=KEY) as realtime:
+        leader = start(REALTIME_URL=realtime.realtime_url)
+        wait_until(lambda: realtime.counts.open_streams == 1 and stored() == FIRST)
+        start(REALTIME_URL=realtime.realtime_url).wait_for("Standing by: ")
+    wait_until(lambda: standin.counts.environment_document == 2)
+    assert leader.said().count("Leading") == 1
 
 
 def test_once_has_the_leader_fetch(pair: tuple[Command, Command], start: Start, standin: StandIn) -> None:
