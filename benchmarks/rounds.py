@@ -7,6 +7,7 @@ Where nothing is waited for, the clock is that of the thread's CPU.
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
 from collections.abc import Callable, Iterable
@@ -46,9 +47,13 @@ class Contender:
 
     def _time(self) -> float:
         items = self._items(self.count) if self._items else repeat(None, self.count)
-        began = self.clock()
-        self._run(items, **self._names)
-        return self.clock() - began
+        gc.disable()  # as `timeit` does: it would go through all items that wait
+        try:
+            began = self.clock()
+            self._run(items, **self._names)
+            return self.clock() - began
+        finally:
+            gc.enable()
 
     @property
     def median(self) -> float:

@@ -53,6 +53,15 @@ def server_key_only(trimmed: Plain) -> frozenset[str]:
     return frozenset(state["feature"]["name"] for state in trimmed["feature_states"] if state["feature"]["id"] in ids)
 
 
+def targeted(trimmed: Plain) -> frozenset[str]:
+    """Return the names of the flags that a segment, an identity or a percentage may decide."""
+    owners = trimmed["project"]["segments"], trimmed["identity_overrides"]
+    states = [state for segment in owners[0] for state in segment["feature_states"]]
+    states += [state for identity in owners[1] for state in identity["identity_features"]]
+    states += [state for state in trimmed["feature_states"] if state["multivariate_feature_state_values"]]
+    return frozenset(state["feature"]["name"] for state in states)
+
+
 def may_read_flags(owner: Plain) -> bool:
     """Tell whether a rule of a segment, or one within it, looks at more than traits, identity and environment."""
     return any(

@@ -23,34 +23,34 @@ class Layer:
 
 
 _lock = threading.Lock()
-_entered: tuple[Layer, ...] = ()  # in this process, in order
+entered: tuple[Layer, ...] = ()  # in this process, in order
 _entered_here: ContextVar[tuple[Layer, ...]] = ContextVar("flagsmith_overrides", default=())
 
 
 def enter(flags: Mapping[str, Flag]) -> Callable[[], None]:
     """Put a layer on top; return what takes it, and no other, away again."""
-    global _entered
+    global entered
     layer = Layer(flags)
     _entered_here.set((*_entered_here.get(), layer))
     with _lock:
-        _entered = (*_entered, layer)
+        entered = (*entered, layer)
     return partial(_leave, layer)
 
 
 def _leave(layer: Layer) -> None:
-    global _entered
+    global entered
     with _lock:
-        _entered = tuple(other for other in _entered if other is not layer)
+        entered = tuple(other for other in entered if other is not layer)
     _entered_here.set(tuple(other for other in _entered_here.get() if other is not layer))
 
 
 def are_active() -> bool:
     """Tell whether a layer was entered: then nothing asks the cache, also for flags that no layer has."""
-    return bool(_entered)
+    return bool(entered)
 
 
 def seen() -> Mapping[str, Flag]:
     """Return the flags that are set for the caller, those of upper layers over those of lower ones."""
-    entered, here, thread = _entered, _entered_here.get(), threading.get_ident()
-    own = [layer for layer in entered if layer in here or layer.thread == thread]
-    return {name: flag for layer in own or entered for name, flag in layer.flags.items()}
+    layers, here, thread = entered, _entered_here.get(), threading.get_ident()
+    own = [layer for layer in layers if layer in here or layer.thread == thread]
+    return {name: flag for layer in own or layers for name, flag in layer.flags.items()}

@@ -71,7 +71,7 @@ class Reader:
 
     def current(self, max_age: float = 0) -> Snapshot | None:
         """Return the snapshot, asking the cache unless that was done within `max_age` seconds."""
-        if self._is_due(max_age):
+        if time.monotonic() - self._looked_at >= max_age and self._is_due(max_age):
             if not event_loop.is_running():
                 _tell(self._look(time.monotonic()))
             elif time.monotonic() - self._confirmed_at > CONFIRMED_SECONDS:
@@ -193,6 +193,7 @@ def _tell_and_close(change: Change) -> None:
 
 
 _readers: dict[tuple[str, str, Path | None], Reader] = {}  # those in use, by alias, namespace and file
+_last: tuple[Config | None, Reader | None] = None, None  # of them, the one that was asked for last
 _living: weakref.WeakSet[Reader] = weakref.WeakSet()
 
 
@@ -207,12 +208,25 @@ if hasattr(os, "register_at_fork"):
 
 def get_reader(config: Config | None = None) -> Reader:
     """Return this process's reader of the configured environment."""
+    global _last
     config = config or get_config()
-    alias, namespace, path = key = config.cache, config.namespace, config.snapshot_file
-    return _readers.get(key) or _readers.setdefault(key, Reader(Store(alias, namespace), path))
+    last_config, reader = _last
+    if last_config is not config or reader is None:
+        alias, namespace, path = key = config.cache, config.namespace, config.snapshot_file
+        reader = _readers.get(key) or _readers.setdefault(key, Reader(Store(alias, namespace), path))
+        _last = config, reader
+    return reader
+
+
+def drop_readers() -> None:
+    """Forget what this process holds, for tests: the next read begins anew."""
+    global _last
+    _last = None, None
+    while _readers:
+        _readers.popitem()[1].close()
 
 
 @receiver(setting_changed)
 def _forget(*, setting: str, **kwargs: Any) -> None:
-    while setting == "CACHES" and _readers:
-        _readers.popitem()[1].close()
+    if setting == "CACHES":
+        drop_readers()

@@ -64,7 +64,17 @@ class Environment:
     @cached_property
     def flags(self) -> Mapping[str, Flag]:
         """The environment's flags by name. The SDK's `Flag` is mutable: hand out copies only."""
-        return MappingProxyType({flag.feature_name: flag for flag in self._sdk.get_environment_flags().all_flags()})
+        return MappingProxyType(self.flags_by_name)
+
+    @cached_property
+    def flags_by_name(self) -> dict[str, Flag]:
+        """The same as a plain dict, which is faster to read, and not to be changed."""
+        return {flag.feature_name: flag for flag in self._sdk.get_environment_flags().all_flags()}
+
+    @cached_property
+    def targeted(self) -> frozenset[str]:
+        """The names of the flags that may be another for some identity: all others are the environment's."""
+        return document.targeted(self.document)
 
     @cached_property
     def server_key_only(self) -> frozenset[str]:
@@ -73,7 +83,7 @@ class Environment:
 
     def identity_flags(self, identifier: str, traits: Mapping[str, Any]) -> SdkFlags:
         """Return the SDK's own flags of an identity, each evaluated when it is first asked for, if it can be."""
-        flags = self._sdk.get_identity_flags(identifier, {key: _enveloped(value) for key, value in traits.items()})
+        flags = self._sdk.get_identity_flags(identifier, _enveloped(traits))
         if self._has_dependencies:
             with suppress(Exception):  # one that can't be evaluated must not spoil the others
                 flags.all_flags()
@@ -89,8 +99,15 @@ class Environment:
         return Flagsmith(offline_mode=True, offline_handler=_Offline(self.document))
 
 
-def _enveloped(trait: Any) -> Any:
+def _enveloped(traits: Mapping[str, Any]) -> Mapping[str, Any]:
     """Keep the SDK from taking a dict for its own envelope, `{"value": …, "transient": …}`, unless it is one."""
+    for trait in traits.values():
+        if isinstance(trait, dict):
+            return {name: _enveloped_trait(trait) for name, trait in traits.items()}
+    return traits  # as nearly always
+
+
+def _enveloped_trait(trait: Any) -> Any:
     return {"value": trait} if isinstance(trait, dict) and "value" not in trait else trait
 
 

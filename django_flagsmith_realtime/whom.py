@@ -31,10 +31,9 @@ LOG_SECONDS = 60.0  # between reports of the same kind of error
 class Known:
     """An identity that needs no finding, or none."""
 
-    is_settled = True
-
     def __init__(self, identity: Identity | None) -> None:
         self._identity = identity
+        self.is_settled = True
 
     def __repr__(self) -> str:
         return "the environment" if self._identity is None else "an identity"
@@ -44,6 +43,14 @@ class Known:
 
     async def aidentity(self) -> Identity | None:
         return self._identity
+
+
+NOBODY = Known(None)
+
+
+def of_request(request: HttpRequest) -> Known | OfRequest:
+    """Return who finds a request's identity out, if there is anybody to ask."""
+    return OfRequest(request) if get_config().identity else NOBODY
 
 
 class OfRequest:

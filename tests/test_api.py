@@ -26,7 +26,6 @@ from django_flagsmith_realtime import Flags, Identity, aget_flags, get_flags
 from django_flagsmith_realtime.defaults import UNKNOWN_REASON, default_flag
 from django_flagsmith_realtime.exceptions import FlagsmithError, UnknownFlag
 from django_flagsmith_realtime.reader import get_reader
-from django_flagsmith_realtime.scope import Scope
 from django_flagsmith_realtime.snapshot import Snapshot, parse_document
 from django_flagsmith_realtime.whom import Known
 
@@ -232,10 +231,10 @@ class TestUnknownFlags:
         assert len(caplog.records) == 2
 
     def test_names_from_outside_do_not_fill_the_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(django_flagsmith_realtime.api, "MAX_LOGGED", 3)
+        monkeypatch.setattr(django_flagsmith_realtime.flags, "MAX_LOGGED", 3)
         for number in range(10):
             get_flags().is_feature_enabled(f"typo {number}")
-        assert len(django_flagsmith_realtime.api._logged) == 3
+        assert len(django_flagsmith_realtime.flags._logged) == 3
 
 
 class TestTypes:
@@ -368,7 +367,7 @@ class TestIdentity:
         identifier=st.text(),
     )
     def test_a_read_does_not_fail_whatever_the_traits_are(self, traits: dict[str, Any], identifier: str) -> None:
-        flags = Flags(Scope(Known(Identity(identifier, traits)), [SNAPSHOT]))
+        flags = Flags(Known(Identity(identifier, traits)), [SNAPSHOT])
         for name in flags:
             assert isinstance(flags.is_feature_enabled(name), bool)
 

@@ -41,7 +41,7 @@ class AsSent:
 def publish_raw(document: Any) -> None:
     """Let another process publish a document, as the first that this one ever sees."""
     caches["default"].clear()
-    reader._readers.clear()
+    reader.drop_readers()
     store = configured_store()
     store.publish(parse_document(json.loads(json.dumps(document))), after=None)
     store.close()

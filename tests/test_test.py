@@ -32,9 +32,9 @@ RECORDED = Path(__file__).parent / "recordings/api/environment_document.json"
 
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
-    before = overrides._entered
+    before = overrides.entered
     yield
-    assert overrides._entered == before
+    assert overrides.entered == before
 
 
 def on(name: str = "new_checkout") -> bool:
