@@ -40,12 +40,18 @@ class FlagChange:
 
 def diff(old: Environment | None, new: Environment) -> Mapping[str, FlagChange]:
     """Return the changes by flag name, ids aside; empty where the flags are the same."""
-    before, after = _aspects_by_name(old.document) if old else {}, _aspects_by_name(new.document)
+    names = _suspects(old.texts if old else {}, new.texts)
+    before, after = _aspects_by_name(old.document, names) if old else {}, _aspects_by_name(new.document, names)
     changes = {}
     for name in sorted(before.keys() | after.keys()):
         if aspects := _differing(before.get(name, {}), after.get(name, {})):
             changes[name] = FlagChange(name, _copy(old, name), _copy(new, name), aspects)
     return MappingProxyType(changes)
+
+
+def _suspects(old: Mapping[str, list[str]], new: Mapping[str, list[str]]) -> set[str]:
+    """Return the names of the flags that may differ: of very few there is more to find out."""
+    return {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
 
 
 def _copy(environment: Environment | None, name: str) -> Flag | None:
@@ -57,8 +63,9 @@ def _differing(old: Aspects, new: Aspects) -> frozenset[str]:
     return frozenset(aspect for aspect in old.keys() | new.keys() if old.get(aspect) != new.get(aspect))
 
 
-def _aspects_by_name(document: Plain) -> dict[str, Aspects]:
-    flags = {state["feature"]["name"]: _state(state) for state in document["feature_states"]}
+def _aspects_by_name(document: Plain, names: set[str]) -> dict[str, Aspects]:
+    states = [state for state in document["feature_states"] if state["feature"]["name"] in names]
+    flags = {state["feature"]["name"]: _state(state) for state in states}
     for segment in document["project"]["segments"]:
         for state in segment["feature_states"]:
             _override(flags, "segment_overrides", state, segment["id"], [segment["name"], segment["rules"]])
@@ -72,7 +79,7 @@ def _state(state: Plain) -> Aspects:
     return {
         "enabled": state["enabled"],
         "value": fingerprint(state["feature_state_value"]),
-        "variants": fingerprint([_variant(variant) for variant in state["multivariate_feature_state_values"]]),
+        "variants": fingerprint([_variant(variant) for variant in state.get("multivariate_feature_state_values", [])]),
         "segment_overrides": {},
         "identity_overrides": {},
     }

@@ -7,7 +7,6 @@ Pure: the JSON of `GET environment-document/` in, plain data out. What is not in
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -24,7 +23,7 @@ MAX_DEPTH = 32  # of rules within rules; Flagsmith's have two levels
 
 def trim(document: object) -> Plain:
     """Return the document with only what this package uses, in the same shape; raise `InvalidDocument`."""
-    root = _Node(document, "")
+    root = _Node(document)
     project = root.child("project")
     return {
         "api_key": root.get("api_key", str),
@@ -40,7 +39,7 @@ def trim(document: object) -> Plain:
 
 def read_updated_at(document: object) -> int:
     """Return when the environment was last changed, in microseconds; raise `InvalidDocument`."""
-    text = _Node(document, "").get("updated_at", str)
+    text = _Node(document).get("updated_at", str)
     try:
         return parse_iso(text)
     except ValueError as error:
@@ -58,7 +57,7 @@ def targeted(trimmed: Plain) -> frozenset[str]:
     owners = trimmed["project"]["segments"], trimmed["identity_overrides"]
     states = [state for segment in owners[0] for state in segment["feature_states"]]
     states += [state for identity in owners[1] for state in identity["identity_features"]]
-    states += [state for state in trimmed["feature_states"] if state["multivariate_feature_state_values"]]
+    states += [state for state in trimmed["feature_states"] if "multivariate_feature_state_values" in state]
     return frozenset(state["feature"]["name"] for state in states)
 
 
@@ -71,39 +70,69 @@ def may_read_flags(owner: Plain) -> bool:
     ) or any(map(may_read_flags, owner["rules"]))
 
 
-def digest(trimmed: Plain) -> str:
-    """Return a digest of what this package uses."""
-    marked = {**trimmed["project"], "server_key_only_feature_ids": list(server_key_only(trimmed))}
-    return hashlib.sha256(fingerprint({**trimmed, "project": marked}).encode()).hexdigest()[:32]
+def texts(trimmed: Plain) -> dict[str, list[str]]:
+    """Return texts by flag, in order, that tell all that is said of it: for everybody, for segments, for identities."""
+    found: dict[str, list[str]] = {}
+    for state in trimmed["feature_states"]:
+        found.setdefault(state["feature"]["name"], []).append(repr(_canonical_state(state)))
+    for segment in trimmed["project"]["segments"]:
+        owner = fingerprint([segment["id"], segment["name"], segment["rules"]])
+        for state in segment["feature_states"]:
+            found.setdefault(state["feature"]["name"], []).append(f"{owner}{_canonical_state(state)}")
+    for identity in trimmed["identity_overrides"]:
+        for state in identity["identity_features"]:
+            text = repr((identity["identifier"], _canonical_state(state)))
+            found.setdefault(state["feature"]["name"], []).append(text)
+    return {name: sorted(found[name]) for name in sorted(found)}
+
+
+def digest(trimmed: Plain, texts: Mapping[str, list[str]]) -> str:
+    """Return a digest of what this package uses; `texts` are those of its flags."""
+    environment = trimmed["api_key"], trimmed["name"], sorted(server_key_only(trimmed))
+    return hashlib.sha256(repr((environment, texts)).encode()).hexdigest()[:32]
 
 
 def fingerprint(value: object) -> str:
-    """Return a text that tells plain data apart, types too; the order of lists and the ids of features do not count."""
-    return _dumps(_canonical(value))
+    """Return a text that tells trimmed data apart, types too; the order of lists and ids of features do not count."""
+    return repr(_canonical(value))
 
 
-def _dumps(value: object) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
-
-
-def _canonical(value: Any, key: str = "") -> Any:
+def _canonical(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _canonical(item, name) for name, item in value.items() if not (key == "feature" and name == "id")}
+        return _canonical_state(value) if "feature" in value else {name: _canonical(value[name]) for name in value}
     if isinstance(value, list):
-        return sorted((_canonical(item) for item in value), key=_dumps)
+        items = [_canonical(item) for item in value]
+        return sorted(items, key=repr) if len(items) > 1 else items
     return value
 
 
-class _Node:
-    """One JSON object of the document, with the path to it for errors."""
+def _canonical_state(state: Plain) -> Any:
+    """Return what counts of a feature state; of these there are by far the most."""
+    own = state["feature"]["name"], state["enabled"], state["feature_state_value"], state.get("feature_segment")
+    if variants := state.get("multivariate_feature_state_values"):
+        return *own, state["featurestate_uuid"], _canonical(variants)
+    return own
 
-    def __init__(self, value: object, path: str) -> None:
-        if not isinstance(value, Mapping):
+
+class _Node:
+    """One JSON object of the document, with the way to it for errors."""
+
+    def __init__(self, value: object, parent: _Node | None = None, key: str = "", index: int | None = None) -> None:
+        self.parent = parent
+        self.key = key
+        self.index = index
+        if not isinstance(value, (dict, Mapping)):  # dict first: that is the faster question
             raise InvalidDocument(
-                f"Flagsmith's answer is no environment document: {path or 'the body'} is {_name(value)}, not an object."
+                f"Flagsmith's answer is no environment document: {self.path or 'the body'} is {_name(value)}, "
+                "not an object."
             )
-        self.value = value
-        self.path = path
+        self.value: Mapping[str, Any] = value
+
+    @property
+    def path(self) -> str:
+        place = self.key if self.index is None else f"{self.key}[{self.index}]"
+        before = self.parent.path if self.parent else ""
+        return f"{before}.{place}" if before else place
 
     def get(self, key: str, *types: type, default: object = MISSING) -> Any:
         found = self.value.get(key, default)
@@ -114,11 +143,11 @@ class _Node:
         return found
 
     def child(self, key: str) -> _Node:
-        return _Node(self.value.get(key, MISSING), self._at(key))
+        return _Node(self.value.get(key, MISSING), self, key)
 
     def each(self, key: str, read: Callable[[_Node], T], default: object = MISSING) -> list[T]:
         items = self.get(key, list, default=default)
-        return [read(_Node(item, f"{self._at(key)}[{index}]")) for index, item in enumerate(items)]
+        return [read(_Node(item, self, key, index)) for index, item in enumerate(items)]
 
     def numbers(self, key: str) -> list[int]:
         items = self.get(key, list, default=[])
@@ -165,19 +194,23 @@ def _condition(node: _Node) -> Plain:
 
 
 def _feature_state(node: _Node) -> Plain:
-    feature = node.child("feature")
     variants = node.each("multivariate_feature_state_values", _variant, default=[])
-    state = {
-        "feature": {"id": feature.get("id", int), "name": feature.get("name", str)},
-        "enabled": node.get("enabled", bool),
-        "feature_state_value": node.get("feature_state_value", *SCALAR),
-        # The SDK hashes the state's id, else its uuid, to split by percentage: only where there are variants.
-        "featurestate_uuid": _hashed_id(node) if variants else "",
-        "multivariate_feature_state_values": variants,
-    }
+    # The SDK hashes the state's id, else its uuid, to split by percentage: only where there are variants.
+    state = {**_bare_state(node), "featurestate_uuid": _hashed_id(node) if variants else ""}
+    if variants:
+        state["multivariate_feature_state_values"] = variants
     if node.get("feature_segment", Mapping, default=None) is not None:
         state["feature_segment"] = {"priority": node.child("feature_segment").get("priority", int, float)}
     return state
+
+
+def _bare_state(node: _Node) -> Plain:
+    feature = node.child("feature")
+    return {
+        "feature": {"id": feature.get("id", int), "name": feature.get("name", str)},
+        "enabled": node.get("enabled", bool),
+        "feature_state_value": node.get("feature_state_value", *SCALAR),
+    }
 
 
 def _hashed_id(node: _Node) -> str:
@@ -201,5 +234,5 @@ def _variant(node: _Node) -> Plain:
 def _identity_override(node: _Node) -> Plain:
     return {
         "identifier": node.get("identifier", str),
-        "identity_features": node.each("identity_features", _feature_state),
+        "identity_features": node.each("identity_features", _bare_state),  # without variants, as the SDK reads them
     }

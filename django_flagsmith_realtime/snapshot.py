@@ -22,27 +22,44 @@ from . import document
 from .exceptions import InvalidDocument
 from .timestamps import to_datetime
 
+UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
 
 class Environment:
     """One version of an environment: what the SDK evaluates, evaluated at most once per process.
 
-    `document` is plain data in the shape of Flagsmith's environment document and is never changed.
+    `api_key` is the client-side key, which names the environment in the stream's URL.
     """
 
     def __init__(self, document: document.Plain) -> None:
         self.document = document
+        self.api_key: str = document["api_key"]
+        self.name: str = document["name"]
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Environment:
-        """Read what `payload` wrote; raise ValueError for anything else."""
+        """Read what `payload` wrote; raise ValueError for anything else.
+
+        What is needed of it is evaluated; the document, which takes much memory, is read again where it is asked for.
+        """
         try:
-            plain = json.loads(zlib.decompress(payload))
-        except zlib.error as error:
+            environment = cls(json.loads(zlib.decompress(payload)))
+            environment.evaluate()
+        except (*UNREADABLE, zlib.error) as error:
             raise ValueError("not a payload of this package") from error
-        try:
-            return cls(document.trim(plain))
-        except InvalidDocument as error:
-            raise ValueError("not a payload of this package") from error
+        environment.payload = payload
+        del environment.document
+        return environment
+
+    def evaluate(self) -> None:
+        """Evaluate all that the document decides by itself, so that no caller's read finds out what can't be."""
+        _ = self.flags, self.targeted, self.server_key_only, self._has_dependencies
+
+    @cached_property
+    def document(self) -> document.Plain:
+        """Plain data in the shape of Flagsmith's environment document, and never changed."""
+        plain: document.Plain = json.loads(zlib.decompress(self.payload))
+        return plain
 
     @cached_property
     def payload(self) -> bytes:
@@ -50,16 +67,12 @@ class Environment:
 
     @cached_property
     def version(self) -> str:
-        return document.digest(self.document)
+        return document.digest(self.document, self.texts)
 
-    @property
-    def api_key(self) -> str:
-        """The client-side key of the environment, which names it in the stream's URL."""
-        return cast(str, self.document["api_key"])
-
-    @property
-    def name(self) -> str:
-        return cast(str, self.document["name"])
+    @cached_property
+    def texts(self) -> Mapping[str, list[str]]:
+        """What tells two versions of a flag apart, by its name."""
+        return document.texts(self.document)
 
     @cached_property
     def flags(self) -> Mapping[str, Flag]:
@@ -96,7 +109,9 @@ class Environment:
 
     @cached_property
     def _sdk(self) -> Flagsmith:
-        return Flagsmith(offline_mode=True, offline_handler=_Offline(self.document))
+        sdk = Flagsmith(offline_mode=True, offline_handler=_Offline(self.document))
+        sdk.offline_handler = None  # it has made its own of the document, and would hold that
+        return sdk
 
 
 def _enveloped(traits: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -135,8 +150,8 @@ def parse_document(body: object) -> Document:
     updated_at = document.read_updated_at(body)
     assert isinstance(body, Mapping)  # `trim` saw to it
     try:
-        _ = environment.flags
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        environment.evaluate()
+    except UNREADABLE as error:
         raise InvalidDocument(f"Flagsmith's answer is no environment document: {error}.") from error
     return Document(environment, updated_at, body["project"].get("enable_realtime_updates") is not False)
 

@@ -61,7 +61,7 @@ def test_each_line_of_the_status_is_told() -> None:
 # Logs
 
 SAYS = {"debug", "info", "warning", "error", "exception", "begin", "end", "_warn_once"}
-PASSES_ON = {("report", "message"), ("api", "message")}  # functions that are given a text
+PASSES_ON = {("report", "message"), ("flags", "message")}  # functions that are given a text
 
 
 @cache
