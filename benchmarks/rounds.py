@@ -68,11 +68,11 @@ class Contender:
         return statistics.median(map(truediv, more, unit.nanoseconds))
 
 
-def race(contenders: Iterable[Contender], turns: int, *, waits: bool = False) -> None:
-    """Let contenders take turns; `waits` where some wait for a server."""
+def race(contenders: Iterable[Contender], turns: int, clock: Callable[[], float] = time.thread_time) -> None:
+    """Let contenders take turns; those that wait for a server have another clock than the thread's CPU."""
     contenders = list(contenders)
     for contender in contenders:
-        contender.clock = time.perf_counter if waits else time.thread_time
+        contender.clock = clock
         contender.calibrate()
     for _ in range(turns):
         for contender in contenders:

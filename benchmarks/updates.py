@@ -1,103 +1,85 @@
-"""What an update costs, from Flagsmith's body to a flag that is read."""
+"""What an update costs, from the event to a flag that is read."""
 
 from __future__ import annotations
 
-import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
-from django_flagsmith_realtime.changes import diff
-from django_flagsmith_realtime.snapshot import Snapshot, parse_document
+from flagsmith import Flagsmith
+
+from django_flagsmith_realtime.reader import Reader
+from django_flagsmith_realtime.refresh import Refresher
+from django_flagsmith_realtime.source import ApiSource
 from django_flagsmith_realtime.store import Store
 
 from .documents import PLAIN, SIZES, Size, make_body
-from .peers import flagsmith_sdk
+from .flagsmith import flagsmith
 from .rounds import Contender, race, shown_ratio, shown_time
 from .tables import Table
 
-
-class Listener:
-    """The listener's part: a body is parsed, compared with what is published, and published."""
-
-    def __init__(self, size: Size, alias: str) -> None:
-        self.bodies = [make_body(size, revision) for revision in (1, 2)]
-        self.store = Store(alias, f"updates-{size.name}")
-        self.published: Snapshot | None = None
-        self.update()
-
-    def update(self) -> None:
-        self.bodies.reverse()
-        document = parse_document(json.loads(self.bodies[0]))
-        assert self.published is None or document.environment.version != self.published.version
-        previous, self.published = self.published, self.store.publish(document, after=self.store.read_head())
-        diff(previous.environment if previous else None, document.environment)
+ALIAS = "Redis"
+KEY = "ser.benchmark"
 
 
-class Reader:
-    """A reading process' part."""
+class Deployment:
+    """This package's two sides of an update, in one process."""
 
-    def __init__(self, size: Size, alias: str) -> None:
-        self.store = Store(alias, f"updates-{size.name}")
+    def __init__(self, size: Size, api_url: str) -> None:
+        source = ApiSource(api_url=api_url, environment_key=KEY, timeout=10, headers={})
+        self.refresher = Refresher(source=source, store=Store(ALIAS, size.name))
+        self.reader = Reader(Store(ALIAS, size.name))
 
-    def update(self) -> Any:
-        head = self.store.read_head()
-        assert head
-        environment = self.store.read_environment(head.sequence)
-        assert environment
-        return environment.flags[PLAIN]
+    def publish(self) -> None:
+        assert self.refresher.refresh()
+
+    def adopt(self) -> Any:
+        before, after = self.reader._held, self.reader.current()
+        assert after and after is not before
+        return after.environment.flags[PLAIN]
 
 
 class Sdk:
-    """The official SDK's part, in each process."""
+    """The official SDK's part of an update, in each process."""
 
-    def __init__(self, size: Size) -> None:
-        self.body = make_body(size)
+    def __init__(self, api_url: str) -> None:
+        self.client = Flagsmith(environment_key=KEY, api_url=api_url, enable_local_evaluation=True)
 
     def update(self) -> Any:
-        return flagsmith_sdk(json.loads(self.body)).get_environment_flags().get_flag(PLAIN)
+        self.client.update_environment()
+        return self.client.get_environment_flags().get_flag(PLAIN)
 
 
 def tables(turns: int) -> Iterator[Table]:
     table = Table(
         "The CPU of an update",
-        "From the body to the flag that is read, the requests to Flagsmith left out; with Redis. *Listener*: parse, "
-        "compare, publish. *Reader*: in each process that reads. *Official SDK*: in each process.",
-        [
-            "environment",
-            "`json.loads`",
-            "listener",
-            "reader",
-            "official SDK",
-            "listener and reader, to the SDK",
-            "reader, to the SDK",
-            "bytes from Flagsmith",
-            "bytes in the cache",
-        ],
+        "From the event to the flag that is read: CPU of the whole process, of one update after the other; a real HTTP "
+        "API and Redis beside it. *Listener*: fetch, parse, compare, publish, announce. *Reader*: in each process that "
+        "reads. *Official SDK*: `update_environment()` and a read, in each process.",
+        ["environment", "listener", "reader", "official SDK", "listener and reader, to the SDK", "reader, to the SDK",
+         "bytes from Flagsmith", "bytes in the cache"],
     )
     for size in SIZES:
-        table.rows.append(_row(size, turns))
+        with flagsmith(size) as api_url:
+            table.rows.append(_row(size, turns, api_url))
     yield table
 
 
-def _row(size: Size, turns: int) -> list[str]:
-    listener, reader, sdk = Listener(size, "Redis"), Reader(size, "Redis"), Sdk(size)
-    assert listener.published
-    contenders = {
-        "loads": Contender("loads(body)", loads=json.loads, body=sdk.body),
-        "listener": Contender("update()", update=listener.update),
-        "reader": Contender("update()", update=reader.update),
-        "sdk": Contender("update()", update=sdk.update),
-    }
-    race(contenders.values(), turns)
-    loads, listening, reading, theirs = contenders.values()
-    both = [one + other for one, other in zip(listening.nanoseconds, reading.nanoseconds, strict=True)]
-    listening_and_reading = Contender("pass")
-    listening_and_reading.nanoseconds = both
+def _row(size: Size, turns: int, api_url: str) -> list[str]:
+    here, there = Deployment(size, api_url), Sdk(api_url)
+    both = Contender("publish(); adopt()", publish=here.publish, adopt=here.adopt)
+    listener = Contender("publish()", publish=here.publish)
+    sdk = Contender("update()", update=there.update)
+    race([both, listener, sdk], turns, clock=time.process_time)
+    reader = Contender("pass")
+    reader.nanoseconds = [one - other for one, other in zip(both.nanoseconds, listener.nanoseconds, strict=True)]
+    published = here.refresher.published
+    assert published
     return [
         str(size),
-        *(shown_time(each.median) for each in contenders.values()),
-        shown_ratio(listening_and_reading.ratio(theirs)),
-        shown_ratio(reading.ratio(theirs)),
-        f"{len(sdk.body):,}",
-        f"{len(listener.published.environment.payload):,}",
+        *(shown_time(each.median) for each in (listener, reader, sdk)),
+        shown_ratio(both.ratio(sdk)),
+        shown_ratio(reader.ratio(sdk)),
+        f"{len(make_body(size)):,}",
+        f"{len(published.environment.payload):,}",
     ]

@@ -6,12 +6,13 @@ import threading
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
-from functools import wraps
+from functools import lru_cache, wraps
 from pickle import PickleError
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 from django.core.cache import InvalidCacheBackendError, caches
 from django.core.cache.backends.base import BaseCache
+from django.core.cache.backends.redis import RedisCache
 from django.db import connections
 
 from .exceptions import FlagsmithError, StoreError
@@ -86,11 +87,29 @@ class CacheHandle:
         """Return the cache to use in this thread."""
         if self._per_thread:
             if not hasattr(self._local, "cache"):
-                self._local.cache = caches.create_connection(self._alias)
+                self._local.cache = _open(self._alias)
             return cast(BaseCache, self._local.cache)
         if self._shared is None:
-            self._shared = caches.create_connection(self._alias)
+            self._shared = _open(self._alias)
         return self._shared
+
+
+def _open(alias: str) -> BaseCache:
+    cache = caches.create_connection(alias)
+    if isinstance(cache, RedisCache):
+        _keep_clients(cache)
+    return cache
+
+
+def _keep_clients(cache: Any) -> None:
+    """Keep the clients that Django's RedisCache makes anew for each operation, which takes longer than most of these.
+
+    They are thread-safe, and no more than a name for a pool of connections. Where Django has come to do otherwise, so
+    be it.
+    """
+    inner: Any = getattr(cache, "_cache", None)
+    if hasattr(inner, "_client"):
+        inner._client = lru_cache(inner._client)
 
 
 class HasHandle(Protocol):

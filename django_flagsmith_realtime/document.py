@@ -18,6 +18,7 @@ Plain = dict[str, Any]
 
 MISSING = object()
 SCALAR = (str, int, float, type(None))
+NESTED = (dict, list)
 MAX_DEPTH = 32  # of rules within rules; Flagsmith's have two levels
 
 
@@ -89,19 +90,20 @@ def texts(trimmed: Plain) -> dict[str, list[str]]:
 def digest(trimmed: Plain, texts: Mapping[str, list[str]]) -> str:
     """Return a digest of what this package uses; `texts` are those of its flags."""
     environment = trimmed["api_key"], trimmed["name"], sorted(server_key_only(trimmed))
-    return hashlib.sha256(repr((environment, texts)).encode()).hexdigest()[:32]
+    lines = [repr(environment), *(line for name, own in texts.items() for line in (repr(name), *own))]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]  # no `repr` has a line's end
 
 
 def fingerprint(value: object) -> str:
-    """Return a text that tells trimmed data apart, types too; the order of lists and ids of features do not count."""
+    """Return a text that tells trimmed data apart, types too; the order of lists does not count."""
     return repr(_canonical(value))
 
 
 def _canonical(value: Any) -> Any:
     if isinstance(value, dict):
-        return _canonical_state(value) if "feature" in value else {name: _canonical(value[name]) for name in value}
+        return {name: _canonical(item) if isinstance(item, NESTED) else item for name, item in value.items()}
     if isinstance(value, list):
-        items = [_canonical(item) for item in value]
+        items = [_canonical(item) if isinstance(item, NESTED) else item for item in value]
         return sorted(items, key=repr) if len(items) > 1 else items
     return value
 

@@ -11,10 +11,10 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from benchmarks.documents import MEDIUM, OVERRIDDEN, OVERRIDE, PLAIN, make_body
 from django.http import HttpRequest, HttpResponse
 
 import django_flagsmith_realtime
+from benchmarks.documents import MEDIUM, OVERRIDDEN, OVERRIDE, PLAIN, make_body
 from django_flagsmith_realtime import Identity, flags_scope, get_flags
 from django_flagsmith_realtime.changes import diff
 from django_flagsmith_realtime.middleware import FlagsmithMiddleware

@@ -201,7 +201,7 @@ def test_a_fork_while_another_thread_evaluates_leaves_no_lock_behind(
         return {}
 
     monkeypatch.setattr(Environment.__dict__["flags"], "func", evaluate_slowly)
-    thread = threading.Thread(target=lambda: Environment({}).flags)
+    thread = threading.Thread(target=lambda: Environment({"api_key": "", "name": ""}).flags)
     thread.start()
     try:
         evaluating.wait()
