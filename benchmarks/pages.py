@@ -68,7 +68,9 @@ def _view(page: Any, flags: Any) -> Any:
 SOURCES = {"no flags": nothing, "this package": here, "official SDK": sdk, "django-waffle": waffle}
 PAGES = {"one line": small, "a table of 60 rows": table}
 urlpatterns = [
-    path(f"{page.__name__}/{flags.__name__}/", _view(page, flags)) for page in PAGES.values() for flags in SOURCES.values()
+    path(f"{page.__name__}/{flags.__name__}/", _view(page, flags))
+    for page in PAGES.values()
+    for flags in SOURCES.values()
 ]
 
 
@@ -79,7 +81,7 @@ def tables(turns: int) -> Iterator[Table]:
         "Redis. Throughput against the same page without flags; *FRESHNESS*: with 1 second of it.",
         ["page", "without flags", "this package", "with `FRESHNESS`", "official SDK", "django-waffle"],
     )
-    with server(FRESHNESS=0) as port, server(FRESHNESS=1) as fresh:
+    with Server(FRESHNESS=0) as port, Server(FRESHNESS=1) as fresh:
         for name, page in PAGES.items():
             urls = [(port, f"/{page.__name__}/{flags.__name__}/") for flags in SOURCES.values()]
             urls.insert(2, (fresh, f"/{page.__name__}/here/"))
@@ -104,7 +106,7 @@ def _compare(urls: list[tuple[int, str]], turns: int) -> list[str]:
     return [f"{1 / statistics.median(base):,.0f} a second", *(f"{share:.0%}" for share in shares)]
 
 
-class server:
+class Server:
     """gunicorn with the pages, until the block is left."""
 
     def __init__(self, **setting: Any) -> None:
@@ -115,7 +117,7 @@ class server:
 
         from tests.processes import free_port, wait_until
 
-        from .reads import publish
+        from .publishing import publish
 
         port = free_port()
         setting = {"CACHE": "Redis", **self.setting}
@@ -126,8 +128,17 @@ class server:
             "BENCH_WAFFLE_CACHE": "Redis",
             "BENCH_MIDDLEWARE": "django_flagsmith_realtime.middleware.FlagsmithMiddleware",
         }
-        arguments = ["-m", "gunicorn", "--worker-class=gthread", "--threads=1", f"--bind=127.0.0.1:{port}", "--keep-alive=60",
-                     "--log-level=error", "--no-control-socket", "django.core.wsgi:get_wsgi_application()"]
+        arguments = [
+            "-m",
+            "gunicorn",
+            "--worker-class=gthread",
+            "--threads=1",
+            f"--bind=127.0.0.1:{port}",
+            "--keep-alive=60",
+            "--log-level=error",
+            "--no-control-socket",
+            "django.core.wsgi:get_wsgi_application()",
+        ]
         self.process = subprocess.Popen([sys.executable, *arguments], env=environment, cwd=Path(__file__).parent.parent)
         wait_until(lambda: _answers(port), timeout=30)
         return port

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from dataclasses import dataclass
 from typing import Any
@@ -27,17 +26,21 @@ def flagsmith_sdk(document: Plain) -> Flagsmith:
     return Flagsmith(offline_mode=True, offline_handler=Offline(document))
 
 
-def launchdarkly(document: Plain) -> tuple[Any, Any]:
-    """Return LaunchDarkly's client and the context that stands for nobody in particular."""
-    from ldclient import Config, Context, LDClient
+def launchdarkly_client(document: Plain) -> Any:
+    """Return LaunchDarkly's client, fed by its test data source."""
+    from ldclient import Config, LDClient
     from ldclient.integrations.test_data import TestData
 
-    logging.getLogger("ldclient.util").setLevel(logging.ERROR)
     source = TestData.data_source()
     for name, enabled in _flags(document):
         source.update(source.flag(name).variation_for_all(enabled))
-    client = LDClient(Config("benchmark", update_processor_class=source, send_events=False))
-    return client, Context.create("somebody")
+    return LDClient(Config("benchmark", update_processor_class=source, send_events=False))
+
+
+def launchdarkly_context() -> Any:
+    from ldclient import Context
+
+    return Context.create("somebody")
 
 
 def unleash(document: Plain) -> Any:

@@ -3,364 +3,247 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 import time
-import json
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import cycle
 from typing import Any
 
+from django.conf import settings
 from django.core.cache import caches
 from django.http import HttpRequest, HttpResponse
-from django.template import engines
-from django.test import override_settings
-from django.utils.decorators import sync_and_async_middleware  # noqa: F401
+from django.middleware.clickjacking import XFrameOptionsMiddleware
+from django.template import Context, engines
+from flags.state import flag_enabled as django_flag_enabled
+from waffle import flag_is_active
 
 from django_flagsmith_realtime import Identity, aget_flags, flags_scope, get_flags
+from django_flagsmith_realtime.cache import cache_key
 from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.decorators import flag_enabled
 from django_flagsmith_realtime.middleware import FlagsmithMiddleware
-from django_flagsmith_realtime.reader import get_reader
-from django_flagsmith_realtime.snapshot import parse_document
-from django_flagsmith_realtime.store import Store
+from django_flagsmith_realtime.scope import ATTRIBUTE
 
 from . import peers
-from .documents import (
-    MEDIUM,
-    OVERRIDDEN,
-    OVERRIDE,
-    PLAIN,
-    SEGMENT,
-    SIZES,
-    SPLIT,
-    TRAITS,
-    Size,
-    make_body,
-    make_document,
-)
+from .documents import MEDIUM, OVERRIDDEN, OVERRIDE, PLAIN, SEGMENT, SIZES, SPLIT, TRAITS, make_document
+from .publishing import published
 from .rounds import Contender, race, shown_ratio, shown_time
 from .tables import Table
 
 BACKENDS = ("local memory", "Redis", "memcached", "DatabaseCache")
-ON, OFF = PLAIN, SPLIT
-
-
-def requests(count: int) -> Iterable[HttpRequest]:
-    return [HttpRequest() for _ in range(count)]
-
-
-def publish(size: Size, alias: str) -> None:
-    store = Store(alias, get_config().namespace)
-    store.publish(parse_document(json.loads(make_body(size))), after=store.read_head())
-    store.close()
-
-
-@contextmanager
-def published(size: Size, alias: str, **setting: Any) -> Iterator[None]:
-    """Let this process read a document of a size, published in a cache."""
-    with override_settings(FLAGSMITH={"ENVIRONMENT_KEY": f"ser.{size.name}", "CACHE": alias, **setting}):
-        publish(size, alias)
-        assert get_reader().current()
-        yield
+LOOKUP = {f"flag_{number:04}": True for number in range(100)}
+KINDS = {
+    "the environment": (PLAIN, "somebody"),
+    "a segment": (SEGMENT, "somebody"),
+    "an identity override": (OVERRIDE, OVERRIDDEN),
+    "a percentage": (SPLIT, "somebody"),
+}
+FORGET = f"del request.{ATTRIBUTE}"  # the next read is the first of a request
 
 
 def tables(turns: int) -> Iterator[Table]:
     yield known(turns)
     yield first(turns)
-    yield first_of_size(turns)
     yield identities(turns)
     yield middleware(turns)
 
 
-def _row(name: str, contender: Contender, floor: Contender, *others: Contender) -> list[str]:
-    return [name, shown_time(contender.median), *(shown_ratio(contender.ratio(other)) for other in (floor, *others))]
+def lookup() -> Contender:
+    return Contender("d[name]", d=LOOKUP, name=PLAIN)
 
 
 def known(turns: int) -> Table:
-    """Reads of flags that were read before, and what others take for the same."""
+    table = Table(
+        "A flag that was read before",
+        f"In a request, or of a `Flags` that is held; {MEDIUM}. Peers are asked as their documentation says, in the "
+        "same process; django-waffle and django-flags hold the same flags in SQLite. Clock: the thread's CPU.",
+        ["read", "time", "to `d[name]`", "to `get_flags().…`"],
+    )
     document = make_document(MEDIUM)
+    with published(MEDIUM, "Redis"), flags_scope(), closing(peers.launchdarkly_client(document)) as launchdarkly:
+        contenders = {"`d[name]`": lookup(), **_ours(), **_theirs(document, launchdarkly)}
+        race(contenders.values(), turns)
+    floor, usual = contenders["`d[name]`"], contenders["`get_flags().is_feature_enabled(name)`"]
+    for name, contender in contenders.items():
+        ratios = (shown_ratio(contender.ratio(other)) for other in (floor, usual))
+        table.rows.append([name, shown_time(contender.median), *ratios])
+    return table
+
+
+def _ours() -> dict[str, Contender]:
+    request = HttpRequest()
+    FlagsmithMiddleware(lambda request: HttpResponse())(request)
+    flags, identity_flags = get_flags(), get_flags(identity=Identity("somebody", TRAITS))
+    for each in (flags, identity_flags, get_flags(request)):
+        assert each.is_feature_enabled(PLAIN)
+    context = Context({"request": request})
+    empty = engines["django"].from_string("").template
+    template = engines["django"].from_string(f'{{% load flagsmith %}}{{% flag "{PLAIN}" %}}{{% endflag %}}').template
+    jinja = engines["jinja2"].from_string(f'{{% flag "{PLAIN}" %}}{{% endflag %}}').template
+    jinja_empty = engines["jinja2"].from_string("").template
+    common = {"get_flags": get_flags, "name": PLAIN, "request": request}
+    return {
+        "`flags.is_feature_enabled(name)`": Contender("flags.is_feature_enabled(name)", flags=flags, name=PLAIN),
+        "`flags.get_feature_value(name)`": Contender("flags.get_feature_value(name)", flags=flags, name=PLAIN),
+        "the same of an identity": Contender("flags.is_feature_enabled(name)", flags=identity_flags, name=PLAIN),
+        "`flags[name]`, a copy": Contender("flags[name]", flags=flags, name=PLAIN),
+        "`get_flags().is_feature_enabled(name)`": Contender("get_flags().is_feature_enabled(name)", **common),
+        "`get_flags().get_feature_value(name)`": Contender("get_flags().get_feature_value(name)", **common),
+        "`get_flags(request).is_feature_enabled(name)`": Contender(
+            "get_flags(request).is_feature_enabled(name)", **common
+        ),
+        "`request.flags.is_feature_enabled(name)`": Contender("request.flags.is_feature_enabled(name)", **common),
+        "`@flag_enabled(name)` and its view": Contender("view(request)", view=flag_enabled(PLAIN)(id), request=request),
+        "an empty template": Contender("empty.render(context)", empty=empty, context=context),
+        "a template that is one `{% flag %}`": Contender(
+            "template.render(context)", template=template, context=context
+        ),
+        "an empty template of Jinja2": Contender("empty.render(request=request)", empty=jinja_empty, request=request),
+        "one that is one `{% flag %}`": Contender("template.render(request=request)", template=jinja, request=request),
+    }
+
+
+def _theirs(document: Any, launchdarkly: Any) -> dict[str, Contender]:
     peers.fill_waffle(document)
     peers.fill_django_flags(document)
-    sdk, unleash, (ld, ld_context) = (
-        peers.flagsmith_sdk(document),
-        peers.unleash(document),
-        peers.launchdarkly(document),
-    )
-    import waffle
-    from flags.state import flag_enabled as django_flag_enabled
-
-    lookup = {state["feature"]["name"]: state for state in document["feature_states"]}
-    request = HttpRequest()
-    view = flag_enabled(ON)(lambda request: None)
-    template = engines["django"].from_string('{% load flagsmith %}{% flag "' + ON + '" %}{% endflag %}').template
-    jinja = engines["jinja2"].from_string('{% flag "' + ON + '" %}{% endflag %}').template
-    from django.template import Context
-
-    context = Context({"request": request})
-    with published(MEDIUM, "Redis"), flags_scope():
-        flags, known_flags = get_flags(), get_flags(identity=Identity("someone", TRAITS))
-        get_flags(request).is_feature_enabled(ON)
-        known_flags.is_feature_enabled(ON)
-        flags.is_feature_enabled(ON)
-        _add(request)
-        ours = {
-            "`d[name]`": Contender("d[name]", d=lookup, name=ON),
-            "`flags.is_feature_enabled(name)`": Contender("flags.is_feature_enabled(name)", flags=flags, name=ON),
-            "`flags.get_feature_value(name)`": Contender("flags.get_feature_value(name)", flags=flags, name=ON),
-            "`flags.get_feature_value(name, default)`": Contender(
-                "flags.get_feature_value(name, '')", flags=flags, name=ON
-            ),
-            "the same of an identity": Contender("flags.is_feature_enabled(name)", flags=known_flags, name=ON),
-            "`flags[name]`, a copy": Contender("flags[name]", flags=flags, name=ON),
-            "`get_flags().is_feature_enabled(name)`": Contender(
-                "get_flags().is_feature_enabled(name)", get_flags=get_flags, name=ON
-            ),
-            "`get_flags().get_feature_value(name)`": Contender(
-                "get_flags().get_feature_value(name)", get_flags=get_flags, name=ON
-            ),
-            "`get_flags(request).is_feature_enabled(name)`": Contender(
-                "get_flags(request).is_feature_enabled(name)", get_flags=get_flags, name=ON, request=request
-            ),
-            "`request.flags.is_feature_enabled(name)`": Contender(
-                "request.flags.is_feature_enabled(name)", name=ON, request=request
-            ),
-            "`@flag_enabled(name)`, the view's call included": Contender("view(request)", view=view, request=request),
-            "`{% flag name %}`, the rendering of an else empty template included": Contender(
-                "t.render(c)", t=template, c=context
-            ),
-            "`{% flag name %}` in Jinja2, likewise": Contender("t.render(request=request)", t=jinja, request=request),
-        }
-        theirs = {
-            "official SDK, `get_environment_flags().is_feature_enabled(name)`": Contender(
-                "sdk.get_environment_flags().is_feature_enabled(name)", sdk=sdk, name=ON
-            ),
-            "official SDK, flags held": Contender(
-                "flags.is_feature_enabled(name)", flags=sdk.get_environment_flags(), name=ON
-            ),
-            "django-waffle on Redis, `flag_is_active(request, name)`": _waffle("Redis", request),
-            "django-waffle on local memory": _waffle("local memory", request),
-            "django-flags, `flag_enabled(name)`, settings and database": Contender(
-                "f(name)", f=django_flag_enabled, name=ON
-            ),
-            "LaunchDarkly, `variation(name, context, False)`": Contender(
-                "ld.variation(name, context, False)", ld=ld, name=ON, context=ld_context
-            ),
-            "Unleash, `is_enabled(name)`": Contender("unleash.is_enabled(name)", unleash=unleash, name=ON),
-        }
-        assert django_flag_enabled(ON) and ld.variation(ON, ld_context, False) and unleash.is_enabled(ON)
-        assert waffle.flag_is_active(request, ON)
-        contenders = {**ours, **theirs}
-        race(contenders.values(), turns)
-    ld.close()
-    unleash.destroy()
-    floor, held = contenders["`d[name]`"], contenders["`flags.is_feature_enabled(name)`"]
-    rows = [
-        [*_row(name, contender, floor), shown_ratio(contender.ratio(held))] for name, contender in contenders.items()
-    ]
-    return Table(
-        "A flag that was read before",
-        f"In a request, or with a `Flags` that is held; {MEDIUM}. Peers have no “before” where they ask anew each time.",
-        ["read", "time", "to `d[name]`", "to `flags.is_feature_enabled(name)`"],
-        rows,
-    )
-
-
-def _add(request: HttpRequest) -> None:
-    def keep(request: HttpRequest) -> HttpResponse:
-        return HttpResponse()
-
-    FlagsmithMiddleware(keep)(request)
-
-
-def _waffle(alias: str, request: HttpRequest) -> Contender:
-    import waffle
-
-    def read(request: HttpRequest, name: str) -> Any:
-        return waffle.flag_is_active(request, name)
-
-    # waffle looks its cache up by name with each read; an alias costs nothing to switch
-    return Contender(
-        "settings.WAFFLE_CACHE_NAME = alias\nread(request, name)",
-        settings=_settings(),
-        alias=alias,
-        read=waffle.flag_is_active,
-        request=request,
-        name=ON,
-    )
-
-
-def _settings() -> Any:
-    from django.conf import settings
-
-    return settings
+    sdk, unleash, request = peers.flagsmith_sdk(document), peers.unleash(document), HttpRequest()
+    nobody = peers.launchdarkly_context()
+    assert all((flag_is_active(request, PLAIN), django_flag_enabled(PLAIN), unleash.is_enabled(PLAIN)))
+    assert launchdarkly.variation(PLAIN, nobody, False)
+    waffle = "settings.WAFFLE_CACHE_NAME = alias; flag_is_active(request, name)"
+    for_waffle = {"settings": settings, "flag_is_active": flag_is_active, "request": request, "name": PLAIN}
+    return {
+        "Flagsmith's SDK, `get_environment_flags().is_feature_enabled(name)`": Contender(
+            "sdk.get_environment_flags().is_feature_enabled(name)", sdk=sdk, name=PLAIN
+        ),
+        "Flagsmith's SDK, flags that are held": Contender(
+            "flags.is_feature_enabled(name)", flags=sdk.get_environment_flags(), name=PLAIN
+        ),
+        "django-waffle on Redis, `flag_is_active(request, name)`": Contender(waffle, alias="Redis", **for_waffle),
+        "django-waffle on local memory": Contender(waffle, alias="local memory", **for_waffle),
+        "django-flags, `flag_enabled(name)`": Contender(
+            "flag_enabled(name)", flag_enabled=django_flag_enabled, name=PLAIN
+        ),
+        "LaunchDarkly, `variation(name, context, False)`": Contender(
+            "client.variation(name, nobody, False)", client=launchdarkly, name=PLAIN, nobody=nobody
+        ),
+        "Unleash, `is_enabled(name)`": Contender("unleash.is_enabled(name)", unleash=unleash, name=PLAIN),
+    }
 
 
 def first(turns: int) -> Table:
-    """The first flag of a request, on each cache."""
     table = Table(
         "The first flag of a request",
-        f"A new `HttpRequest` for each read; {MEDIUM}. *One GET* is `cache.get` of the same small key by a cache object that is held.",
+        f"{MEDIUM}. *One GET*: `cache.get` of the same small key, of a cache of Django's that is held. The clock on the "
+        "wall, but for *within `FRESHNESS`*, where the cache is not asked: in a request that came through the middleware.",
         [
             "cache",
             "one GET",
             "first flag",
             "to one GET",
+            "first flag awaited",
             "within `FRESHNESS`",
             "to `d[name]`",
-            "first with an identity",
-            "awaited",
-            "django-waffle",
-            "to first flag",
+            "without the middleware",
+            "django-waffle, each flag",
+            "to our first",
         ],
     )
+    peers.fill_waffle(make_document(MEDIUM))
     for alias in BACKENDS:
-        table.rows.append(_first(alias, turns))
+        with published(MEDIUM, alias):
+            asked = _asked(alias, turns)
+        with published(MEDIUM, alias, FRESHNESS=3_600):
+            table.rows.append([alias, *asked[:-2], *_fresh(turns), *asked[-2:]])
     return table
 
 
-def _first(alias: str, turns: int) -> list[str]:
-    from django.conf import settings
-    from waffle import flag_is_active
-
+def _asked(alias: str, turns: int) -> list[str]:
     settings.WAFFLE_CACHE_NAME = alias
-    flag_is_active(HttpRequest(), ON)
-    key = "flagsmith:2:{}:head"
-    with published(MEDIUM, alias):
-        from django_flagsmith_realtime.cache import cache_key
-
-        cache = caches.create_connection(alias)
-        key = cache_key(get_config().namespace, "head")
-        assert cache.get(key)
-        lookup = Contender("d[name]", d={ON: 1}, name=ON)
-        get = Contender("cache.get(key)", cache=cache, key=key)
-        ours = Contender("get_flags(item).is_feature_enabled(name)", requests, get_flags=get_flags, name=ON)
-        identity = Contender(
-            "get_flags(item, identity=identity).is_feature_enabled(name)",
-            requests,
-            get_flags=get_flags,
-            name=ON,
-            identity=Identity("someone", TRAITS),
-        )
-        waffle = Contender("read(item, name)", requests, read=flag_is_active, name=ON)
-        race([lookup, get, ours, identity, waffle], turns, clock=time.perf_counter)
-        awaited = _awaited(turns)
-    with published(MEDIUM, alias, FRESHNESS=3600):
-        fresh = Contender("get_flags(item).is_feature_enabled(name)", requests, get_flags=get_flags, name=ON)
-        again = Contender("d[name]", d={ON: 1}, name=ON)
-        race([again, fresh], turns)
+    request, cache = HttpRequest(), caches.create_connection(alias)
+    get = Contender("cache.get(key)", cache=cache, key=cache_key(get_config().namespace, "head"))
+    read = f"get_flags(request).is_feature_enabled(name); {FORGET}"
+    ours = Contender(read, get_flags=get_flags, request=request, name=PLAIN)
+    waffle = Contender("flag_is_active(request, name)", flag_is_active=flag_is_active, request=request, name=PLAIN)
+    race([get, ours, waffle], turns, clock=time.perf_counter)
+    awaited = asyncio.run(_awaited(turns))
     return [
-        alias,
-        shown_time(get.median),
-        shown_time(ours.median),
+        *(shown_time(each.median) for each in (get, ours)),
         shown_ratio(ours.ratio(get)),
-        shown_time(fresh.median),
-        shown_ratio(fresh.ratio(again)),
-        shown_ratio(identity.ratio(get)),
-        awaited,
-        shown_ratio(waffle.ratio(get)),
+        shown_time(awaited),
+        shown_time(waffle.median),
         shown_ratio(waffle.ratio(ours)),
     ]
 
 
-def _awaited(turns: int) -> str:
-    import statistics
-    import time
-
-    async def read(count: int) -> float:
-        items = requests(count)
+async def _awaited(turns: int) -> float:
+    taken = []
+    for _ in range(turns):
         began = time.perf_counter()
-        for request in items:
-            (await aget_flags(request)).is_feature_enabled(ON)
-        return (time.perf_counter() - began) / count * 1e9
-
-    async def all_turns() -> list[float]:
-        return [await read(20) for _ in range(turns)]
-
-    return shown_time(statistics.median(asyncio.run(all_turns())))
+        for _ in range(20):
+            (await aget_flags(HttpRequest())).is_feature_enabled(PLAIN)
+        taken.append((time.perf_counter() - began) / 20 * 1e9)
+    return statistics.median(taken)
 
 
-def first_of_size(turns: int) -> Table:
-    table = Table(
-        "The first flag of a request, by size of the environment",
-        "On Redis. The snapshot is in the process; the size changes nothing.",
-        ["environment", "first flag", "to one GET", "official SDK, `get_environment_flags().…`", "to first flag"],
+def _fresh(turns: int) -> list[str]:
+    def page(request: HttpRequest) -> HttpResponse:
+        return response
+
+    def page_with_flag(request: HttpRequest) -> HttpResponse:
+        get_flags().is_feature_enabled(PLAIN)
+        return response
+
+    request, response, floor = HttpRequest(), HttpResponse(), lookup()
+    without, with_flag = (
+        Contender(f"middleware(request); {FORGET}", middleware=FlagsmithMiddleware(view), request=request)
+        for view in (page, page_with_flag)
     )
-    for size in SIZES:
-        with published(size, "Redis"):
-            from django_flagsmith_realtime.cache import cache_key
-
-            cache = caches.create_connection("Redis")
-            get = Contender("cache.get(key)", cache=cache, key=cache_key(get_config().namespace, "head"))
-            ours = Contender("get_flags(item).is_feature_enabled(name)", requests, get_flags=get_flags, name=ON)
-            sdk = Contender(
-                "sdk.get_environment_flags().is_feature_enabled(name)",
-                sdk=peers.flagsmith_sdk(make_document(size)),
-                name=ON,
-            )
-            race([get, ours, sdk], turns, clock=time.perf_counter)
-            table.rows.append(
-                [
-                    str(size),
-                    shown_time(ours.median),
-                    shown_ratio(ours.ratio(get)),
-                    shown_time(sdk.median),
-                    shown_ratio(sdk.ratio(ours)),
-                ]
-            )
-    return table
+    read = f"get_flags(request).is_feature_enabled(name); {FORGET}"
+    alone = Contender(read, get_flags=get_flags, request=request, name=PLAIN)
+    race([floor, without, with_flag, alone], turns)
+    ours = with_flag.without(without)
+    return [shown_time(ours.median), shown_ratio(ours.ratio(floor)), shown_ratio(alone.ratio(floor))]
 
 
 def identities(turns: int) -> Table:
     table = Table(
         "A flag of an identity",
-        "Evaluated anew for each identity: `get_flags(request, identity=…)` beside the official SDK's `get_identity_flags(…)`, with `FRESHNESS` so that neither asks a cache. *Again*: the same flag of the same identity.",
+        "Each round another identity, in one request: `get_flags(identity=…)` beside `get_identity_flags(…)` of the "
+        "official SDK, which evaluates as lazily. *Again*: the same flag of the same identity.",
         ["environment", "decided by", "here", "official SDK", "to the SDK", "again, to `d[name]`"],
     )
-    kinds = {
-        "environment": (PLAIN, "someone"),
-        "segment": (SEGMENT, "someone"),
-        "identity override": (OVERRIDE, OVERRIDDEN),
-        "percentage split": (SPLIT, "someone"),
-    }
     for size in SIZES:
-        with published(size, "local memory", FRESHNESS=3600):
-            sdk = peers.flagsmith_sdk(make_document(size))
-            for kind, (name, who) in kinds.items():
-                whom = Identity(who, TRAITS)
-                theirs = sdk.get_identity_flags(who, TRAITS).get_flag(name)
-                flags = get_flags(HttpRequest(), identity=whom)
-                assert flags.get_flag(name) == theirs, (flags.get_flag(name), theirs)
-                here = Contender(
-                    "get_flags(item, identity=whom).is_feature_enabled(name)",
-                    requests,
-                    get_flags=get_flags,
-                    name=name,
-                    whom=whom,
-                )
-                there = Contender(
-                    "sdk.get_identity_flags(who, traits).is_feature_enabled(name)",
-                    sdk=sdk,
-                    who=who,
-                    traits=TRAITS,
-                    name=name,
-                )
-                again = Contender("flags.is_feature_enabled(name)", flags=flags, name=name)
-                lookup = Contender("d[name]", d={name: 1}, name=name)
-                race([here, there, again, lookup], turns)
-                table.rows.append(
-                    [
-                        size.name,
-                        kind,
-                        shown_time(here.median),
-                        shown_time(there.median),
-                        shown_ratio(here.ratio(there)),
-                        shown_ratio(again.ratio(lookup)),
-                    ]
-                )
+        sdk = peers.flagsmith_sdk(make_document(size))
+        with published(size, "local memory"), flags_scope():
+            for kind, (name, who) in KINDS.items():
+                table.rows.append([size.name, kind, *_identity(sdk, name, who, turns)])
     return table
 
 
+def _identity(sdk: Any, name: str, who: str, turns: int) -> list[str]:
+    names = [who] if who == OVERRIDDEN else [f"{who} {number}" for number in range(1_000)]
+    people = cycle(
+        [Identity(each, {**TRAITS, "round": number}) for each in names for number in range(1_000 // len(names))]
+    )
+    flags = get_flags(identity=next(people))
+    assert flags.get_flag(name) == sdk.get_identity_flags(flags.identity.identifier, TRAITS).get_flag(name)
+    read = "get_flags(identity=next(people)).is_feature_enabled(name)"
+    ours = Contender(read, get_flags=get_flags, next=next, people=people, name=name)
+    read = "who = next(people); sdk.get_identity_flags(who.identifier, who.traits).is_feature_enabled(name)"
+    theirs = Contender(read, sdk=sdk, next=next, people=people, name=name)
+    again, floor = Contender("flags.is_feature_enabled(name)", flags=flags, name=name), lookup()
+    race([ours, theirs, again, floor], turns)
+    return [
+        *(shown_time(each.median) for each in (ours, theirs)),
+        shown_ratio(ours.ratio(theirs)),
+        shown_ratio(again.ratio(floor)),
+    ]
+
+
 class Empty:
-    """A middleware that does nothing, as Django's documentation writes one."""
+    """A middleware that only calls the next one."""
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response
@@ -370,23 +253,40 @@ class Empty:
 
 
 def middleware(turns: int) -> Table:
-    response = HttpResponse()
-
-    def page(request: HttpRequest) -> HttpResponse:
-        return response
-
-    with published(MEDIUM, "Redis"):
-        lookup = Contender("d[name]", d={ON: 1}, name=ON)
-        bare = Contender("m(item)", requests, m=Empty(page))
-        ours = Contender("m(item)", requests, m=FlagsmithMiddleware(page))
-        race([lookup, bare, ours], turns)
-    import statistics
-
-    extra = [(o - b) / l for o, b, l in zip(ours.nanoseconds, bare.nanoseconds, lookup.nanoseconds)]
-    more = [o - b for o, b in zip(ours.nanoseconds, bare.nanoseconds)]
-    return Table(
-        "The middleware on a page that reads no flag",
-        "Beside a middleware that only calls the next one.",
-        ["more than the empty one", "in `d[name]`"],
-        [[shown_time(statistics.median(more)), shown_ratio(statistics.median(extra))]],
+    table = Table(
+        "A middleware on a page that reads no flag",
+        "Beyond a middleware that only calls the next one. *A `ContextVar`*: one that sets one, and takes it back, and "
+        "does nothing else; for comparison one of Django's.",
+        ["middleware", "time", "to `d[name]`"],
     )
+    response, request, floor = HttpResponse(), HttpRequest(), lookup()
+    names = {"request": request, "forget": request.__dict__.pop, "attribute": ATTRIBUTE}
+    made = {
+        "this package's": FlagsmithMiddleware,
+        "a `ContextVar`": _context_middleware,
+        "Django's `XFrameOptionsMiddleware`": XFrameOptionsMiddleware,
+    }
+    base, *others = (
+        Contender("middleware(request); forget(attribute, 0)", middleware=make(lambda request: response), **names)
+        for make in (Empty, *made.values())
+    )
+    race([floor, base, *others], turns)
+    for name, contender in zip(made, others, strict=True):
+        extra = contender.without(base)
+        table.rows.append([name, shown_time(extra.median), shown_ratio(extra.ratio(floor))])
+    return table
+
+
+def _context_middleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    from contextvars import ContextVar
+
+    variable: ContextVar[object] = ContextVar("benchmark")
+
+    def call(request: HttpRequest) -> Any:
+        token = variable.set(request)
+        try:
+            return get_response(request)
+        finally:
+            variable.reset(token)
+
+    return call

@@ -1,8 +1,7 @@
 """Timing several statements side by side, such that a busy machine disturbs all of them alike.
 
 The rounds of all contenders take turns, a few milliseconds each. A contender's ratio to another is the median of the
-ratios within each turn; its nanoseconds are the median of all turns, and say little on a machine that others use too.
-Where nothing is waited for, the clock is that of the thread's CPU.
+ratios within each turn; its time is the median of all turns, and says little on a machine that others use too.
 """
 
 from __future__ import annotations
@@ -16,41 +15,35 @@ from operator import sub, truediv
 from typing import Any
 
 SECONDS = 0.004  # of one contender in one turn
-MAX_ITEMS = 2_000  # that are made beforehand
-
-Items = Callable[[int], Iterable[Any]]
-LOOP = "def run(items, {names}):\n    for item in items:\n        {statement}\n"
+LOOP = "def run(turns, {names}):\n    for _ in turns:\n        {statement}\n"
 
 
 class Contender:
-    """A statement, run in a loop over `item`s that are made beforehand."""
+    """A statement, run in a loop; `names` are what it uses."""
 
-    def __init__(self, statement: str, items: Items | None = None, **names: Any) -> None:
+    def __init__(self, statement: str, **names: Any) -> None:
         scope: dict[str, Any] = {}
-        lines = statement.replace("\n", "\n        ")
-        exec(LOOP.format(statement=lines, names=", ".join(names)), scope)
+        exec(LOOP.format(statement=statement, names=", ".join(names)), scope)
         self._run = scope["run"]
         self._names = names
-        self._items = items
         self.count = 1
-        self.clock = time.perf_counter
+        self.clock = time.thread_time
         self.nanoseconds: list[float] = []
 
-    def calibrate(self, seconds: float = SECONDS) -> None:
-        """Find how many items take about `seconds`."""
-        limit = MAX_ITEMS if self._items else 1_000_000
-        while (taken := self._time()) < seconds and self.count < limit:
-            self.count = min(limit, max(self.count * 2, int(self.count * seconds / (taken + 1e-9) / 2)))
+    def calibrate(self) -> None:
+        """Find how many rounds fill a turn."""
+        self._time()
+        while (taken := self._time()) < SECONDS:
+            self.count = max(self.count * 2, int(self.count * SECONDS / (taken + 1e-9) / 2))
 
     def turn(self) -> None:
         self.nanoseconds.append(self._time() / self.count * 1e9)
 
     def _time(self) -> float:
-        items = self._items(self.count) if self._items else repeat(None, self.count)
-        gc.disable()  # as `timeit` does: it would go through all items that wait
+        gc.disable()  # as `timeit` does
         try:
             began = self.clock()
-            self._run(items, **self._names)
+            self._run(repeat(None, self.count), **self._names)
             return self.clock() - began
         finally:
             gc.enable()
@@ -62,14 +55,15 @@ class Contender:
     def ratio(self, other: Contender) -> float:
         return statistics.median(map(truediv, self.nanoseconds, other.nanoseconds))
 
-    def extra(self, base: Contender, unit: Contender) -> float:
-        """Return by how many units this takes longer than `base`."""
-        more = map(sub, self.nanoseconds, base.nanoseconds)
-        return statistics.median(map(truediv, more, unit.nanoseconds))
+    def without(self, other: Contender) -> Contender:
+        """Return what this takes beyond another."""
+        rest = Contender("pass")
+        rest.nanoseconds = list(map(sub, self.nanoseconds, other.nanoseconds))
+        return rest
 
 
 def race(contenders: Iterable[Contender], turns: int, clock: Callable[[], float] = time.thread_time) -> None:
-    """Let contenders take turns; those that wait for a server have another clock than the thread's CPU."""
+    """Let contenders take turns. The clock is the thread's CPU, unless some wait for a server."""
     contenders = list(contenders)
     for contender in contenders:
         contender.clock = clock

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import statistics
@@ -39,8 +38,18 @@ def tables(turns: int) -> Iterator[Table]:
         "Per update, of five. *First request*: how many processes gave the new value with the first request after the "
         "publish. *Last has it*: from the change to the last process' new value, medians; the SDK's is asked every 2 ms. "
         "CPU: of the whole process, of a reader the request that adopts included.",
-        ["flags come from", "processes", "streams", "document requests", "bytes from Flagsmith", "bytes from the cache",
-         "first request", "last has it", "CPU of the listener", "CPU of a reader"],
+        [
+            "flags come from",
+            "processes",
+            "streams",
+            "document requests",
+            "bytes from Flagsmith",
+            "bytes from the cache",
+            "first request",
+            "last has it",
+            "CPU of the listener",
+            "CPU of a reader",
+        ],
     )
     for count in (1, 10, 100) if turns > 10 else (1, 10):
         table.rows.append(_measure("this package", count))
@@ -97,7 +106,11 @@ def _measure(what: str, count: int) -> list[str]:
         redis.start()
         stack.callback(redis.end)
         standin = stack.enter_context(StandIn(state_path=directory / "flags.json", stream_seconds=600))
-        flagsmith = {"ENVIRONMENT_KEY": standin.server_key, "API_URL": standin.api_url, "REALTIME_URL": standin.realtime_url}
+        flagsmith = {
+            "ENVIRONMENT_KEY": standin.server_key,
+            "API_URL": standin.api_url,
+            "REALTIME_URL": standin.realtime_url,
+        }
         stack.enter_context(override_settings(CACHES={"default": redis.cache()}, FLAGSMITH=flagsmith))
         listener = None
         if what == "this package":

@@ -18,6 +18,7 @@ from .snapshot import Document, Environment, Head, Snapshot
 from .status import Status, parse_status
 
 NUDGE_SECONDS = 600
+HEAD = (int, str, int, int)
 SUPERSEDED_SECONDS = 600  # a superseded payload stays for readers that saw its head
 READ_BACK_DELAYS = (0.0, 0.01, 0.04, 0.15, 0.3)  # seconds: Django reads from a replica where LOCATION names one
 
@@ -205,7 +206,6 @@ def _as_list(head: Head) -> list[int | str]:
 
 
 def _parse_head(value: object) -> Head | None:
-    match value:
-        case [int(sequence), str(version), int(updated_at), int(published_at)]:
-            return Head(sequence, version, updated_at, published_at)
+    if isinstance(value, (list, tuple)) and tuple(map(type, value)) == HEAD:
+        return Head(*value)
     return None
