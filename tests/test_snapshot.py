@@ -107,6 +107,14 @@ def test_a_payload_brings_back_the_same_version() -> None:
     assert len(environment.payload) < 3_000
 
 
+def test_what_a_reader_holds_is_evaluated_and_no_document() -> None:
+    environment = Environment.from_payload(parse_document(recorded.document()).environment.payload)
+    held = vars(environment).values()
+    assert not any(isinstance(value, dict) and "feature_states" in value for value in held)
+    assert environment.identity_flags("user_alice", {}).is_feature_enabled("new_checkout")
+    assert environment.document["name"] == environment.name, "it is read again where it is asked for"
+
+
 @pytest.mark.parametrize(
     "payload", [b"", b"x", zlib.compress(b"x"), zlib.compress(b"[]"), zlib.compress(b"\xff"), zlib.compress(b"{}")[:-1]]
 )

@@ -232,3 +232,11 @@ class TestStatus:
     def test_a_lease_that_is_none_has_no_process(self, garbage: Any) -> None:
         caches["default"].set(f"{PREFIX}:lease", garbage)
         assert not configured_store().read_process("lease")
+
+
+def test_a_client_of_redis_is_made_once(redis_server: RedisServer, settings: Any) -> None:
+    settings.CACHES = {"default": redis_server.cache()}
+    publish()
+    cache: Any = configured_store().handle.get()
+    assert cache._cache.get_client() is cache._cache.get_client()
+    assert configured_store().read_head()
