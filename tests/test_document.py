@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_flagsmith_realtime.document import (
+from django_flagsmith_realtime.exceptions import InvalidDocument
+from django_flagsmith_realtime.snapshots.document import (
     fingerprint,
     may_read_flags,
     read_updated_at,
     server_key_only,
     trim,
 )
-from django_flagsmith_realtime.exceptions import InvalidDocument
-from django_flagsmith_realtime.snapshot import Environment
+from django_flagsmith_realtime.snapshots.snapshot import Environment
 
 from . import recorded
 
