@@ -158,6 +158,8 @@ class Refresher:
             self._reader.current()
         announce(update)
         with suppress(StoreError):  # the next repair does it
+            if update.previous and update.changes:
+                self.store.write_history(update.snapshot.head, update.changes)
             self.store.mark_announced(update.snapshot.head)
 
     def close(self) -> None:

@@ -46,10 +46,11 @@ class Styles:
 
 def to_text(health: Health, *, styles: Styles = Styles(), width: int = 100) -> str:
     """Return lines for a terminal of some columns."""
-    return "\n".join(row.render(width) for row in _rows(health, styles))
+    return "\n".join(row.render(width) for row in to_rows(health, styles))
 
 
-def _rows(health: Health, styles: Styles) -> Iterator[Row]:
+def to_rows(health: Health, styles: Styles = Styles()) -> Iterator[Row]:
+    """Return what is told, line by line; one without a label belongs to the one before."""
     yield from _verdict(health, styles)
     status, now = health.status, health.now
     if health.leader:

@@ -23,6 +23,7 @@ from ...snapshot import Snapshot
 from ...snapshot_file import SEQUENCE
 from ...store import Store
 from ...table import format_age, format_flag, format_table, printable
+from ...traits import read_value
 
 PIPED_WIDTH = 120  # columns, where no terminal says how many it has
 
@@ -104,18 +105,6 @@ def read_traits(arguments: Iterable[str]) -> dict[str, Any]:
             raise CommandError(f"--trait {key}=… is there twice: a trait has one value.")
         traits[key] = read_value(value)
     return traits
-
-
-def read_value(text: str) -> Any:
-    """Return what a text says as JSON, else the text."""
-    try:
-        return json.loads(text, parse_constant=refuse)
-    except (ValueError, RecursionError):
-        return text
-
-
-def refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON")
 
 
 def select(name: str | None, known: Iterable[str]) -> list[str]:
