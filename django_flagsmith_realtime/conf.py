@@ -101,7 +101,7 @@ TEXT = Expected(lambda value: isinstance(value, str) and value != "", "a non-emp
 PATH = Expected(lambda value: TEXT.accepts(value) or isinstance(value, Path), "the path of a file")
 URL = Expected(_is_url, 'an absolute URL such as "https://flagsmith.example.com/api/v1/"')
 PERMISSION = Expected(
-    lambda value: isinstance(value, str) and re.fullmatch(r"\w+\.\w+", value) is not None,
+    lambda value: isinstance(value, str) and re.fullmatch(r"\w+\.\S+", value) is not None,
     'a permission such as "shop.see_flags"',
 )
 BOOL = Expected(lambda value: isinstance(value, bool), "True or False")

@@ -1,4 +1,4 @@
-"""What an environment says of each flag, overrides too, as rows to look at.
+"""What a document says of each flag, overrides too, to be looked at.
 
 Overrides of identities are counted; whose they are is not told.
 """
@@ -7,76 +7,109 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from .document import Plain
-from .history import PastChange
-from .snapshot import Environment
+from .document import Plain, server_key_only
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of the values that a percentage of identities has."""
+
+    key: str
+    value: str
+    percentage: float
 
 
 @dataclass(frozen=True)
 class State:
-    """On or off, and a value: of the environment, a variant (`name` its key) or a segment's override."""
+    """On or off, and a value as `show_value` writes it: everybody's, or a segment's."""
 
     enabled: bool
     value: str
-    name: str = ""
-    percentage: float | None = None
+    variants: tuple[Variant, ...] = ()
 
 
 @dataclass(frozen=True)
-class FlagRow:
-    """One flag; segments in the order in which they count."""
+class Override:
+    """The state of a flag for a segment; the lowest priority counts first."""
+
+    segment: str
+    state: State
+    priority: float | None
+
+
+@dataclass(frozen=True)
+class FlagView:
+    """One flag; overrides in the order in which they count."""
 
     name: str
     state: State
-    variants: tuple[State, ...] = ()
-    segments: tuple[State, ...] = ()
-    identities: int = 0
-    is_server_only: bool = False
-    last_change: PastChange | None = None
+    overrides: tuple[Override, ...]
+    identities: int
+    is_server_only: bool
 
     @property
     def has_overrides(self) -> bool:
-        return bool(self.segments or self.identities)
+        return bool(self.overrides or self.identities)
+
+    @cached_property
+    def text(self) -> str:
+        """What a search looks at, in lower case."""
+        return "\n".join(self._texts()).casefold()
+
+    def _texts(self) -> Iterator[str]:
+        yield self.name
+        for state in (self.state, *(override.state for override in self.overrides)):
+            yield state.value
+            for variant in state.variants:
+                yield from (variant.key, variant.value)
+        yield from (override.segment for override in self.overrides)
 
 
-def list_flags(environment: Environment, history: Iterable[PastChange] = ()) -> list[FlagRow]:
-    """Return a row for each flag, by name."""
-    document, changes = environment.document, {past.name: past for past in reversed(list(history))}
-    segments, identities = _by_segment(document), _count_identities(document)
-    rows = (
-        FlagRow(
-            name=name,
-            state=_state(state),
-            variants=tuple(map(_variant, state["multivariate_feature_state_values"])),
-            segments=tuple(segments[name]),
-            identities=identities[name],
-            is_server_only=name in environment.server_key_only,
-            last_change=changes.get(name),
-        )
-        for state in document["feature_states"]
-        for name in (state["feature"]["name"],)
-    )
-    return sorted(rows, key=lambda row: row.name)
+def list_flags(document: Plain, names: Collection[str] | None = None) -> list[FlagView]:
+    """Return the flags of a document, or those of some names, in order."""
+    overrides, identities, hidden = _overrides(document, names), _count_identities(document), server_key_only(document)
+    states = {state["feature"]["name"]: state for state in document["feature_states"]}
+    return [
+        FlagView(name, _state(states[name]), tuple(overrides[name]), identities[name], name in hidden)
+        for name in sorted(states)
+        if names is None or name in names
+    ]
 
 
 def show_value(value: Any) -> str:
-    """Return a value as it is written in code; nothing for none."""
-    return "" if value is None else json.dumps(value, ensure_ascii=False)
+    """Return a value as text: a string in quotes only where it would pass for something else, none as nothing."""
+    if value is None:
+        return ""
+    if isinstance(value, str) and value == value.strip() and not _is_json_scalar(value):
+        return value
+    return json.dumps(value, ensure_ascii=False)
 
 
-def _by_segment(document: Plain) -> dict[str, list[State]]:
+def _is_json_scalar(text: str) -> bool:
+    if text[:1] in ("{", "["):
+        return False
+    try:
+        json.loads(text)
+    except ValueError:
+        return not text
+    return True
+
+
+def _overrides(document: Plain, names: Collection[str] | None) -> defaultdict[str, list[Override]]:
     found = defaultdict(list)
     for segment in document["project"]["segments"]:
         for state in segment["feature_states"]:
-            priority = state.get("feature_segment", {}).get("priority", float("inf"))
-            found[state["feature"]["name"]].append((priority, _state(state, segment["name"])))
-    return defaultdict(
-        list, {name: [state for _, state in sorted(each, key=lambda pair: pair[0])] for name, each in found.items()}
-    )
+            if names is None or state["feature"]["name"] in names:
+                priority = state.get("feature_segment", {}).get("priority")
+                found[state["feature"]["name"]].append(Override(segment["name"], _state(state), priority))
+    for each in found.values():
+        each.sort(key=lambda override: float("inf") if override.priority is None else override.priority)
+    return found
 
 
 def _count_identities(document: Plain) -> Counter[str]:
@@ -87,10 +120,11 @@ def _count_identities(document: Plain) -> Counter[str]:
     )
 
 
-def _state(state: Plain, name: str = "") -> State:
-    return State(state["enabled"], show_value(state["feature_state_value"]), name)
+def _state(state: Plain) -> State:
+    variants = state.get("multivariate_feature_state_values", ())
+    return State(state["enabled"], show_value(state["feature_state_value"]), tuple(map(_variant, variants)))
 
 
-def _variant(variant: Plain) -> State:
+def _variant(variant: Plain) -> Variant:
     option = variant["multivariate_feature_option"]
-    return State(True, show_value(option["value"]), option["key"] or "", variant["percentage_allocation"])
+    return Variant(option["key"] or "", show_value(option["value"]), variant["percentage_allocation"])

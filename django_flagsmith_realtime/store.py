@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
 from typing import Any
 
 from django.core.cache.backends.base import BaseCache
 
 from .cache import CacheHandle, cache_errors, cache_key, read
-from .changes import FlagChange
 from .exceptions import Overtaken, StoreError
-from .history import PastChange, extend, parse_history, to_plain
+from .history import PastChange, parse_history, to_plain
 from .snapshot import Document, Environment, Head, Snapshot
 from .status import Status, parse_status
 
@@ -161,13 +159,12 @@ class Store:
 
     @cache_errors
     def read_history(self) -> list[PastChange]:
-        """Return the last changes, newest first."""
+        """Return the last changes, newest first; none where they can't be read."""
         return parse_history(self._read(self._key("changes")))
 
     @cache_errors
-    def write_history(self, head: Head, changes: Mapping[str, FlagChange]) -> None:
-        """Add the changes of a version to the last ones."""
-        history = extend(self.read_history(), head, changes)
+    def write_history(self, history: list[PastChange]) -> None:
+        """Keep the last changes; a write that is swallowed is made up for by the next."""
         self._cache.set(self._key("changes"), to_plain(history), timeout=None)
 
     @cache_errors

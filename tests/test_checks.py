@@ -91,6 +91,12 @@ FAULTS: dict[str, tuple[Any, dict[str, Any], str, str]] = {
     "W014": ({**GOOD, "SNAPSHOT_FILE": "/nowhere/flags.json"}, {}, "can't be written", "Create the directory /nowhere"),
     "W015": ({"SNAPSHOT_FILE": "/nowhere/flags.json"}, {}, "can't be read", '{"flags": {"new_checkout": true'),
     "W018": ({**GOOD, "MAX_STALE": 30}, {}, "polled every 30 s (FALLBACK_POLL_INTERVAL)", "well above"),
+    "W019": (
+        {**GOOD, "ADMIN_PERMISSION": "auth.see_flags"},
+        {},
+        "'auth.see_flags', which no model",
+        "Correct its name",
+    ),
     "W017": ({**GOOD, "STRICT": True}, {}, "STRICT", "development and tests"),
 }
 ELSEWHERE = {"E008", "W016"}  # take a library that is not there, and a file
@@ -173,6 +179,8 @@ def test_a_database_cache_of_its_own_may_be_small() -> None:
         ({**GOOD, "IDENTITY": str}, {"MIDDLEWARE": [OURS]}),
         (GOOD, {"MIDDLEWARE": BETWEEN}),
         ({**GOOD, "SNAPSHOT_FILE": __file__ + ".json"}, {}),
+        ({**GOOD, "ADMIN_PERMISSION": "auth.view_group"}, {}),
+        ({**GOOD, "ADMIN_PERMISSION": None}, {}),
     ],
 )
 def test_good_settings_are_silent(setting: Any, settings: dict[str, Any]) -> None:
