@@ -10,9 +10,9 @@ from typing import Any
 from django.test import override_settings
 
 from django_flagsmith_realtime.conf import get_config
-from django_flagsmith_realtime.reader import get_reader
-from django_flagsmith_realtime.snapshot import parse_document
-from django_flagsmith_realtime.store import Store
+from django_flagsmith_realtime.reading.reader import get_reader
+from django_flagsmith_realtime.snapshots.snapshot import parse_document
+from django_flagsmith_realtime.storage.store import Store
 
 from .documents import Size, make_body
 

@@ -19,11 +19,11 @@ from flags.state import flag_enabled as django_flag_enabled
 from waffle import flag_is_active
 
 from django_flagsmith_realtime import Identity, aget_flags, flags_scope, get_flags
-from django_flagsmith_realtime.cache import cache_key
 from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.decorators import flag_enabled
 from django_flagsmith_realtime.middleware import FlagsmithMiddleware
-from django_flagsmith_realtime.scope import ATTRIBUTE
+from django_flagsmith_realtime.reading.scope import ATTRIBUTE
+from django_flagsmith_realtime.storage.cache import cache_key
 
 from . import peers
 from .documents import MEDIUM, OVERRIDDEN, OVERRIDE, PLAIN, SEGMENT, SIZES, SPLIT, TRAITS, make_document

@@ -19,9 +19,9 @@ from flagsmith import Flagsmith
 from standin.server import StandIn
 
 from django_flagsmith_realtime import get_flags
-from django_flagsmith_realtime.build import build_store
 from django_flagsmith_realtime.conf import get_config
-from django_flagsmith_realtime.timestamps import parse_iso
+from django_flagsmith_realtime.listening.build import build_store
+from django_flagsmith_realtime.snapshots.timestamps import parse_iso
 from tests.processes import Command, RedisServer, wait_until
 
 from .documents import MEDIUM, PLAIN, make_body

@@ -8,10 +8,10 @@ from typing import Any
 
 from flagsmith import Flagsmith
 
-from django_flagsmith_realtime.reader import Reader
-from django_flagsmith_realtime.refresh import Refresher
-from django_flagsmith_realtime.source import ApiSource
-from django_flagsmith_realtime.store import Store
+from django_flagsmith_realtime.listening.refresh import Refresher
+from django_flagsmith_realtime.listening.source import ApiSource
+from django_flagsmith_realtime.reading.reader import Reader
+from django_flagsmith_realtime.storage.store import Store
 
 from .documents import PLAIN, SIZES, Size, make_body
 from .flagsmith import flagsmith

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from django.http import HttpRequest
 
-from .flags import Flags
 from .identity import UNSET, Whose, check_identity
-from .scope import current_flags, innermost_stay
+from .reading.flags import Flags
+from .reading.scope import current_flags, innermost_stay
 
 __all__ = ["Flags", "aget_flags", "get_flags"]
 

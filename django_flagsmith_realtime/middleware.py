@@ -9,7 +9,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import FileResponse, HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
-from .scope import Stay, asteps_in_scope, current_flags, innermost, steps_in_scope
+from .reading.scope import Stay, asteps_in_scope, current_flags, innermost, steps_in_scope
 
 
 class FlagsmithMiddleware:

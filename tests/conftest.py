@@ -16,7 +16,7 @@ from django.db import connections
 from hypothesis import settings as examples
 from pytest_django import DjangoDbBlocker
 
-from django_flagsmith_realtime import flags, reader, rendering
+from django_flagsmith_realtime.reading import flags, reader, rendering
 from django_flagsmith_realtime.signals import snapshot_loaded
 
 from . import documents

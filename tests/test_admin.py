@@ -11,7 +11,7 @@ from django.apps import apps
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from django_flagsmith_realtime.refresh import Refresher
+from django_flagsmith_realtime.listening.refresh import Refresher
 
 from .backends import use
 from .documents import KEY, RECORDED, configured_store, make_document, publish

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from django_flagsmith_realtime.agenda import CHASE_SECONDS, Agenda, Budget
-from django_flagsmith_realtime.reception import NEVER
-from django_flagsmith_realtime.snapshot import Document, Environment, Head, Snapshot
+from django_flagsmith_realtime.listening.agenda import CHASE_SECONDS, Agenda, Budget
+from django_flagsmith_realtime.listening.reception import NEVER
+from django_flagsmith_realtime.snapshots.snapshot import Document, Environment, Head, Snapshot
 
 SECOND = 1_000_000
 T = 1_795_372_800 * SECOND
@@ -371,6 +371,7 @@ def test_a_replay_makes_the_fetch_after_a_gap_unnecessary(clockwork: Clockwork) 
     assert clockwork.agenda.due() == clockwork.requests[0] + 300
 
 
+@pytest.mark.slow
 def test_requests_that_change_nothing_are_bounded() -> None:
     clockwork = Clockwork()
     clockwork.settle()

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_flagsmith_realtime.changes import FlagChange, diff
-from django_flagsmith_realtime.document import trim
-from django_flagsmith_realtime.snapshot import Environment
+from django_flagsmith_realtime.snapshots.changes import FlagChange, diff
+from django_flagsmith_realtime.snapshots.document import trim
+from django_flagsmith_realtime.snapshots.snapshot import Environment
 
 from . import recorded
 from .test_document import SEEN, UNSEEN, Body, Edit, condition, edited, segment, shuffled, state, variant
@@ -220,6 +220,7 @@ def test_a_diff_names_exactly_the_flags_that_differ(old: dict[str, Any], new: di
     assert set(diff(environment_of(old), environment_of(new))) == differing
 
 
+@pytest.mark.slow
 @given(FEATURES, FEATURES)
 def test_applying_a_diff_to_the_old_flags_gives_the_new(old: dict[str, Any], new: dict[str, Any]) -> None:
     before, after = environment_of(old), environment_of(new)

@@ -16,11 +16,11 @@ from django.http import HttpRequest, HttpResponse
 import django_flagsmith_realtime
 from benchmarks.documents import MEDIUM, OVERRIDDEN, OVERRIDE, PLAIN, make_body
 from django_flagsmith_realtime import Identity, flags_scope, get_flags
-from django_flagsmith_realtime.changes import diff
+from django_flagsmith_realtime.listening.refresh import Refresher
 from django_flagsmith_realtime.middleware import FlagsmithMiddleware
-from django_flagsmith_realtime.reader import get_reader
-from django_flagsmith_realtime.refresh import Refresher
-from django_flagsmith_realtime.snapshot import Document, Environment, parse_document
+from django_flagsmith_realtime.reading.reader import get_reader
+from django_flagsmith_realtime.snapshots.changes import diff
+from django_flagsmith_realtime.snapshots.snapshot import Document, Environment, parse_document
 
 from .documents import configured_store
 from .processes import RedisServer

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_flagsmith_realtime.document import (
+from django_flagsmith_realtime.exceptions import InvalidDocument
+from django_flagsmith_realtime.snapshots.document import (
     fingerprint,
     may_read_flags,
     read_updated_at,
     server_key_only,
     trim,
 )
-from django_flagsmith_realtime.exceptions import InvalidDocument
-from django_flagsmith_realtime.snapshot import Environment
+from django_flagsmith_realtime.snapshots.snapshot import Environment
 
 from . import recorded
 
@@ -234,6 +234,7 @@ def walk(value: Any, path: tuple[Any, ...] = ()) -> None:
 walk(RECORDED)
 
 
+@pytest.mark.slow
 @given(st.sampled_from(PATHS[1:]), JSON)
 def test_whatever_stands_anywhere_is_kept_or_refused(path: tuple[Any, ...], value: Any) -> None:
     body = target = copy.deepcopy(RECORDED)

@@ -18,8 +18,9 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from django_flagsmith_realtime import Flags, Identity, aget_flags, get_flags, reader
-from django_flagsmith_realtime.snapshot import parse_document
+from django_flagsmith_realtime import Flags, Identity, aget_flags, get_flags
+from django_flagsmith_realtime.reading import reader
+from django_flagsmith_realtime.snapshots.snapshot import parse_document
 
 from .documents import RECORDED, configured_store
 from .generated import documents, identities
@@ -200,6 +201,7 @@ PEOPLE = st.lists(identities, min_size=2, max_size=4)
 KINDS = {"STATIC", "DEFAULT", "SPLIT; weight", "TARGETING_MATCH; segment", "override", "ERROR; code"}
 
 
+@pytest.mark.slow
 @examples(max_examples=15)
 @given(documents(), PEOPLE)
 @example(RECORDED, list(IDENTITIES.items()))

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from django_flagsmith_realtime.reader import get_reader
-from django_flagsmith_realtime.snapshot import Environment
+from django_flagsmith_realtime.reading.reader import get_reader
+from django_flagsmith_realtime.snapshots.snapshot import Environment
 
 from .documents import publish
 

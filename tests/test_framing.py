@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sseclient import Event
 
-from django_flagsmith_realtime.framing import MAX_EVENT_BYTES, MAX_EVENT_LINES, EventFramer
+from django_flagsmith_realtime.listening.framing import MAX_EVENT_BYTES, MAX_EVENT_LINES, EventFramer
 
 from . import recorded
 
@@ -243,6 +243,7 @@ def test_five_megabytes_of_one_event_take_no_quadratic_time() -> None:
     assert texts(framer.feed(b"\ndata: 1\n\n")) == [("message", "1", None)]
 
 
+@pytest.mark.slow
 def test_whoever_takes_the_first_events_only_pays_for_no_more() -> None:
     flood = EventFramer().feed(b"data:1\n\n" * 1_000_000)
     began = time.process_time()

@@ -9,9 +9,17 @@ from typing import Any
 import pytest
 from django.core.cache import caches
 
-from django_flagsmith_realtime.history import KEPT, MAX_BYTES, Difference, PastChange, extend, parse_history, to_plain
-from django_flagsmith_realtime.refresh import Refresher, Update
-from django_flagsmith_realtime.snapshot import Document, parse_document
+from django_flagsmith_realtime.listening.refresh import Refresher, Update
+from django_flagsmith_realtime.snapshots.snapshot import Document, parse_document
+from django_flagsmith_realtime.storage.history import (
+    KEPT,
+    MAX_BYTES,
+    Difference,
+    PastChange,
+    extend,
+    parse_history,
+    to_plain,
+)
 
 from .backends import RecordingCache, use
 from .documents import PREFIX, RECORDED, configured_store, make_document

@@ -18,11 +18,11 @@ from django.test import override_settings
 from standin.server import StandIn
 
 from django_flagsmith_realtime import get_flags
-from django_flagsmith_realtime import listener as listener_module
-from django_flagsmith_realtime.build import build_listener
 from django_flagsmith_realtime.conf import get_config
-from django_flagsmith_realtime.listener import Listener
-from django_flagsmith_realtime.reader import get_reader
+from django_flagsmith_realtime.listening import listener as listener_module
+from django_flagsmith_realtime.listening.build import build_listener
+from django_flagsmith_realtime.listening.listener import Listener
+from django_flagsmith_realtime.reading.reader import get_reader
 from django_flagsmith_realtime.signals import flag_changed
 
 from .backends import SmallCache, use
@@ -111,6 +111,7 @@ def test_each_change_sends_its_signals_in_order(standin: StandIn, listening: Lis
     assert seen == [("banner_text", str(step)) for step in range(6)]
 
 
+@pytest.mark.slow
 def test_a_receiver_in_the_listeners_process_reads_what_it_was_told_of(standin: StandIn, listening: Listening) -> None:
     read = []
 
@@ -130,6 +131,7 @@ def test_a_receiver_in_the_listeners_process_reads_what_it_was_told_of(standin: 
     assert read == ["one", "two"]
 
 
+@pytest.mark.slow
 def test_of_a_burst_the_last_state_arrives_and_nobody_steps_back(standin: StandIn, listening: Listening) -> None:
     seen = [0]
     with listening():
@@ -153,6 +155,7 @@ def test_what_flagsmith_does_not_announce_is_found_by_the_safety_poll(standin: S
     assert standin.counts.stream == 0
 
 
+@pytest.mark.slow
 def test_a_routine_end_of_the_stream_is_silent_and_costs_no_request(
     tmp_path: Path, listening: Listening, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -16,13 +16,13 @@ from django.core.cache import caches
 from django.test import override_settings
 from standin.server import StandIn
 
-from django_flagsmith_realtime import listener as listener_module
-from django_flagsmith_realtime.build import build_listener
 from django_flagsmith_realtime.conf import get_config
-from django_flagsmith_realtime.health import Health, examine
-from django_flagsmith_realtime.listener import Listener
+from django_flagsmith_realtime.listening import listener as listener_module
+from django_flagsmith_realtime.listening.build import build_listener
+from django_flagsmith_realtime.listening.listener import Listener
+from django_flagsmith_realtime.monitoring.health import Health, examine
 from django_flagsmith_realtime.signals import listener_became_leader, stream_connected, stream_disconnected
-from django_flagsmith_realtime.status import DAY, Status
+from django_flagsmith_realtime.storage.status import DAY, Status
 
 from .backends import RecordingCache, SmallCache, use
 from .documents import configured_store
@@ -108,6 +108,7 @@ def test_a_change_has_a_latency_and_an_event(listening: Listening, standin: Stan
         assert status.stream.event_at
 
 
+@pytest.mark.slow
 def test_the_flags_of_a_quiet_deployment_stay_young_and_age_when_there_is_more_to_find_out(
     listening: Listening, standin: StandIn, proxy: FaultProxy
 ) -> None:
@@ -129,6 +130,7 @@ def known_at(status: Status) -> float:
     return status.content.known_at
 
 
+@pytest.mark.slow
 def test_a_stream_that_breaks_backs_off_and_comes_back_with_its_signals(
     listening: Listening, proxy: FaultProxy
 ) -> None:
@@ -186,6 +188,7 @@ def test_a_flush_is_a_repair(listening: Listening) -> None:
         wait_for(lambda status: status.repairs.within(DAY, status.written_at))
 
 
+@pytest.mark.slow
 def test_the_next_leader_counts_on(listening: Listening, standin: StandIn) -> None:
     with listening():
         wait_for(is_connected)

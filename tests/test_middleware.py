@@ -17,8 +17,8 @@ from django.urls import path
 from django_flagsmith_realtime import Identity, aget_flags, get_flags
 from django_flagsmith_realtime.decorators import flag_enabled
 from django_flagsmith_realtime.middleware import FlagsmithMiddleware
-from django_flagsmith_realtime.reader import get_reader
-from django_flagsmith_realtime.scope import Unscoped, current_flags
+from django_flagsmith_realtime.reading.reader import get_reader
+from django_flagsmith_realtime.reading.scope import Unscoped, current_flags
 
 from .documents import publish
 from .processes import RedisServer

@@ -9,9 +9,10 @@ import pytest
 from django.test import RequestFactory
 
 import django_flagsmith_realtime
-from django_flagsmith_realtime import Flags, decorators, identity, mixins, scope, test, whom
+from django_flagsmith_realtime import Flags, decorators, identity, mixins, test
 from django_flagsmith_realtime.middleware import FlagsmithMiddleware
-from django_flagsmith_realtime.reader import Reader
+from django_flagsmith_realtime.reading import scope, whom
+from django_flagsmith_realtime.reading.reader import Reader
 
 NOTHING_TO_WAIT_FOR = "it waits for nothing"
 BOTH = "it serves both worlds itself"

@@ -17,10 +17,10 @@ from django.core.cache import caches
 from django.dispatch import Signal
 
 from django_flagsmith_realtime.exceptions import WrongEnvironment
-from django_flagsmith_realtime.refresh import Refresher
+from django_flagsmith_realtime.listening.refresh import Refresher
 from django_flagsmith_realtime.signals import flag_changed, flags_updated
-from django_flagsmith_realtime.snapshot import Document, Snapshot, parse_document
-from django_flagsmith_realtime.store import Store
+from django_flagsmith_realtime.snapshots.snapshot import Document, Snapshot, parse_document
+from django_flagsmith_realtime.storage.store import Store
 
 RECORDED = json.loads((Path(__file__).parent / "recordings/api/environment_document.json").read_text())
 

@@ -16,8 +16,8 @@ from django.http import HttpRequest
 from django.test import RequestFactory
 
 from django_flagsmith_realtime import Identity, aget_flags, flags_scope, get_flags
-from django_flagsmith_realtime.reader import get_reader
-from django_flagsmith_realtime.scope import Unscoped, current_flags, request_scope
+from django_flagsmith_realtime.reading.reader import get_reader
+from django_flagsmith_realtime.reading.scope import Unscoped, current_flags, request_scope
 
 from .backends import RecordingCache
 from .documents import publish

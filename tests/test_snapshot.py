@@ -16,7 +16,7 @@ from flagsmith.models import Flag
 from flagsmith.offline_handlers import LocalFileHandler
 
 from django_flagsmith_realtime.exceptions import InvalidDocument
-from django_flagsmith_realtime.snapshot import Environment, Head, Snapshot, parse_document
+from django_flagsmith_realtime.snapshots.snapshot import Environment, Head, Snapshot, parse_document
 
 from . import recorded
 

@@ -19,14 +19,16 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from django_flagsmith_realtime import build, get_flags, snapshot_file
-from django_flagsmith_realtime.build import build_listener, build_refresher
+from django_flagsmith_realtime import get_flags
 from django_flagsmith_realtime.conf import get_config
-from django_flagsmith_realtime.reader import get_reader
-from django_flagsmith_realtime.refresh import Refresher
+from django_flagsmith_realtime.listening import build
+from django_flagsmith_realtime.listening.build import build_listener, build_refresher
+from django_flagsmith_realtime.listening.refresh import Refresher
+from django_flagsmith_realtime.reading.reader import get_reader
 from django_flagsmith_realtime.signals import flag_changed
-from django_flagsmith_realtime.snapshot import Head, Snapshot
-from django_flagsmith_realtime.snapshot_file import (
+from django_flagsmith_realtime.snapshots import snapshot_file
+from django_flagsmith_realtime.snapshots.snapshot import Head, Snapshot
+from django_flagsmith_realtime.snapshots.snapshot_file import (
     EXAMPLE,
     FileSource,
     SnapshotFileError,
@@ -44,8 +46,8 @@ import sys
 from pathlib import Path
 import django; django.setup()
 from tests.documents import make_document
-from django_flagsmith_realtime.snapshot import Head, Snapshot
-from django_flagsmith_realtime.snapshot_file import write_snapshot_file
+from django_flagsmith_realtime.snapshots.snapshot import Head, Snapshot
+from django_flagsmith_realtime.snapshots.snapshot_file import write_snapshot_file
 snapshots = [Snapshot(Head(1, "", 0, 0), make_document(banner_text=text * 50_000).environment) for text in "ab"]
 while True:
     for snapshot in snapshots:
@@ -324,6 +326,7 @@ class TestWatching:
             write_snapshot_file(watched, snapshot_of(banner_text="two"))
             wait_until(is_shown("two"), timeout=3)
 
+    @pytest.mark.slow
     def test_an_older_file_that_is_put_back_is_live(self, watched: Path, watching: Watching) -> None:
         older = watched.read_bytes()
         with watching():
@@ -335,6 +338,7 @@ class TestWatching:
             restored.replace(watched)
             wait_until(is_shown("one"), timeout=3)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("broken", [b"", b'{"cut', b"{}", None], ids=["empty", "cut", "no document", "removed"])
     def test_the_flags_stay_while_the_file_is_broken_and_a_mended_one_is_live(
         self, watched: Path, watching: Watching, broken: bytes | None, caplog: pytest.LogCaptureFixture
@@ -370,6 +374,7 @@ class TestWatching:
             watched.write_text(json.dumps({**body, "feature_states": [], "identity_overrides": []}))
             wait_until(lambda: not get_reader().current().environment.flags, timeout=3)
 
+    @pytest.mark.slow
     def test_the_clock_may_go_back(self, watched: Path, watching: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
         class Clock:
             time_ns = staticmethod(lambda: time.time_ns() - 3_600 * 10**9)

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from django.core.cache import InvalidCacheBackendError, caches
 
-from django_flagsmith_realtime import cache
-from django_flagsmith_realtime.cache import CacheHandle
 from django_flagsmith_realtime.exceptions import StoreError
-from django_flagsmith_realtime.reader import get_reader
-from django_flagsmith_realtime.snapshot import Head, Snapshot
-from django_flagsmith_realtime.store import SUPERSEDED_SECONDS, Store
+from django_flagsmith_realtime.reading.reader import get_reader
+from django_flagsmith_realtime.snapshots.snapshot import Head, Snapshot
+from django_flagsmith_realtime.storage import cache
+from django_flagsmith_realtime.storage.cache import CacheHandle
+from django_flagsmith_realtime.storage.store import SUPERSEDED_SECONDS, Store
 
 from .backends import use
 from .documents import HEAD, KEY, PREFIX, banner, configured_store, make_document, payload_key, publish
@@ -96,6 +96,7 @@ class TestPublishing:
         assert recording == [("get", "announced"), ("touch", "payload"), ("touch", "payload"), ("set", "announced")]
         assert store.read_announced().head == second.head
 
+    @pytest.mark.slow
     def test_a_cache_that_stores_nothing_is_an_error(self, settings: Any) -> None:
         use(settings, "tests.backends.ForgetfulCache")
         with pytest.raises(StoreError, match=r"did not keep 'payload' \([\d,]+ bytes\)"):

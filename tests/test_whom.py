@@ -18,10 +18,11 @@ from django.http import HttpRequest
 from django.template import Context, Template
 from django.test import RequestFactory
 
-from django_flagsmith_realtime import Identity, aget_flags, get_flags, whom
+from django_flagsmith_realtime import Identity, aget_flags, get_flags
 from django_flagsmith_realtime.decorators import flag_enabled
 from django_flagsmith_realtime.exceptions import InvalidIdentity
-from django_flagsmith_realtime.reader import get_reader
+from django_flagsmith_realtime.reading import whom
+from django_flagsmith_realtime.reading.reader import get_reader
 
 from .documents import publish
 
@@ -534,6 +535,7 @@ class TestEvaluation:
         assert identity.traits == {"tags": ["a"]}
         assert get_flags(request_, identity=Identity("x", {"tags": tags})) is not flags
 
+    @pytest.mark.slow
     def test_a_loop_over_many_identities_does_not_fill_the_memory(self, request_: HttpRequest) -> None:
         publish()
         flags = get_flags(request_)

@@ -7,9 +7,9 @@ from typing import Any
 
 from django import forms
 
-from ..history import Listed
 from ..identity import Identity
-from ..traits import InvalidTraits, parse_traits
+from ..reading.traits import InvalidTraits, parse_traits
+from ..storage.history import Listed
 
 STATES: dict[str, tuple[str, Callable[[Listed], object]]] = {
     "": ("All", lambda each: True),

@@ -10,15 +10,15 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest
 from flagsmith.models import Flag
 
-from .. import overrides
 from ..api import Flags, get_flags
 from ..conf import get_config
 from ..exceptions import StoreError
-from ..health import Health, examine
-from ..history import PastChange, with_last_changes
-from ..overview import list_flags, show_value
-from ..reader import get_reader
-from ..status_text import Styles, to_rows
+from ..monitoring.health import Health, examine
+from ..monitoring.status_text import Styles, to_rows
+from ..reading import overrides
+from ..reading.reader import get_reader
+from ..snapshots.overview import list_flags, show_value
+from ..storage.history import PastChange, with_last_changes
 from .forms import FilterForm, IdentityForm
 
 TONES = Styles(good=lambda mark: "good", bad=lambda mark: "bad", odd=lambda mark: "odd")  # names, where others paint

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django import template
 
-from ..status_text import ago
+from ..snapshots.durations import ago
 
 register = template.Library()
 
