@@ -14,7 +14,7 @@ from pathlib import Path
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 
-from .browser import chromium
+from .browser import chromium, lay_out
 from .demo_pages import Pages
 from .demo_process import running_demo
 from .processes import wait_until
@@ -62,17 +62,8 @@ POINTER = """<svg viewBox="0 0 20 24" style="left: {x:.0f}px; top: {y:.0f}px"><p
 fill="#111" stroke="#fff" stroke-width="1.5" stroke-linejoin="round"/></svg>"""
 
 
-def lay_out(browser: WebDriver, width: float, height: float, scale: float) -> None:
-    """Give the current window a size, a light theme and no scrollbars."""
-    metrics = {"width": round(width), "height": round(height), "deviceScaleFactor": scale, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    light = {"features": [{"name": "prefers-color-scheme", "value": "light"}]}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", light)
-    browser.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
-
-
 def fit(browser: WebDriver, frame: Frame) -> None:
-    lay_out(browser, frame.layout_width, frame.height / frame.scale, frame.scale)
+    lay_out(browser, frame.layout_width, frame.height / frame.scale, scale=frame.scale)
 
 
 def prepare(pages: Pages) -> None:
@@ -117,7 +108,7 @@ def compose(browser: WebDriver, figures: str, directory: Path) -> bytes:
     page = directory / "picture.html"
     page.write_text(COMPOSITION.format(width=WIDTH, height=HEIGHT, bar=BAR, margin=MARGIN, figures=figures))
     browser.switch_to.new_window("window")
-    lay_out(browser, WIDTH, HEIGHT, 1)
+    lay_out(browser, WIDTH, HEIGHT)
     browser.get(page.as_uri())
     wait_until(lambda: all(image.get_property("complete") for image in browser.find_elements(By.TAG_NAME, "img")))
     return base64.b64decode(browser.get_screenshot_as_base64())
