@@ -55,7 +55,7 @@ def _rows(health: Health, styles: Styles) -> Iterator[Row]:
     if health.leader:
         yield _leader(health.leader, health.leading, now)
     elif status:
-        yield Row("Listener", f"none; the last was {_process(str(status.leader))}, {_ago(now - status.written_at)}")
+        yield Row("Listener", f"none; the last was {_process(str(status.leader))}, {ago(now - status.written_at)}")
     if health.standby:
         yield Row("Standby", _process(health.standby))
     if health.leading:
@@ -67,12 +67,12 @@ def _rows(health: Health, styles: Styles) -> Iterator[Row]:
         yield from _figures(status, now)
         shown = health.leading and health.leading.stream.reason
         if status.failure and status.failure.text != shown:
-            yield Row("Last error", f"{_ago(now - status.failure.at)}: {status.failure.text}")
+            yield Row("Last error", f"{ago(now - status.failure.at)}: {status.failure.text}")
 
 
 def _verdict(health: Health, styles: Styles) -> Iterator[Row]:
     if health.is_healthy:
-        known = "" if health.age is None else f": the flags are what Flagsmith has, as of {_ago(health.age)}"
+        known = "" if health.age is None else f": the flags are what Flagsmith has, as of {ago(health.age)}"
         yield Row("Health", known, "good", styles.good)
     for label, trouble in zip(("Health", *[""] * 9), health.troubles, strict=False):
         yield Row(label, f": {trouble.text}", trouble.kind, styles.bad)
@@ -82,7 +82,7 @@ def _leader(leader: str, status: Status | None, now: float) -> Row:
     if status is None:
         return Row("Listener", f"{_process(leader)}, since a moment ago")
     silent = now - status.written_at
-    seen = f"; last heard of {_ago(silent)}" if silent > SILENT_SECONDS else ""
+    seen = f"; last heard of {ago(silent)}" if silent > SILENT_SECONDS else ""
     return Row("Listener", f"{_process(leader)}, for {span(now - status.leader.since)}{seen}")
 
 
@@ -94,7 +94,7 @@ def _process(name: str) -> str:
 def _stream(status: Status, now: float, styles: Styles) -> Row:
     stream = status.stream
     never = "" if stream.state == POLL_ONLY else "; no event yet"
-    event = f"; last event {_ago(now - stream.event_at)}" if stream.event_at else never
+    event = f"; last event {ago(now - stream.event_at)}" if stream.event_at else never
     style = {CONNECTED: styles.good, BACKING_OFF: styles.bad}.get(stream.state, styles.odd)
     reason = f". {stream.reason}" if stream.reason else ""
     return Row("Stream", f" for {span(now - stream.since)}{event}{reason}", stream.state, style)
@@ -109,8 +109,8 @@ def _snapshot(head: Head, status: Status | None) -> Row:
 def _dates(head: Head, now: float) -> str:
     changed = to_datetime(head.updated_at)
     return (
-        f"changed {changed:%Y-%m-%d %H:%M:%S} UTC, {_ago(now - changed.timestamp())}; "
-        f"published {_ago(now - head.published_at / 1_000_000)}"
+        f"changed {changed:%Y-%m-%d %H:%M:%S} UTC, {ago(now - changed.timestamp())}; "
+        f"published {ago(now - head.published_at / 1_000_000)}"
     )
 
 
@@ -120,14 +120,15 @@ def _figures(status: Status, now: float) -> Iterator[Row]:
         of = f"median {median}, 99 % within {worst} ({latency.count} measured)"
         yield Row("Latency", f"{last} from the last event to its flags; {of}")
     requests = status.requests
-    fetch = f"; the last one, {_ago(now - status.fetch.at)}, took {status.fetch.took:.2f} s" if status.fetch else ""
+    fetch = f"; the last one, {ago(now - status.fetch.at)}, took {status.fetch.took:.2f} s" if status.fetch else ""
     hour, day = requests.within(HOUR, now), requests.within(DAY, now)
     yield Row("Requests", f"{hour} in the last hour, {day} in the last day{fetch}")
     repairs, suppressed = status.repairs.within(DAY, now), status.suppressed.within(DAY, now)
     yield Row("Last day", f"{suppressed} suppressed events, {repairs} cache repairs")
 
 
-def _ago(seconds: float) -> str:
+def ago(seconds: float) -> str:
+    """Return how long something is past."""
     return f"{span(seconds)} ago" if seconds >= 1 else "just now"
 
 
