@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow faults fleet soak screenshots probes lint docs tox build clean
+.PHONY: help demo test test-slow faults fleet soak bench screenshots probes lint docs tox build clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ fleet: .venv/dev ## two hosts and what they come through, in half an hour; or AR
 
 soak: .venv/dev ## random faults for a minute, or for ARGS="--seconds 600"
 	$(BIN)/python -m tests.soak $(ARGS)
+
+bench: benchmarks/.venv/ready ## what it costs beside others, in ten minutes; QUICK=1: in one or two; writes docs/benchmarks.md
+	@benchmarks/.venv/bin/python -m benchmarks $(if $(QUICK),--quick) $(ARGS)
 
 screenshots: .venv/dev ## the pictures: of the running demo, and of flagsmith_status in five states
 	$(BIN)/python -m tests.screenshots $(ARGS)
@@ -48,7 +51,7 @@ build: .venv/dev ## the wheel and the source distribution, in dist/
 	$(BIN)/python -m build
 
 clean: ## remove what the commands above made
-	rm -rf docs/_build .venv .tox .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info example_project/.demo
+	rm -rf docs/_build .venv benchmarks/.venv .tox .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info example_project/.demo
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.12 …")'
@@ -56,6 +59,11 @@ clean: ## remove what the commands above made
 
 .venv/demo: .venv/bin/python setup.cfg example_project/requirements.txt
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -e . -r example_project/requirements.txt
+	@touch $@
+
+benchmarks/.venv/ready: benchmarks/requirements.txt setup.cfg
+	@$(PYTHON) -m venv benchmarks/.venv
+	benchmarks/.venv/bin/python -m pip install -qq --disable-pip-version-check -r benchmarks/requirements.txt
 	@touch $@
 
 .venv/dev: .venv/bin/python setup.cfg tests/deploy/requirements.txt

@@ -30,7 +30,7 @@ FLAG = "max_cart_items"
 READER = f"""
 import sys, time, django
 django.setup()
-from django_flagsmith_realtime.reader import get_reader
+from django_flagsmith_realtime.reading.reader import get_reader
 last = None
 while True:
     snapshot = get_reader().current()

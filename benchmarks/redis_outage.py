@@ -26,7 +26,7 @@ django.setup()
 
 from django.test import override_settings  # noqa: E402
 
-from django_flagsmith_realtime.reader import get_reader  # noqa: E402
+from django_flagsmith_realtime.reading.reader import get_reader  # noqa: E402
 from tests.documents import banner, publish  # noqa: E402
 from tests.processes import RedisServer  # noqa: E402
 

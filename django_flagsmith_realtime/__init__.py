@@ -4,14 +4,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import Flags, aget_flags, get_flags
+    from .api import aget_flags, get_flags
     from .identity import Identity
-    from .scope import flags_scope
+    from .reading.flags import Flags
+    from .reading.scope import flags_scope
 
 __version__ = "0.1.0"
 __all__ = ["Flags", "Identity", "aget_flags", "flags_scope", "get_flags"]
 
-_MODULES = {"Flags": "api", "aget_flags": "api", "get_flags": "api", "Identity": "identity", "flags_scope": "scope"}
+_MODULES = {
+    "Flags": "reading.flags",
+    "Identity": "identity",
+    "aget_flags": "api",
+    "flags_scope": "reading.scope",
+    "get_flags": "api",
+}
 
 
 def __getattr__(name: str) -> Any:  # on demand: pytest imports our plugin, and should not import Django for it

@@ -16,10 +16,10 @@ from celery.signals import task_postrun, task_prerun, worker_ready
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from .around import Undo
-from .background import BackgroundListener
 from .checks import find_command_problems
-from .scope import flags_scope
+from .listening.background import BackgroundListener
+from .reading.around import Undo
+from .reading.scope import flags_scope
 
 _entered: dict[tuple[str, int], Undo] = {}  # by task and thread
 

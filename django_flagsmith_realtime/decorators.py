@@ -10,7 +10,7 @@ from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest
 
 from .api import aget_flags, get_flags
-from .gate import Fallback, Gate
+from .reading.gate import Fallback, Gate
 
 View = TypeVar("View", bound=Callable[..., Any])
 

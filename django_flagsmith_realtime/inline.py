@@ -13,10 +13,10 @@ from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_started
 
-from . import overrides
-from .background import BackgroundListener
 from .checks import find_inline_problems
 from .conf import get_config
+from .listening.background import BackgroundListener
+from .reading import overrides
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from jinja2.parser import Parser
 from jinja2.runtime import Context
 
 from .api import Flags, aget_flags, get_flags
-from .rendering import STATE_ID, request_of, shown_value, state_script
+from .reading.rendering import STATE_ID, request_of, shown_value, state_script
 
 
 class FlagsmithExtension(Extension):

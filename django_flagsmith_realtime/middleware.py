@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import FileResponse, HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.utils.functional import SimpleLazyObject
 
-from .api import aget_flags, get_flags
-from .scope import Stay, asteps_in_scope, request_scope, steps_in_scope
+from .reading.scope import Stay, asteps_in_scope, current_flags, innermost, steps_in_scope
 
 
 class FlagsmithMiddleware:
@@ -30,26 +27,39 @@ class FlagsmithMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self.async_mode:
             return self.__acall__(request)
-        _add_flags(request)
-        with request_scope(request) as stay:
-            return _keep_scope(stay, self.get_response(request))
+        stay = _prepare(request)
+        token = innermost.set(stay)
+        try:
+            response: HttpResponseBase = self.get_response(request)
+            if isinstance(response, StreamingHttpResponse):
+                _keep_scope(stay, response)
+            return response
+        finally:
+            innermost.reset(token)
+            stay.is_over = not stay.goes_on
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
-        _add_flags(request)
-        with request_scope(request) as stay:
-            return _keep_scope(stay, await self.get_response(request))
+        stay = _prepare(request)
+        token = innermost.set(stay)
+        try:
+            response: HttpResponseBase = await self.get_response(request)
+            if isinstance(response, StreamingHttpResponse):
+                _keep_scope(stay, response)
+            return response
+        finally:
+            innermost.reset(token)
+            stay.is_over = not stay.goes_on
 
 
-def _keep_scope(stay: Stay, response: HttpResponseBase) -> HttpResponseBase:
+def _keep_scope(stay: Stay, response: StreamingHttpResponse) -> None:
     """Let the steps of a streaming response, which come after the middleware, see what the request saw."""
-    if isinstance(response, StreamingHttpResponse) and not isinstance(response, FileResponse):
+    if not isinstance(response, FileResponse):
         stay.goes_on = True
         content: Any = response.streaming_content
         response.streaming_content = (asteps_in_scope if response.is_async else steps_in_scope)(stay, content)
-    return response
 
 
-def _add_flags(request: HttpRequest) -> None:
-    attributes: Any = request
-    attributes.flags = SimpleLazyObject(partial(get_flags, request))
-    attributes.aflags = partial(aget_flags, request)
+def _prepare(request: Any) -> Stay:
+    request.flags = flags = current_flags(request)
+    request.aflags = flags.prepared
+    return Stay(flags)

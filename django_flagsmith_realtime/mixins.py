@@ -12,7 +12,7 @@ from django.http import HttpRequest
 
 from .api import aget_flags, get_flags
 from .decorators import awaited
-from .gate import Fallback, Gate
+from .reading.gate import Fallback, Gate
 
 
 class FlagEnabledMixin:

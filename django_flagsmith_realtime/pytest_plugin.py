@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from . import overrides
+from .reading import overrides
 
 
 def pytest_configure(config: pytest.Config) -> None:

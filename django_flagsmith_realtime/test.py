@@ -10,10 +10,10 @@ from unittest import TestCase
 
 from flagsmith.models import Flag
 
-from . import overrides
-from .around import Around, Undo
 from .conf import DEFAULT
-from .defaults import default_flag
+from .reading import overrides
+from .reading.around import Around, Undo
+from .snapshots.defaults import default_flag
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 OVERRIDE_REASON = "OVERRIDE"

@@ -11,9 +11,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from .conf import get_config
-from .health import examine
-from .reader import get_reader
-from .status_json import to_plain
+from .monitoring.health import examine
+from .monitoring.status_json import to_plain
+from .reading.reader import get_reader
 
 
 @login_not_required

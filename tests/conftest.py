@@ -16,7 +16,7 @@ from django.db import connections
 from hypothesis import settings as examples
 from pytest_django import DjangoDbBlocker
 
-from django_flagsmith_realtime import api, reader, rendering
+from django_flagsmith_realtime.reading import flags, reader, rendering
 from django_flagsmith_realtime.signals import snapshot_loaded
 
 from . import documents
@@ -35,8 +35,8 @@ RECORDINGS = Path(__file__).parent / "recordings"
 @pytest.fixture(autouse=True)
 def fresh_process() -> Iterator[None]:
     """Let each test begin as a process does that has read no flag yet, with an empty cache."""
-    reader._readers.clear()
-    api._logged.clear()
+    reader.drop_readers()
+    flags._logged.clear()
     rendering._report_refusal.cache_clear()
     caches["default"].clear()
     yield

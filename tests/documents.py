@@ -15,8 +15,8 @@ from django.http import HttpRequest
 
 from django_flagsmith_realtime import get_flags
 from django_flagsmith_realtime.conf import get_config
-from django_flagsmith_realtime.snapshot import Document, Head, Snapshot, parse_document
-from django_flagsmith_realtime.store import Store
+from django_flagsmith_realtime.snapshots.snapshot import Document, Head, Snapshot, parse_document
+from django_flagsmith_realtime.storage.store import Store
 
 RECORDED: dict[str, Any] = json.loads(
     (Path(__file__).parent / "recordings/api/environment_document.json").read_bytes(),

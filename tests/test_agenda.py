@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from django_flagsmith_realtime.agenda import CHASE_SECONDS, Agenda, Budget
-from django_flagsmith_realtime.reception import NEVER
-from django_flagsmith_realtime.snapshot import Document, Environment, Head, Snapshot
+from django_flagsmith_realtime.listening.agenda import CHASE_SECONDS, Agenda, Budget
+from django_flagsmith_realtime.listening.reception import NEVER
+from django_flagsmith_realtime.snapshots.snapshot import Document, Environment, Head, Snapshot
 
 SECOND = 1_000_000
 T = 1_795_372_800 * SECOND

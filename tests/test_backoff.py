@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_flagsmith_realtime.backoff import FETCH, RENEWAL, STREAM, Backoff
+from django_flagsmith_realtime.listening.backoff import FETCH, RENEWAL, STREAM, Backoff
 
 
 def delays(backoff: Backoff, count: int, *, draw: float = 1.0, floor: float = 0.0) -> list[float]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from django_flagsmith_realtime.candidacy import FIRST_PATIENCE, LAST_PATIENCE, Candidacy
 from django_flagsmith_realtime.exceptions import FlagsmithError, Refused, ServerError, TimedOut, Unreachable
+from django_flagsmith_realtime.listening.candidacy import FIRST_PATIENCE, LAST_PATIENCE, Candidacy
 
 CUT_OFF = Unreachable("The connection broke.")
 LATER = FIRST_PATIENCE + 1

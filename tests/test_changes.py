@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_flagsmith_realtime.changes import FlagChange, diff
-from django_flagsmith_realtime.document import trim
-from django_flagsmith_realtime.snapshot import Environment
+from django_flagsmith_realtime.snapshots.changes import FlagChange, diff
+from django_flagsmith_realtime.snapshots.document import trim
+from django_flagsmith_realtime.snapshots.snapshot import Environment
 
 from . import recorded
 from .test_document import SEEN, UNSEEN, Body, Edit, condition, edited, segment, shuffled, state, variant

@@ -18,8 +18,9 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from django_flagsmith_realtime import Flags, Identity, aget_flags, get_flags, reader
-from django_flagsmith_realtime.snapshot import parse_document
+from django_flagsmith_realtime import Flags, Identity, aget_flags, get_flags
+from django_flagsmith_realtime.reading import reader
+from django_flagsmith_realtime.snapshots.snapshot import parse_document
 
 from .documents import RECORDED, configured_store
 from .generated import documents, identities
@@ -41,7 +42,7 @@ class AsSent:
 def publish_raw(document: Any) -> None:
     """Let another process publish a document, as the first that this one ever sees."""
     caches["default"].clear()
-    reader._readers.clear()
+    reader.drop_readers()
     store = configured_store()
     store.publish(parse_document(json.loads(json.dumps(document))), after=None)
     store.close()

@@ -17,7 +17,7 @@ from standin.server import StandIn
 
 from django_flagsmith_realtime import Identity, get_flags
 from django_flagsmith_realtime.management.commands.flagsmith_flags import read_value
-from django_flagsmith_realtime.snapshot import parse_document
+from django_flagsmith_realtime.snapshots.snapshot import parse_document
 
 from .backends import use
 from .documents import RECORDED, configured_store, publish

@@ -20,7 +20,7 @@ from django.core.cache import caches
 from django.core.management import CommandError, call_command
 
 from django_flagsmith_realtime.management.commands.flagsmith_status import EXIT_CODES, Command
-from django_flagsmith_realtime.status import Content
+from django_flagsmith_realtime.storage.status import Content
 
 from .documents import PREFIX, configured_store, publish
 from .processes import RedisServer, project_environment, wait_until

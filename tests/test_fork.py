@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from django_flagsmith_realtime.reader import get_reader
-from django_flagsmith_realtime.snapshot import Environment
+from django_flagsmith_realtime.reading.reader import get_reader
+from django_flagsmith_realtime.snapshots.snapshot import Environment
 
 from .documents import publish
 
@@ -201,7 +201,7 @@ def test_a_fork_while_another_thread_evaluates_leaves_no_lock_behind(
         return {}
 
     monkeypatch.setattr(Environment.__dict__["flags"], "func", evaluate_slowly)
-    thread = threading.Thread(target=lambda: Environment({}).flags)
+    thread = threading.Thread(target=lambda: Environment({"api_key": "", "name": ""}).flags)
     thread.start()
     try:
         evaluating.wait()

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sseclient import Event
 
-from django_flagsmith_realtime.framing import MAX_EVENT_BYTES, MAX_EVENT_LINES, EventFramer
+from django_flagsmith_realtime.listening.framing import MAX_EVENT_BYTES, MAX_EVENT_LINES, EventFramer
 
 from . import recorded
 

@@ -12,11 +12,11 @@ from django.core.cache import caches
 from django.test import override_settings
 
 from django_flagsmith_realtime.conf import get_config
-from django_flagsmith_realtime.health import Health, examine
-from django_flagsmith_realtime.snapshot import Snapshot
-from django_flagsmith_realtime.status import Content, Failure, Status, StreamStatus
-from django_flagsmith_realtime.status_json import to_plain
-from django_flagsmith_realtime.status_text import Styles, span, to_text
+from django_flagsmith_realtime.monitoring.health import Health, examine
+from django_flagsmith_realtime.monitoring.status_json import to_plain
+from django_flagsmith_realtime.monitoring.status_text import Styles, span, to_text
+from django_flagsmith_realtime.snapshots.snapshot import Snapshot
+from django_flagsmith_realtime.storage.status import Content, Failure, Status, StreamStatus
 
 from .backends import RecordingCache, use
 from .documents import PREFIX, configured_store, publish

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from django_flagsmith_realtime.events import BecameLeader, Event, StreamConnected, StreamDisconnected
 from django_flagsmith_realtime.exceptions import ServerError
-from django_flagsmith_realtime.herald import Herald
+from django_flagsmith_realtime.listening.events import BecameLeader, Event, StreamConnected, StreamDisconnected
+from django_flagsmith_realtime.listening.herald import Herald
 from django_flagsmith_realtime.signals import listener_became_leader, stream_connected, stream_disconnected
-from django_flagsmith_realtime.status import Leader
+from django_flagsmith_realtime.storage.status import Leader
 
 ERROR = ServerError("No.")
 ROUTINE = StreamDisconnected(None, is_routine=True)

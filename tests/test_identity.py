@@ -15,8 +15,9 @@ from django.test import AsyncClient, Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import path
 
-from django_flagsmith_realtime import Identity, get_flags, whom
+from django_flagsmith_realtime import Identity, get_flags
 from django_flagsmith_realtime.identity import from_user
+from django_flagsmith_realtime.reading import whom
 
 from .documents import publish
 

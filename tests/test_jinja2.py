@@ -21,8 +21,8 @@ from jinja2.sandbox import SandboxedEnvironment
 import django_flagsmith_realtime
 from django_flagsmith_realtime.exceptions import UnknownFlag
 from django_flagsmith_realtime.jinja2 import FlagsmithExtension
-from django_flagsmith_realtime.reader import get_reader
-from django_flagsmith_realtime.scope import request_scope
+from django_flagsmith_realtime.reading.reader import get_reader
+from django_flagsmith_realtime.reading.scope import request_scope
 
 from .documents import pin, publish
 

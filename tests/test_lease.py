@@ -13,9 +13,9 @@ import pytest
 from django.core.cache import caches
 from django.db import connections
 
-from django_flagsmith_realtime.cache import cache_key, carries_lease
 from django_flagsmith_realtime.exceptions import StoreError
-from django_flagsmith_realtime.lease import Lease, LeaseKeeper
+from django_flagsmith_realtime.storage.cache import cache_key, carries_lease
+from django_flagsmith_realtime.storage.lease import Lease, LeaseKeeper
 
 from .processes import wait_until
 

@@ -18,11 +18,11 @@ from django.test import override_settings
 from standin.server import StandIn
 
 from django_flagsmith_realtime import get_flags
-from django_flagsmith_realtime import listener as listener_module
-from django_flagsmith_realtime.build import build_listener
 from django_flagsmith_realtime.conf import get_config
-from django_flagsmith_realtime.listener import Listener
-from django_flagsmith_realtime.reader import get_reader
+from django_flagsmith_realtime.listening import listener as listener_module
+from django_flagsmith_realtime.listening.build import build_listener
+from django_flagsmith_realtime.listening.listener import Listener
+from django_flagsmith_realtime.reading.reader import get_reader
 from django_flagsmith_realtime.signals import flag_changed
 
 from .backends import SmallCache, use

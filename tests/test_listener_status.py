@@ -16,13 +16,13 @@ from django.core.cache import caches
 from django.test import override_settings
 from standin.server import StandIn
 
-from django_flagsmith_realtime import listener as listener_module
-from django_flagsmith_realtime.build import build_listener
 from django_flagsmith_realtime.conf import get_config
-from django_flagsmith_realtime.health import Health, examine
-from django_flagsmith_realtime.listener import Listener
+from django_flagsmith_realtime.listening import listener as listener_module
+from django_flagsmith_realtime.listening.build import build_listener
+from django_flagsmith_realtime.listening.listener import Listener
+from django_flagsmith_realtime.monitoring.health import Health, examine
 from django_flagsmith_realtime.signals import listener_became_leader, stream_connected, stream_disconnected
-from django_flagsmith_realtime.status import DAY, Status
+from django_flagsmith_realtime.storage.status import DAY, Status
 
 from .backends import RecordingCache, SmallCache, use
 from .documents import configured_store

@@ -17,8 +17,8 @@ from django.urls import path
 from django_flagsmith_realtime import Identity, aget_flags, get_flags
 from django_flagsmith_realtime.decorators import flag_enabled
 from django_flagsmith_realtime.middleware import FlagsmithMiddleware
-from django_flagsmith_realtime.reader import get_reader
-from django_flagsmith_realtime.scope import Unscoped, current_scope
+from django_flagsmith_realtime.reading.reader import get_reader
+from django_flagsmith_realtime.reading.scope import Unscoped, current_flags
 
 from .documents import publish
 from .processes import RedisServer
@@ -157,7 +157,7 @@ class TestStreaming:
         response = Client().get("/0/")
         for _ in range(2):
             assert next(response.streaming_content) == b"one"
-            assert isinstance(current_scope(), Unscoped), "between two steps others run"
+            assert isinstance(current_flags(), Unscoped), "between two steps others run"
         assert list(response.streaming_content) == []
 
     def test_each_step_of_a_coroutine_sees_what_the_request_saw(self, settings: Any) -> None:
@@ -174,7 +174,7 @@ class TestStreaming:
             response = await AsyncClient().get("/0/")
             parts = []
             async for part in response.streaming_content:
-                assert isinstance(current_scope(), Unscoped), "between two steps others run"
+                assert isinstance(current_flags(), Unscoped), "between two steps others run"
                 parts.append(part)
             return parts
 
@@ -194,7 +194,7 @@ class TestStreaming:
                 await get_reader().acurrent()
             await parts.put(None)
             await ended.wait()
-            return isinstance(current_scope(), Unscoped)
+            return isinstance(current_flags(), Unscoped)
 
         async def view(request: HttpRequest) -> StreamingHttpResponse:
             parts: asyncio.Queue[str | None] = asyncio.Queue(1)
@@ -250,11 +250,11 @@ class TestScope:
         seen: list[Any] = []
 
         def view(request: HttpRequest) -> HttpResponse:
-            seen.append(current_scope())
+            seen.append(current_flags())
             return HttpResponse()
 
         def failing(request: HttpRequest) -> HttpResponse:
-            seen.append(current_scope())
+            seen.append(current_flags())
             raise RuntimeError("from the view")
 
         serve(settings, view, failing)
@@ -264,7 +264,7 @@ class TestScope:
         get("/0/")
         assert len(set(map(id, seen))) == 3
         assert not any(isinstance(scope, Unscoped) for scope in seen)
-        assert isinstance(current_scope(), Unscoped)
+        assert isinstance(current_flags(), Unscoped)
 
     def test_without_the_middleware_reads_pin_on_the_request(self, settings: Any) -> None:
         def view(request: HttpRequest) -> HttpResponse:

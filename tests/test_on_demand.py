@@ -11,12 +11,12 @@ import pytest
 from django.core.cache import caches
 from standin.server import StandIn
 
-from django_flagsmith_realtime.build import build_lease
 from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.exceptions import Refused
-from django_flagsmith_realtime.lease import Lease
-from django_flagsmith_realtime.on_demand import Outcome, refresh_now
+from django_flagsmith_realtime.listening.build import build_lease
+from django_flagsmith_realtime.listening.on_demand import Outcome, refresh_now
 from django_flagsmith_realtime.signals import flags_updated
+from django_flagsmith_realtime.storage.lease import Lease
 
 from .documents import KEY, LEASE, PREFIX
 from .processes import wait_until

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import django_flagsmith_realtime
-from django_flagsmith_realtime import status
 from django_flagsmith_realtime.conf import get_config
-from django_flagsmith_realtime.health import CACHE, NO_LISTENER, NO_SNAPSHOT, STALE, examine
 from django_flagsmith_realtime.management.commands.flagsmith_status import EXIT_CODES
-from django_flagsmith_realtime.status_json import to_plain
-from django_flagsmith_realtime.status_text import to_text
+from django_flagsmith_realtime.monitoring.health import CACHE, NO_LISTENER, NO_SNAPSHOT, STALE, examine
+from django_flagsmith_realtime.monitoring.status_json import to_plain
+from django_flagsmith_realtime.monitoring.status_text import to_text
+from django_flagsmith_realtime.storage import status
 
 from .documents import configured_store, publish
 from .test_health import led
@@ -61,13 +61,17 @@ def test_each_line_of_the_status_is_told() -> None:
 # Logs
 
 SAYS = {"debug", "info", "warning", "error", "exception", "begin", "end", "_warn_once"}
-PASSES_ON = {("report", "message"), ("api", "message")}  # functions that are given a text
+PASSES_ON = {("listening.report", "message"), ("reading.flags", "message")}  # functions that are given a text
 
 
 @cache
 def modules() -> tuple[tuple[str, ast.AST], ...]:
     package = Path(django_flagsmith_realtime.__file__).parent
-    return tuple((path.stem, ast.parse(path.read_text())) for path in package.rglob("*.py"))
+    return tuple((dotted(path.relative_to(package)), ast.parse(path.read_text())) for path in package.rglob("*.py"))
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.with_suffix("").parts)
 
 
 def logged_texts() -> Iterator[str]:
@@ -103,7 +107,7 @@ def test_each_text_of_the_log_is_constant_and_told() -> None:
 def test_each_logger_is_told() -> None:
     told = set()
     for names_of, _ in rows("logger"):
-        told |= {f"django_flagsmith_realtime.{name.rpartition('.')[2]}" for name in re.findall(r"`([^`]+)`", names_of)}
+        told |= set(re.findall(r"`([^`]+)`", names_of))
     assert told == {logger for module, tree in modules() for logger in loggers(module, tree)}
 
 

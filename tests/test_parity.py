@@ -9,15 +9,18 @@ import pytest
 from django.test import RequestFactory
 
 import django_flagsmith_realtime
-from django_flagsmith_realtime import Flags, decorators, identity, mixins, scope, test, whom
+from django_flagsmith_realtime import Flags, decorators, identity, mixins, test
 from django_flagsmith_realtime.middleware import FlagsmithMiddleware
-from django_flagsmith_realtime.reader import Reader
+from django_flagsmith_realtime.reading import scope, whom
+from django_flagsmith_realtime.reading.reader import Reader
 
 NOTHING_TO_WAIT_FOR = "it waits for nothing"
 BOTH = "it serves both worlds itself"
 AWAITED = "`aget_flags` has awaited what a read needs"
 REASONS = {
     "Flags": "both `get_flags` and `aget_flags` return it",
+    "Flags.of": NOTHING_TO_WAIT_FOR,
+    "Flags.prepared": "sync reads ask for themselves",
     "Identity": NOTHING_TO_WAIT_FOR,
     "flags_scope": BOTH,
     **{
@@ -35,15 +38,13 @@ REASONS = {
     "identity.from_user": "it has `acall`",
     "identity.is_same": NOTHING_TO_WAIT_FOR,
     "whom.load_callable": NOTHING_TO_WAIT_FOR,
-    "scope.Scope": BOTH,
-    "scope.Scope.of": NOTHING_TO_WAIT_FOR,
+    "whom.of_request": NOTHING_TO_WAIT_FOR,
     "scope.Unscoped": BOTH,
     "scope.Stay": NOTHING_TO_WAIT_FOR,
     "scope.flags_scope": BOTH,
     "scope.current_stay": NOTHING_TO_WAIT_FOR,
-    "scope.current_scope": NOTHING_TO_WAIT_FOR,
+    "scope.current_flags": NOTHING_TO_WAIT_FOR,
     "scope.request_scope": BOTH,
-    "scope.file_snapshot": "only tests read the file, and once",
     "reader.Reader.after_fork": NOTHING_TO_WAIT_FOR,
 }
 
@@ -69,7 +70,6 @@ PUBLIC: dict[str, Any] = {
     **defined_in(whom.Known, "whom.Known"),
     **defined_in(whom.OfRequest, "whom.OfRequest"),
     **defined_in(scope, "scope"),
-    **defined_in(scope.Scope, "scope.Scope"),
     **defined_in(Reader, "reader.Reader"),
 }
 
@@ -89,7 +89,6 @@ def test_there_are_twins() -> None:
         "whom.Known.identity": "whom.Known.aidentity",
         "whom.OfRequest.identity": "whom.OfRequest.aidentity",
         "reader.Reader.current": "reader.Reader.acurrent",
-        "scope.Scope.snapshot": "scope.Scope.asnapshot",
         "scope.steps_in_scope": "scope.asteps_in_scope",
     }
 

@@ -18,11 +18,11 @@ from django.core.cache import caches
 from django.db import connections, transaction
 from django.dispatch import Signal
 
-from django_flagsmith_realtime import reader as reader_module
 from django_flagsmith_realtime.exceptions import StoreError
-from django_flagsmith_realtime.reader import STEP_BACK_SECONDS, Reader, get_reader
+from django_flagsmith_realtime.reading import reader as reader_module
+from django_flagsmith_realtime.reading.reader import STEP_BACK_SECONDS, Reader, get_reader
 from django_flagsmith_realtime.signals import snapshot_loaded
-from django_flagsmith_realtime.snapshot import Snapshot
+from django_flagsmith_realtime.snapshots.snapshot import Snapshot
 
 from .backends import HangingCache, RecordingCache, use
 from .documents import KEY, banner, configured_store, make_document, payload_key, publish

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from django_flagsmith_realtime import events
 from django_flagsmith_realtime.exceptions import ServerError, StoreError
-from django_flagsmith_realtime.recorder import MAX_TEXT, REALTIME_OFF, SILENT, Recorder
-from django_flagsmith_realtime.refresh import Update
-from django_flagsmith_realtime.status import DAY, Status
+from django_flagsmith_realtime.listening import events
+from django_flagsmith_realtime.listening.recorder import MAX_TEXT, REALTIME_OFF, SILENT, Recorder
+from django_flagsmith_realtime.listening.refresh import Update
+from django_flagsmith_realtime.storage.status import DAY, Status
 
 from .documents import publish
 

@@ -16,8 +16,8 @@ from django.test import RequestFactory
 
 from django_flagsmith_realtime import Identity, get_flags
 from django_flagsmith_realtime.exceptions import ServerSideOnly, UnknownFlag
-from django_flagsmith_realtime.rendering import client_state
-from django_flagsmith_realtime.snapshot import parse_document
+from django_flagsmith_realtime.reading.rendering import client_state
+from django_flagsmith_realtime.snapshots.snapshot import parse_document
 from django_flagsmith_realtime.test import override_flags
 
 from .browser import chromium, complaints

@@ -6,9 +6,9 @@ import logging
 
 import pytest
 
-from django_flagsmith_realtime import events
 from django_flagsmith_realtime.exceptions import Refused, ServerError, StoreError
-from django_flagsmith_realtime.report import Report
+from django_flagsmith_realtime.listening import events
+from django_flagsmith_realtime.listening.report import Report
 
 BROKEN = events.StreamDisconnected(ServerError("The host failed (503)."), is_routine=False)
 ROUTINE = events.StreamDisconnected(None, is_routine=True)

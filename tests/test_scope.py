@@ -16,8 +16,8 @@ from django.http import HttpRequest
 from django.test import RequestFactory
 
 from django_flagsmith_realtime import Identity, aget_flags, flags_scope, get_flags
-from django_flagsmith_realtime.reader import get_reader
-from django_flagsmith_realtime.scope import Unscoped, current_scope, request_scope
+from django_flagsmith_realtime.reading.reader import get_reader
+from django_flagsmith_realtime.reading.scope import Unscoped, current_flags, request_scope
 
 from .backends import RecordingCache
 from .documents import publish
@@ -106,45 +106,45 @@ class TestContext:
     def test_a_read_without_a_request_finds_the_scope_of_the_context(self, request_: HttpRequest) -> None:
         publish(banner_text="one")
         with request_scope(request_) as stay:
-            scope = stay.scope
-            assert current_scope() is scope is current_scope(request_)
+            scope = stay.flags
+            assert current_flags() is scope is current_flags(request_)
             flags = get_flags()
             assert flags.get_feature_value("banner_text") == "one"
             publish(banner_text="two")
             assert get_flags() is flags
             assert flags.get_feature_value("banner_text") == "one"
             assert asyncio.run(aget_flags()) is flags
-        assert current_scope() is not scope
+        assert current_flags() is not scope
 
     def test_a_scope_ends_also_by_an_exception(self, request_: HttpRequest) -> None:
-        before = current_scope()
+        before = current_flags()
         with pytest.raises(RuntimeError), request_scope(request_):
             raise RuntimeError
-        assert type(current_scope()) is type(before)
+        assert type(current_flags()) is type(before)
 
     def test_scopes_nest(self, request_: HttpRequest) -> None:
         inner = RequestFactory().get("/")
         with request_scope(request_) as outer_stay:
             with request_scope(inner) as inner_stay:
-                assert current_scope() is inner_stay.scope
-            assert current_scope() is outer_stay.scope
+                assert current_flags() is inner_stay.flags
+            assert current_flags() is outer_stay.flags
 
     def test_asgirefs_threads_see_the_scope_and_plain_ones_do_not(self, request_: HttpRequest) -> None:
         async def look() -> tuple[Any, Any]:
             with request_scope(request_) as stay:
-                scope = stay.scope
+                scope = stay.flags
                 return scope, await sync_to_async(lambda: async_to_sync(acurrent)())()
 
         async def acurrent() -> Any:
-            return current_scope()
+            return current_flags()
 
         scope, seen = asyncio.run(look())
         assert seen is scope
         with request_scope(request_) as stay:
-            scope = stay.scope
+            scope = stay.flags
             found: list[Any] = []
-            plain = threading.Thread(target=lambda: found.append(current_scope()))
-            copied = threading.Thread(target=copy_context().run, args=(lambda: found.append(current_scope()),))
+            plain = threading.Thread(target=lambda: found.append(current_flags()))
+            copied = threading.Thread(target=copy_context().run, args=(lambda: found.append(current_flags()),))
             for thread in (plain, copied):
                 thread.start()
                 thread.join()
@@ -158,7 +158,7 @@ class TestContext:
                 publish(banner_text=text)
                 await aget_flags()
                 await asyncio.sleep(0)
-                return current_scope() is current_scope(request)
+                return current_flags() is current_flags(request)
 
         async def both() -> list[bool]:
             return await asyncio.gather(view("one"), view("two"))
@@ -264,7 +264,7 @@ class TestFlagsScope:
             publish_and_look("meanwhile")
             assert banner() == text
             after()
-        assert isinstance(current_scope(), Unscoped)
+        assert isinstance(current_flags(), Unscoped)
 
     def test_it_decorates_functions_and_coroutine_functions(self) -> None:
         @flags_scope(identity=GOLD)
@@ -288,7 +288,7 @@ class TestFlagsScope:
         assert Service().read() == "Welcome back, gold member"
         assert read.__doc__ == "Read the banner."
         assert iscoroutinefunction(aread)
-        assert isinstance(current_scope(), Unscoped)
+        assert isinstance(current_flags(), Unscoped)
 
     def test_calls_of_a_decorated_function_have_scopes_of_their_own(self) -> None:
         @flags_scope()
@@ -319,7 +319,7 @@ class TestFlagsScope:
 
         with ThreadPoolExecutor(8) as threads:
             list(threads.map(wait_and_read, range(8)))
-        assert isinstance(current_scope(), Unscoped)
+        assert isinstance(current_flags(), Unscoped)
         assert asyncio.run(both()) == [True, True]
 
     def test_it_works_with_async_with(self) -> None:
@@ -341,13 +341,13 @@ class TestFlagsScope:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            return isinstance(current_scope(), Unscoped)
+            return isinstance(current_flags(), Unscoped)
 
         with pytest.raises(LookupError), flags_scope():
             raise LookupError
         with pytest.raises(StopIteration):
             flags_scope()(next)(iter(()))
-        assert isinstance(current_scope(), Unscoped)
+        assert isinstance(current_flags(), Unscoped)
         assert asyncio.run(cancel())
 
     def test_blocks_that_end_out_of_order_leave_nothing_behind(self) -> None:
@@ -359,13 +359,13 @@ class TestFlagsScope:
         first, second = steps(GOLD), steps(ALICE)
         assert [next(first), next(second)] == [GOLD, ALICE]
         assert [*first, *second][-1] == ALICE
-        assert isinstance(current_scope(), Unscoped)
+        assert isinstance(current_flags(), Unscoped)
 
     def test_a_task_that_outlives_it_is_not_in_it_any_more(self, request_: HttpRequest) -> None:
         async def look(after: asyncio.Event) -> Any:
             before = banner()
             await after.wait()
-            return [before, isinstance(current_scope(), Unscoped)]
+            return [before, isinstance(current_flags(), Unscoped)]
 
         async def outlive(scope: Any) -> Any:
             ended = asyncio.Event()

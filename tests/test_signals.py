@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from django_flagsmith_realtime import get_flags
-from django_flagsmith_realtime.refresh import Update, announce
+from django_flagsmith_realtime.listening.refresh import Update, announce
 from django_flagsmith_realtime.signals import RobustSignal, flag_changed, flags_updated, snapshot_loaded
 
 from .documents import publish

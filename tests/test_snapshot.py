@@ -16,7 +16,7 @@ from flagsmith.models import Flag
 from flagsmith.offline_handlers import LocalFileHandler
 
 from django_flagsmith_realtime.exceptions import InvalidDocument
-from django_flagsmith_realtime.snapshot import Environment, Head, Snapshot, parse_document
+from django_flagsmith_realtime.snapshots.snapshot import Environment, Head, Snapshot, parse_document
 
 from . import recorded
 
@@ -105,6 +105,14 @@ def test_a_payload_brings_back_the_same_version() -> None:
     assert restored.version == environment.version
     assert restored.payload == environment.payload
     assert len(environment.payload) < 3_000
+
+
+def test_what_a_reader_holds_is_evaluated_and_no_document() -> None:
+    environment = Environment.from_payload(parse_document(recorded.document()).environment.payload)
+    held = vars(environment).values()
+    assert not any(isinstance(value, dict) and "feature_states" in value for value in held)
+    assert environment.identity_flags("user_alice", {}).is_feature_enabled("new_checkout")
+    assert environment.document["name"] == environment.name, "it is read again where it is asked for"
 
 
 @pytest.mark.parametrize(

@@ -19,14 +19,16 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from django_flagsmith_realtime import build, get_flags, snapshot_file
-from django_flagsmith_realtime.build import build_listener, build_refresher
+from django_flagsmith_realtime import get_flags
 from django_flagsmith_realtime.conf import get_config
-from django_flagsmith_realtime.reader import get_reader
-from django_flagsmith_realtime.refresh import Refresher
+from django_flagsmith_realtime.listening import build
+from django_flagsmith_realtime.listening.build import build_listener, build_refresher
+from django_flagsmith_realtime.listening.refresh import Refresher
+from django_flagsmith_realtime.reading.reader import get_reader
 from django_flagsmith_realtime.signals import flag_changed
-from django_flagsmith_realtime.snapshot import Head, Snapshot
-from django_flagsmith_realtime.snapshot_file import (
+from django_flagsmith_realtime.snapshots import snapshot_file
+from django_flagsmith_realtime.snapshots.snapshot import Head, Snapshot
+from django_flagsmith_realtime.snapshots.snapshot_file import (
     EXAMPLE,
     FileSource,
     SnapshotFileError,
@@ -44,8 +46,8 @@ import sys
 from pathlib import Path
 import django; django.setup()
 from tests.documents import make_document
-from django_flagsmith_realtime.snapshot import Head, Snapshot
-from django_flagsmith_realtime.snapshot_file import write_snapshot_file
+from django_flagsmith_realtime.snapshots.snapshot import Head, Snapshot
+from django_flagsmith_realtime.snapshots.snapshot_file import write_snapshot_file
 snapshots = [Snapshot(Head(1, "", 0, 0), make_document(banner_text=text * 50_000).environment) for text in "ab"]
 while True:
     for snapshot in snapshots:

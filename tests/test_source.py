@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 
-from django_flagsmith_realtime import source as source_module
-from django_flagsmith_realtime.document import trim
 from django_flagsmith_realtime.exceptions import (
     FlagsmithError,
     HttpError,
@@ -29,7 +27,9 @@ from django_flagsmith_realtime.exceptions import (
     UnexpectedAnswer,
     Unreachable,
 )
-from django_flagsmith_realtime.source import ApiSource
+from django_flagsmith_realtime.listening import source as source_module
+from django_flagsmith_realtime.listening.source import ApiSource
+from django_flagsmith_realtime.snapshots.document import trim
 
 from . import recorded
 from .http_server import (

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_flagsmith_realtime.status import (
+from django_flagsmith_realtime.storage.status import (
     DAY,
     HOUR,
     STEP,

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from django.core.cache import InvalidCacheBackendError, caches
 
-from django_flagsmith_realtime import cache
-from django_flagsmith_realtime.cache import CacheHandle
 from django_flagsmith_realtime.exceptions import StoreError
-from django_flagsmith_realtime.reader import get_reader
-from django_flagsmith_realtime.snapshot import Head, Snapshot
-from django_flagsmith_realtime.store import SUPERSEDED_SECONDS, Store
+from django_flagsmith_realtime.reading.reader import get_reader
+from django_flagsmith_realtime.snapshots.snapshot import Head, Snapshot
+from django_flagsmith_realtime.storage import cache
+from django_flagsmith_realtime.storage.cache import CacheHandle
+from django_flagsmith_realtime.storage.store import SUPERSEDED_SECONDS, Store
 
 from .backends import use
 from .documents import HEAD, KEY, PREFIX, banner, configured_store, make_document, payload_key, publish
@@ -232,3 +232,11 @@ class TestStatus:
     def test_a_lease_that_is_none_has_no_process(self, garbage: Any) -> None:
         caches["default"].set(f"{PREFIX}:lease", garbage)
         assert not configured_store().read_process("lease")
+
+
+def test_a_client_of_redis_is_made_once(redis_server: RedisServer, settings: Any) -> None:
+    settings.CACHES = {"default": redis_server.cache()}
+    publish()
+    cache: Any = configured_store().handle.get()
+    assert cache._cache.get_client() is cache._cache.get_client()
+    assert configured_store().read_head()

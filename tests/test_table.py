@@ -9,7 +9,7 @@ from flagsmith.models import Flag
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_flagsmith_realtime.table import format_age, format_flag, format_table, printable, text_width
+from django_flagsmith_realtime.management.table import format_age, format_flag, format_table, printable, text_width
 
 
 def flag(name: str = "banner", value: Any = None, **more: Any) -> Flag:

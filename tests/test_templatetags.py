@@ -14,8 +14,8 @@ from django.test import RequestFactory
 
 from django_flagsmith_realtime import get_flags
 from django_flagsmith_realtime.exceptions import UnknownFlag
-from django_flagsmith_realtime.reader import get_reader
-from django_flagsmith_realtime.scope import request_scope
+from django_flagsmith_realtime.reading.reader import get_reader
+from django_flagsmith_realtime.reading.scope import request_scope
 
 from .documents import pin, publish
 

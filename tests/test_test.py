@@ -19,10 +19,11 @@ from django.test import AsyncClient, Client, RequestFactory, SimpleTestCase, ove
 from django.urls import path
 from flagsmith.models import Flag
 
-from django_flagsmith_realtime import Identity, aget_flags, flags_scope, get_flags, overrides
+from django_flagsmith_realtime import Identity, aget_flags, flags_scope, get_flags
 from django_flagsmith_realtime.decorators import flag_enabled
 from django_flagsmith_realtime.exceptions import UnknownFlag
-from django_flagsmith_realtime.snapshot_file import SnapshotFileError
+from django_flagsmith_realtime.reading import overrides
+from django_flagsmith_realtime.snapshots.snapshot_file import SnapshotFileError
 from django_flagsmith_realtime.test import override_flags
 
 from .documents import publish
@@ -32,9 +33,9 @@ RECORDED = Path(__file__).parent / "recordings/api/environment_document.json"
 
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
-    before = overrides._entered
+    before = overrides.entered
     yield
-    assert overrides._entered == before
+    assert overrides.entered == before
 
 
 def on(name: str = "new_checkout") -> bool:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_flagsmith_realtime.stream import read_event_time
-from django_flagsmith_realtime.timestamps import LATEST, parse_iso, parse_time, to_datetime
+from django_flagsmith_realtime.listening.stream import read_event_time
+from django_flagsmith_realtime.snapshots.timestamps import LATEST, parse_iso, parse_time, to_datetime
 
 MOMENT = 1_795_372_800_000_000  # 2026-11-22T18:40:00+00:00
 

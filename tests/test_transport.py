@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_flagsmith_realtime.exceptions import HttpError, TimedOut, UnexpectedAnswer, Unreachable
-from django_flagsmith_realtime.transport import (
+from django_flagsmith_realtime.listening.transport import (
     MAX_RETRY_AFTER,
     TRANSPORT_ERRORS,
     InterruptibleSession,

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from django_flagsmith_realtime.agenda import Agenda
-from django_flagsmith_realtime.build import build_store
 from django_flagsmith_realtime.conf import get_config
-from django_flagsmith_realtime.recorder import Recorder
-from django_flagsmith_realtime.refresh import Refresher
-from django_flagsmith_realtime.snapshot import Document
-from django_flagsmith_realtime.upkeep import Upkeep
+from django_flagsmith_realtime.listening.agenda import Agenda
+from django_flagsmith_realtime.listening.build import build_store
+from django_flagsmith_realtime.listening.recorder import Recorder
+from django_flagsmith_realtime.listening.refresh import Refresher
+from django_flagsmith_realtime.listening.upkeep import Upkeep
+from django_flagsmith_realtime.snapshots.snapshot import Document
 
 from .backends import HangingCache, SmallCache, use
 from .documents import configured_store, make_document, publish

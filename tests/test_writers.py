@@ -15,12 +15,12 @@ from django.test import override_settings
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from django_flagsmith_realtime import refresh
-from django_flagsmith_realtime import store as store_module
 from django_flagsmith_realtime.exceptions import Overtaken, StoreError
-from django_flagsmith_realtime.refresh import Refresher
-from django_flagsmith_realtime.snapshot import Document, Snapshot
-from django_flagsmith_realtime.store import Store
+from django_flagsmith_realtime.listening import refresh
+from django_flagsmith_realtime.listening.refresh import Refresher
+from django_flagsmith_realtime.snapshots.snapshot import Document, Snapshot
+from django_flagsmith_realtime.storage import store as store_module
+from django_flagsmith_realtime.storage.store import Store
 
 from .documents import banner, configured_store, make_document, payload_key
 

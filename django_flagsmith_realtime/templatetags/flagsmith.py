@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from flagsmith.models import Flag
 
 from ..api import Flags, get_flags
-from ..rendering import STATE_ID, request_of, shown_value, state_script
+from ..reading.rendering import STATE_ID, request_of, shown_value, state_script
 
 register = template.Library()
 

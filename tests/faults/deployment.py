@@ -17,12 +17,12 @@ from django.db import connections
 from django.test import override_settings
 from standin.server import StandIn
 
-from django_flagsmith_realtime.build import build_listener
 from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.exceptions import StoreError
-from django_flagsmith_realtime.reader import get_reader
+from django_flagsmith_realtime.listening.build import build_listener
+from django_flagsmith_realtime.reading.reader import get_reader
 from django_flagsmith_realtime.signals import flags_updated
-from django_flagsmith_realtime.snapshot import Snapshot
+from django_flagsmith_realtime.snapshots.snapshot import Snapshot
 
 from ..documents import banner, configured_store
 from ..processes import project_environment, wait_until

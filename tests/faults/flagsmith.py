@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from django_flagsmith_realtime import build
-from django_flagsmith_realtime import listener as listener_module
-from django_flagsmith_realtime.agenda import COALESCE_SECONDS
-from django_flagsmith_realtime.build import build_listener
 from django_flagsmith_realtime.conf import get_config
-from django_flagsmith_realtime.listener import Listener
-from django_flagsmith_realtime.reader import get_reader
-from django_flagsmith_realtime.timestamps import to_datetime
+from django_flagsmith_realtime.listening import build
+from django_flagsmith_realtime.listening import listener as listener_module
+from django_flagsmith_realtime.listening.agenda import COALESCE_SECONDS
+from django_flagsmith_realtime.listening.build import build_listener
+from django_flagsmith_realtime.listening.listener import Listener
+from django_flagsmith_realtime.reading.reader import get_reader
+from django_flagsmith_realtime.snapshots.timestamps import to_datetime
 
 from ..documents import RECORDED
 from ..http_server import Answer, Connection, EventStream, Reply, Request, ScriptedServer

@@ -16,8 +16,8 @@ import pytest
 from django.db import connections
 from standin.server import StandIn
 
-from django_flagsmith_realtime.snapshot import Head, Snapshot
-from django_flagsmith_realtime.snapshot_file import write_snapshot_file
+from django_flagsmith_realtime.snapshots.snapshot import Head, Snapshot
+from django_flagsmith_realtime.snapshots.snapshot_file import write_snapshot_file
 
 from ..documents import HEAD, KEY, PREFIX, configured_store, make_document, payload_key, publish
 from ..processes import MemcachedServer, RedisServer, wait_until

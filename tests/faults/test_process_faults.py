@@ -14,9 +14,9 @@ import pytest
 from django.core.cache import caches
 from standin.server import StandIn
 
-from django_flagsmith_realtime import refresh
+from django_flagsmith_realtime.listening import refresh
 from django_flagsmith_realtime.signals import flags_updated
-from django_flagsmith_realtime.store import SUPERSEDED_SECONDS, Store
+from django_flagsmith_realtime.storage.store import SUPERSEDED_SECONDS, Store
 
 from ..backends import RecordingCache, use
 from ..documents import KEY, LEASE, RECORDED, configured_store, make_document

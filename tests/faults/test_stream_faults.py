@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from django_flagsmith_realtime import listener as listener_module
-from django_flagsmith_realtime import stream as stream_module
+from django_flagsmith_realtime.listening import listener as listener_module
+from django_flagsmith_realtime.listening import stream as stream_module
 
 from ..http_server import Answer, EventStream, Raw, Redirect, Refuse, Reply, Silence
 from ..processes import wait_until

@@ -19,10 +19,10 @@ from ...checks import find_command_problems, find_inline_problems
 from ...conf import Config, get_config
 from ...exceptions import StoreError
 from ...identity import Identity
-from ...snapshot import Snapshot
-from ...snapshot_file import SEQUENCE
-from ...store import Store
-from ...table import format_age, format_flag, format_table, printable
+from ...snapshots.snapshot import Snapshot
+from ...snapshots.snapshot_file import SEQUENCE
+from ...storage.store import Store
+from ..table import format_age, format_flag, format_table, printable
 
 PIPED_WIDTH = 120  # columns, where no terminal says how many it has
 

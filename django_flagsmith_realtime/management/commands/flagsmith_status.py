@@ -19,10 +19,10 @@ from django.core.management.base import BaseCommand, CommandError
 
 from ...checks import find_command_problems
 from ...conf import get_config
-from ...health import CACHE, NO_LISTENER, NO_SNAPSHOT, STALE, Health, examine
-from ...status_json import to_plain
-from ...status_text import Styles, to_text
-from ...store import Store
+from ...monitoring.health import CACHE, NO_LISTENER, NO_SNAPSHOT, STALE, Health, examine
+from ...monitoring.status_json import to_plain
+from ...monitoring.status_text import Styles, to_text
+from ...storage.store import Store
 
 EXIT_CODES = {CACHE: 6, NO_SNAPSHOT: 3, NO_LISTENER: 4, STALE: 5}  # 1 and 2 are Django's: an error, wrong arguments
 HOME, CLEAR_LINE, CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"

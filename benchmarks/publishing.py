@@ -1,0 +1,31 @@
+"""A document of some size, published in one of the caches, for this process to read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.test import override_settings
+
+from django_flagsmith_realtime.conf import get_config
+from django_flagsmith_realtime.reading.reader import get_reader
+from django_flagsmith_realtime.snapshots.snapshot import parse_document
+from django_flagsmith_realtime.storage.store import Store
+
+from .documents import Size, make_body
+
+
+def publish(size: Size, alias: str) -> None:
+    store = Store(alias, get_config().namespace)
+    store.publish(parse_document(json.loads(make_body(size))), after=store.read_head())
+    store.close()
+
+
+@contextmanager
+def published(size: Size, alias: str, **setting: Any) -> Iterator[None]:
+    with override_settings(FLAGSMITH={"ENVIRONMENT_KEY": f"ser.{size.name}", "CACHE": alias, **setting}):
+        publish(size, alias)
+        assert get_reader().current()
+        yield

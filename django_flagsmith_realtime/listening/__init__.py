@@ -1,0 +1,1 @@
+"""The one process that follows Flagsmith: stream, requests, publishing, and what it tells of itself."""

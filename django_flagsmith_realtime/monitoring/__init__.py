@@ -1,0 +1,1 @@
+"""What operators ask: is it healthy, and what is going on?"""

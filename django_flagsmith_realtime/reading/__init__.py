@@ -1,0 +1,1 @@
+"""How a process reads flags, from the cache and never from the network."""

@@ -1,0 +1,82 @@
+"""What Django's templates and Jinja2's have in common: whose flags they show, and how."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any, Protocol
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils.html import json_script
+from django.utils.safestring import SafeString
+from flagsmith.models import Flag
+
+from ..conf import get_config
+from ..exceptions import ServerSideOnly
+from .flags import Flags
+
+logger = logging.getLogger(__name__)
+
+REFUSAL = (
+    "flags_json leaves out %r: Flagsmith marks it as server-side only, and anybody can read a page. "
+    "Take its name out of the template, or the mark off the feature in Flagsmith."
+)
+
+STATE_ID = "flagsmith-state"
+
+
+class Context(Protocol):
+    def get(self, key: str, /) -> Any: ...
+
+
+def request_of(context: Context) -> HttpRequest | None:
+    """Return the request that a template is rendered for; None where there is none."""
+    request = getattr(context, "request", None) or context.get("request")
+    return request if hasattr(request, "META") else None
+
+
+def shown_value(flags: Flags, name: object, default: Any = None) -> Any:
+    """Return a flag's value for a page, where no value at all is nothing."""
+    value = flags.get_feature_value(str(name), default)
+    return "" if value is None else value
+
+
+def state_script(flags: Flags, names: Iterable[object], id: str) -> SafeString:
+    """Return the named flags as a block of JSON in a page: no code, so that no content security policy minds it."""
+    return json_script(client_state(flags, map(str, names)), id)
+
+
+def client_state(flags: Flags, names: Iterable[str]) -> dict[str, Any]:
+    """Return the named flags, and nothing else, as the `state` that Flagsmith's JavaScript client starts with.
+
+    A flag that Flagsmith marks as server-side only is left out and reported; while `DEBUG` or `STRICT` is on, raise
+    `ServerSideOnly`.
+    """
+    refused = flags.snapshot.environment.server_key_only if flags.snapshot else frozenset()
+    return {"flags": {_client_name(name): _client_flag(flags.get_flag(name)) for name in _allowed(names, refused)}}
+
+
+def _allowed(names: Iterable[str], refused: frozenset[str]) -> Iterable[str]:
+    for name in names:
+        if name not in refused:
+            yield name
+        elif settings.DEBUG or get_config().strict:
+            raise ServerSideOnly(REFUSAL % name)
+        else:
+            _report_refusal(name)
+
+
+@cache
+def _report_refusal(name: str) -> None:
+    logger.error(REFUSAL, name)
+
+
+def _client_name(name: str) -> str:
+    return name.lower().replace(" ", "_")  # as the client looks it up
+
+
+def _client_flag(flag: Flag) -> Mapping[str, Any]:
+    shown = {"enabled": flag.enabled, "value": flag.value}
+    return {"id": flag.feature_id, **shown} if flag.feature_id else shown

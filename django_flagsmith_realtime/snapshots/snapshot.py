@@ -1,0 +1,194 @@
+"""The flags of an environment at one moment, as immutable values; evaluation by the official SDK."""
+
+from __future__ import annotations
+
+import json
+import time
+import zlib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, cast
+
+from django.utils.functional import cached_property
+from flagsmith import Flagsmith
+from flagsmith.api.types import EnvironmentModel
+from flagsmith.models import Flag
+from flagsmith.models import Flags as SdkFlags
+
+from ..exceptions import InvalidDocument
+from . import document
+from .timestamps import to_datetime
+
+UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
+class Environment:
+    """One version of an environment: what the SDK evaluates, evaluated at most once per process.
+
+    `api_key` is the client-side key, which names the environment in the stream's URL.
+    """
+
+    def __init__(self, document: document.Plain) -> None:
+        self.document = document
+        self.api_key: str = document["api_key"]
+        self.name: str = document["name"]
+
+    @classmethod
+    def from_payload(cls, payload: bytes) -> Environment:
+        """Read what `payload` wrote; raise ValueError for anything else.
+
+        What is needed of it is evaluated; the document, which takes much memory, is read again where it is asked for.
+        """
+        try:
+            environment = cls(json.loads(zlib.decompress(payload)))
+            environment.evaluate()
+        except (*UNREADABLE, zlib.error) as error:
+            raise ValueError("not a payload of this package") from error
+        environment.payload = payload
+        del environment.document
+        return environment
+
+    def evaluate(self) -> None:
+        """Evaluate all that the document decides by itself, so that no caller's read finds out what can't be."""
+        _ = self.flags, self.targeted, self.server_key_only, self._has_dependencies
+
+    @cached_property
+    def document(self) -> document.Plain:
+        """Plain data in the shape of Flagsmith's environment document, and never changed."""
+        plain: document.Plain = json.loads(zlib.decompress(self.payload))
+        return plain
+
+    @cached_property
+    def payload(self) -> bytes:
+        return zlib.compress(json.dumps(self.document, separators=(",", ":")).encode())
+
+    @cached_property
+    def version(self) -> str:
+        return document.digest(self.document, self.texts)
+
+    @cached_property
+    def texts(self) -> Mapping[str, list[str]]:
+        """What tells two versions of a flag apart, by its name."""
+        return document.texts(self.document)
+
+    @cached_property
+    def flags(self) -> Mapping[str, Flag]:
+        """The environment's flags by name. The SDK's `Flag` is mutable: hand out copies only."""
+        return MappingProxyType(self.flags_by_name)
+
+    @cached_property
+    def flags_by_name(self) -> dict[str, Flag]:
+        """The same as a plain dict, which is faster to read, and not to be changed."""
+        return {flag.feature_name: flag for flag in self._sdk.get_environment_flags().all_flags()}
+
+    @cached_property
+    def targeted(self) -> frozenset[str]:
+        """The names of the flags that may be another for some identity: all others are the environment's."""
+        return document.targeted(self.document)
+
+    @cached_property
+    def server_key_only(self) -> frozenset[str]:
+        """The names of the features that are marked as server-side only: no browser may see them."""
+        return document.server_key_only(self.document)
+
+    def identity_flags(self, identifier: str, traits: Mapping[str, Any]) -> SdkFlags:
+        """Return the SDK's own flags of an identity, each evaluated when it is first asked for, if it can be."""
+        flags = self._sdk.get_identity_flags(identifier, _enveloped(traits))
+        if self._has_dependencies:
+            with suppress(Exception):  # one that can't be evaluated must not spoil the others
+                flags.all_flags()
+        return flags
+
+    @cached_property
+    def _has_dependencies(self) -> bool:
+        """Whether a segment may ask for a flag: then the SDK has to evaluate them together, or it finds none."""
+        return any(document.may_read_flags(segment) for segment in self.document["project"]["segments"])
+
+    @cached_property
+    def _sdk(self) -> Flagsmith:
+        sdk = Flagsmith(offline_mode=True, offline_handler=_Offline(self.document))
+        sdk.offline_handler = None  # it has made its own of the document, and would hold that
+        return sdk
+
+
+def _enveloped(traits: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Keep the SDK from taking a dict for its own envelope, `{"value": …, "transient": …}`, unless it is one."""
+    for trait in traits.values():
+        if isinstance(trait, dict):
+            return {name: _enveloped_trait(trait) for name, trait in traits.items()}
+    return traits  # as nearly always
+
+
+def _enveloped_trait(trait: Any) -> Any:
+    return {"value": trait} if isinstance(trait, dict) and "value" not in trait else trait
+
+
+@dataclass(frozen=True)
+class _Offline:
+    document: document.Plain
+
+    def get_environment(self) -> EnvironmentModel:
+        return cast(EnvironmentModel, self.document)
+
+
+@dataclass(frozen=True)
+class Document:
+    """What one request to Flagsmith brought; `updated_at`, and `asked_at` by our clock, in microseconds."""
+
+    environment: Environment
+    updated_at: int
+    realtime_enabled: bool
+    asked_at: int = field(default_factory=lambda: time.time_ns() // 1_000, compare=False)
+
+
+def parse_document(body: object) -> Document:
+    """Read an environment document; raise `InvalidDocument` for anything else."""
+    environment = Environment(document.trim(body))
+    updated_at = document.read_updated_at(body)
+    assert isinstance(body, Mapping)  # `trim` saw to it
+    try:
+        environment.evaluate()
+    except UNREADABLE as error:
+        raise InvalidDocument(f"Flagsmith's answer is no environment document: {error}.") from error
+    return Document(environment, updated_at, body["project"].get("enable_realtime_updates") is not False)
+
+
+@dataclass(frozen=True)
+class Head:
+    """Which snapshot is published. Times in microseconds: `updated_at` is Flagsmith's, `published_at` ours."""
+
+    sequence: int
+    version: str
+    updated_at: int
+    published_at: int
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """The published flags of the environment at one moment."""
+
+    head: Head
+    environment: Environment
+
+    @property
+    def sequence(self) -> int:
+        """Grows with each snapshot that is published."""
+        return self.head.sequence
+
+    @property
+    def version(self) -> str:
+        """A digest of the content: two snapshots that evaluate alike have the same."""
+        return self.head.version
+
+    @property
+    def updated_at(self) -> datetime:
+        """When Flagsmith says that the environment was last changed."""
+        return to_datetime(self.head.updated_at)
+
+    @property
+    def published_at(self) -> datetime:
+        """When the listener stored it."""
+        return to_datetime(self.head.published_at)

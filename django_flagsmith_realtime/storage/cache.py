@@ -1,0 +1,150 @@
+"""A connection to Django's cache for as long as the process lives, and its failures as one error."""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache, wraps
+from pickle import PickleError
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
+
+from django.core.cache import InvalidCacheBackendError, caches
+from django.core.cache.backends.base import BaseCache
+from django.core.cache.backends.redis import RedisCache
+from django.db import connections
+
+from ..exceptions import FlagsmithError, StoreError
+
+SCHEMA = 2  # of what is stored; another release's is another set of keys, and another lease
+NOT_THREAD_SAFE_BACKENDS = ("memcached.PyLibMCCache",)
+NOT_ATOMIC_BACKENDS = ("filebased.FileBasedCache",)  # two processes may `add` the same key
+UNREADABLE = (AttributeError, EOFError, ImportError, LookupError, PickleError, TypeError, ValueError, zlib.error)
+ADVICE = {
+    "too large": "Raise memcached's limit for one item: its option -I, for instance -I 8m.",
+    "too big": "Raise memcached's limit for one item: its option -I, for instance -I 8m.",
+    "no such table": "Create the cache's table: manage.py createcachetable.",
+    "does not exist": "Create the cache's table: manage.py createcachetable.",
+    "timeout": "Is the server that CACHES names busy, or cut off?",
+    "timed out": "Is the server that CACHES names busy, or cut off?",
+    "refused": "Is the server that CACHES names running?",
+    "no module named 'redis'": 'Install its client: pip install "django-flagsmith-realtime[redis]".',
+    "no module named 'pymemcache'": 'Install its client: pip install "django-flagsmith-realtime[memcached]".',
+    "maxmemory": "Raise Redis's maxmemory, or let it evict other keys: its maxmemory-policy.",
+}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def carries_lease(alias: str) -> bool:
+    """Tell whether the cache behind an alias can say which of several processes leads."""
+    return not str(caches.settings[alias]["BACKEND"]).endswith(NOT_ATOMIC_BACKENDS)
+
+
+def cache_key(namespace: str, name: str) -> str:
+    """Return the key of something that is kept for an environment."""
+    return f"flagsmith:{SCHEMA}:{namespace}:{name}"
+
+
+def read(cache: BaseCache, key: str, unreadable: Any = None) -> Any:
+    """Return what a key holds, `unreadable` for what can't be read: of another backend, serializer or Python."""
+    try:
+        return cache.get(key)
+    except UNREADABLE:
+        cache.get(f"{key}:nothing")  # raises as well where it is the client that can't be used
+        return unreadable
+
+
+class CacheHandle:
+    """A connection to a cache that outlives requests, one per thread where the client needs it."""
+
+    def __init__(self, alias: str) -> None:
+        if alias not in caches.settings:
+            raise InvalidCacheBackendError(
+                f"FLAGSMITH['CACHE'] is {alias!r}, which is not in CACHES. "
+                f"Add it there, or name one of: {', '.join(caches.settings)}."
+            )
+        self._alias = alias
+        self._per_thread = str(caches.settings[alias]["BACKEND"]).endswith(NOT_THREAD_SAFE_BACKENDS)
+        self.drop()
+
+    def drop(self) -> None:
+        """Forget the connections without closing them: after a fork they are the parent's."""
+        self._local = threading.local()
+        self._shared: BaseCache | None = None
+
+    def close(self) -> None:
+        """Close the connections that this thread may use; the next use opens new ones."""
+        opened: BaseCache | None = getattr(self._local, "cache", self._shared)
+        self.drop()
+        if opened is not None:
+            with suppress(Exception):  # some clients raise when what they close is broken
+                opened.close()
+
+    def get(self) -> BaseCache:
+        """Return the cache to use in this thread."""
+        if self._per_thread:
+            if not hasattr(self._local, "cache"):
+                self._local.cache = _open(self._alias)
+            return cast(BaseCache, self._local.cache)
+        if self._shared is None:
+            self._shared = _open(self._alias)
+        return self._shared
+
+
+def _open(alias: str) -> BaseCache:
+    cache = caches.create_connection(alias)
+    if isinstance(cache, RedisCache):
+        _keep_clients(cache)
+    return cache
+
+
+def _keep_clients(cache: Any) -> None:
+    """Keep the clients that Django's RedisCache makes anew for each operation, which takes longer than most of these.
+
+    They are thread-safe, and no more than a name for a pool of connections. Where Django has come to do otherwise, so
+    be it.
+    """
+    inner: Any = getattr(cache, "_cache", None)
+    if hasattr(inner, "_client"):
+        inner._client = lru_cache(inner._client)
+
+
+class HasHandle(Protocol):
+    handle: CacheHandle
+
+
+S = TypeVar("S", bound=HasHandle)
+
+
+def cache_errors(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+    """Turn what the cache's client raises, which differs with each, into `StoreError`."""
+
+    @wraps(method)
+    def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(self, *args, **kwargs)
+        except FlagsmithError:
+            raise
+        except Exception as error:
+            self.handle.close()  # pymemcache holds a server for dead for a minute
+            _close_broken_connections()
+            raise StoreError(describe(error)) from error
+
+    return call
+
+
+def describe(error: Exception) -> str:
+    """Say what failed, and what to do about it where the cause is a limit of the server's."""
+    text = ": ".join(filter(None, (type(error).__name__, str(error).rstrip("."))))
+    advice = next((advice for sign, advice in ADVICE.items() if sign in text.lower()), "")
+    return f"The cache failed: {text}. {advice}".rstrip()
+
+
+def _close_broken_connections() -> None:
+    """Let DatabaseCache connect again; a connection that works may be in the middle of a caller's transaction."""
+    for connection in connections.all(initialized_only=True):
+        if connection.errors_occurred and not connection.in_atomic_block and not connection.is_usable():
+            connection.close()
