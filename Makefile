@@ -47,8 +47,11 @@ docs: .venv/dev ## the documentation site, in docs/_build/html
 tox: .venv/dev ## the suite on every installed Python and every supported Django
 	$(BIN)/tox $(ARGS)
 
-build: .venv/dev ## the wheel and the source distribution, in dist/
+build: .venv/dev ## the wheel and the source distribution, in dist/, checked
+	rm -rf build dist
 	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-manifest
 
 clean: ## remove what the commands above made
 	rm -rf docs/_build .venv benchmarks/.venv .tox .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info example_project/.demo
