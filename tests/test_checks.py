@@ -15,7 +15,7 @@ from django.test import override_settings
 
 from django_flagsmith_realtime.checks import caches
 from django_flagsmith_realtime.checks import setting as setting_checks
-from django_flagsmith_realtime.checks.middleware import AUTHENTICATION, FROM_USER, OURS
+from django_flagsmith_realtime.checks.middleware import AUTHENTICATION, FROM_USER, OURS, PANEL
 from django_flagsmith_realtime.middleware import FlagsmithMiddleware
 
 from .backends import RecordingCache
@@ -87,6 +87,12 @@ FAULTS: dict[str, tuple[Any, dict[str, Any], str, str]] = {
     "W010": (IDENTIFIED, {"MIDDLEWARE": [AUTHENTICATION]}, "FlagsmithMiddleware is not in", "at the end"),
     "W011": (IDENTIFIED, {"MIDDLEWARE": [OURS]}, "request.user", AUTHENTICATION),
     "W012": (IDENTIFIED, {"MIDDLEWARE": BETWEEN}, "tests.noting.Middleware", "below AuthenticationMiddleware"),
+    "W020": (
+        GOOD,
+        {"DEBUG_TOOLBAR_PANELS": [PANEL], "MIDDLEWARE": []},
+        "FlagsmithMiddleware is not in MIDDLEWARE",
+        "at the end of MIDDLEWARE",
+    ),
     "W013": ({**GOOD, "SNAPSHOT_FILE": "flags.json"}, {}, "'flags.json'", 'BASE_DIR / "flags.json"'),
     "W014": ({**GOOD, "SNAPSHOT_FILE": "/nowhere/flags.json"}, {}, "can't be written", "Create the directory /nowhere"),
     "W015": ({"SNAPSHOT_FILE": "/nowhere/flags.json"}, {}, "can't be read", '{"flags": {"new_checkout": true'),

@@ -18,6 +18,7 @@ from .registry import checks_config
 OURS = "django_flagsmith_realtime.middleware.FlagsmithMiddleware"
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 FROM_USER = "django_flagsmith_realtime.identity.from_user"
+PANEL = "django_flagsmith_realtime.panels.FlagsmithPanel"
 
 
 def _position(name: str) -> int | None:
@@ -78,4 +79,16 @@ def find_early_middleware(config: Config) -> Iterator[CheckMessage]:
             "the whole request gets the flags of nobody in particular.",
             hint="Move FlagsmithMiddleware below AuthenticationMiddleware.",
             id="flagsmith.W012",
+        )
+
+
+@checks_config()
+def find_blind_panel(config: Config) -> Iterator[CheckMessage]:
+    """Warn of a debug toolbar whose panel sees a part of the reads."""
+    if PANEL in getattr(settings, "DEBUG_TOOLBAR_PANELS", ()) and _position(OURS) is None:
+        yield Warning(
+            "DEBUG_TOOLBAR_PANELS names FlagsmithPanel, but FlagsmithMiddleware is not in MIDDLEWARE: "
+            "the panel does not see what get_flags() reads without the request.",
+            hint=f'Add "{OURS}" at the end of MIDDLEWARE.',
+            id="flagsmith.W020",
         )

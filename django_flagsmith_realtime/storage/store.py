@@ -33,6 +33,7 @@ class Store:
     def __init__(self, alias: str, namespace: str) -> None:
         self.handle = CacheHandle(alias)
         self._namespace = namespace
+        self.reads = 0  # of keys
 
     @property
     def _cache(self) -> BaseCache:
@@ -177,6 +178,7 @@ class Store:
         return cache_key(self._namespace, name)
 
     def _read(self, key: str) -> Any:
+        self.reads += 1
         return read(self._cache, key)
 
     def _add_payload(self, sequence: int, payload: bytes) -> int:

@@ -1,0 +1,116 @@
+"""The panel itself: which flags a request read, who read them, and why they are as they are."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from typing import Any
+
+from debug_toolbar.panels import Panel
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.template.loader import render_to_string
+
+from ..conf import get_config
+from ..monitoring.health import examine
+from ..reading.reader import get_reader
+from ..snapshots.durations import ago
+from ..snapshots.snapshot import Snapshot
+from .observed import Observation, ObservedFlags, Read, observe
+
+NOBODY = "the environment"
+
+
+class FlagsmithPanel(Panel):
+    """Notes the reads of a request's flags while the toolbar handles it; without the toolbar nothing is noted."""
+
+    title = nav_title = "Feature flags"
+    nav_icon = "django_flagsmith_realtime/panel.svg"  # type: ignore[assignment]
+    template = "django_flagsmith_realtime/panel.html"
+    is_async = True
+
+    def enable_instrumentation(self) -> None:
+        self._observation = Observation()
+        self._flags, self._undo = observe(self.toolbar.request, self._observation)
+
+    def disable_instrumentation(self) -> None:
+        self._undo()
+
+    def generate_stats(self, request: HttpRequest, response: HttpResponseBase) -> None:
+        self.record_stats(
+            {
+                "flags": tabulate(self._observation.reads),
+                "snapshot": describe(self._flags.seen_snapshot, time.time()),
+                "identity": name_whole(self._flags),
+                "cache_reads": self._observation.cache_reads,
+            }
+        )
+
+    @property
+    def nav_subtitle(self) -> str:
+        stats = self.get_stats()
+        names = {row["name"] for row in stats["flags"]}
+        version = f", version {stats['snapshot']['version']}" if stats["snapshot"] else ""
+        return f"{len(names)} flag{'' if len(names) == 1 else 's'}{version}" if names else "none read"
+
+    @property
+    def content(self) -> str:
+        """The panel's page: what was noted, and how the flags are now that somebody looks."""
+        health = examine(get_config(), get_reader().store)
+        known = None if health.age is None else ago(health.age)
+        return render_to_string(self.template, {**self.get_stats(), "health": health, "known": known})
+
+
+def tabulate(reads: Iterable[Read]) -> list[dict[str, Any]]:
+    """Return a row for each flag and whose it was, in the order of first reads."""
+    groups: dict[tuple[str, str], list[Read]] = {}
+    for read in reads:
+        groups.setdefault((read.flag.feature_name, name_briefly(read.whose)), []).append(read)
+    return [_row(whose, group) for (_, whose), group in groups.items()]
+
+
+def _row(whose: str, reads: list[Read]) -> dict[str, Any]:
+    flag = reads[-1].flag
+    places = Counter(read.place for read in reads)
+    return {
+        "name": flag.feature_name,
+        "enabled": flag.enabled,
+        "value": "" if flag.value is None else json.dumps(flag.value, ensure_ascii=False),
+        "variant": flag.variant,
+        "reason": flag.reason,
+        "whose": whose,
+        "count": len(reads),
+        "places": [{"place": place, "count": count} for place, count in places.items()],
+    }
+
+
+def describe(snapshot: Snapshot | None, now: float) -> dict[str, str] | None:
+    """Return what tells a snapshot from others, and how old it is."""
+    if snapshot is None:
+        return None
+    return {
+        "version": snapshot.version[:8],
+        "environment": snapshot.environment.name,
+        "changed": _dated(snapshot.updated_at, now),
+        "published": _dated(snapshot.published_at, now),
+    }
+
+
+def _dated(moment: datetime, now: float) -> str:
+    return f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC, {ago(now - moment.timestamp())}"
+
+
+def name_briefly(flags: ObservedFlags) -> str:
+    """Return whom flags are for, in a word; nothing where no read has asked."""
+    identity = flags.known_identity
+    return identity.identifier if identity else NOBODY if flags.has_identity else ""
+
+
+def name_whole(flags: ObservedFlags) -> str:
+    """Return whom flags are for, with traits."""
+    identity = flags.known_identity
+    traits = [f"{key} = {trait!r}" for key, trait in identity.traits.items()] if identity else []
+    return ", ".join([name_briefly(flags) or "not asked for", *traits])
