@@ -224,7 +224,7 @@ class TestPage:
         assert "&lt;script&gt;alert(1)" in content
         assert "&lt;b&gt;" in content
         assert not re.search(r"<script|<style|<b>|style=|\son\w+=", content)
-        assert "observed/part.html:3 × 3" in html.unescape(content)
+        assert re.search(r"observed/part\.html:3 . 3\b", html.unescape(content))
 
     def test_tells_of_a_version_that_was_published_since(self, get: Get) -> None:
         publish()
@@ -315,6 +315,8 @@ def test_the_package_can_be_used_without_the_toolbar() -> None:
     import django_flagsmith_realtime
 
     package = Path(django_flagsmith_realtime.__file__).parent
-    importing = {path for path in package.rglob("*.py") if re.search(r"^(from|import) debug_toolbar", path.read_text(), re.M)}
+    importing = {
+        path for path in package.rglob("*.py") if re.search(r"^(from|import) debug_toolbar", path.read_text(), re.M)
+    }
     assert {path.relative_to(package).as_posix() for path in importing} == {"panels/panel.py"}
     assert configured_store().reads == 0
