@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
@@ -17,6 +18,12 @@ READS = """
 return Object.fromEntries([...document.querySelectorAll(".worker")].map(
   (worker) => [worker.querySelector("b").textContent, worker.querySelector("code").textContent]))
 """
+OUTLINE = """
+const one = document.activeElement;
+const shown = [one, one.nextElementSibling].filter(Boolean).map((each) => getComputedStyle(each));
+return shown.find((style) => style.outlineStyle !== "none")?.outlineStyle ?? "none";
+"""
+MOST_TABS = 80
 
 
 @dataclass
@@ -44,6 +51,24 @@ class Pages:
         """Return which version each process reads, as the shop's page tells, by "pid …"."""
         found: dict[str, str] = self.on_shop(READS)
         return found
+
+    def press(self, *keys: str) -> None:
+        """Press keys one after the other, wherever the focus is."""
+        ActionChains(self.browser).send_keys(*keys).perform()
+
+    def focus(self) -> str:
+        """Return the accessible name of what has the focus; fail where the eye can't see that it has."""
+        outline = self.browser.execute_script(OUTLINE)
+        assert outline != "none", f"no outline around {self.browser.switch_to.active_element.tag_name}"
+        return str(self.browser.switch_to.active_element.accessible_name)
+
+    def tab_to(self, name: str) -> None:
+        """Press the tab key until something with a name has the focus."""
+        for _ in range(MOST_TABS):
+            self.press(Keys.TAB)
+            if self.focus() == name:
+                return
+        raise AssertionError(f"{name!r} cannot be reached with the tab key")
 
     def shop_text(self) -> str:
         return str(self.on_shop('return document.querySelector("#shop").innerText'))

@@ -65,6 +65,17 @@ class Demo:
         with urllib.request.urlopen(f"{self.shop_url}snapshot/", timeout=5) as answer:
             return json.load(answer)
 
+    def change(self, name: str, **change: Any) -> None:
+        """Change a flag as the stand-in's page does, and wait until the shop reads the new version."""
+        before = self.snapshot()["snapshot"]["version"]
+        request = urllib.request.Request(
+            f"{self.standin_url}standin/flags/{name}",
+            json.dumps(change).encode(),
+            {"Content-Type": "application/json"},
+        )
+        urllib.request.urlopen(request, timeout=5).close()
+        wait_until(lambda: self.snapshot()["snapshot"]["version"] != before, "the change in the shop")
+
     def end(self) -> None:
         """End the demo in the way that takes its children along."""
         if self.process.poll() is None:

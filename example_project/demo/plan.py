@@ -28,6 +28,7 @@ class Plan:
     standin_port: int
     workers: int
     state_file: Path
+    document: Path
 
     @property
     def site_url(self) -> str:
@@ -58,8 +59,9 @@ class Plan:
         }
 
     def _standin(self) -> ChildSpec:
-        options = ("--host", HOST, "--port", str(self.standin_port), "--state", str(self.state_file))
-        return ChildSpec("standin", (sys.executable, "-m", "standin", *options), self._is_standin_up)
+        files = ("--state", str(self.state_file), "--document", str(self.document))
+        command = (sys.executable, "-m", "standin", "--host", HOST, "--port", str(self.standin_port), *files)
+        return ChildSpec("standin", command, self._is_standin_up)
 
     def _listener(self) -> ChildSpec:
         return ChildSpec("listener", (sys.executable, "manage.py", "flagsmith_listen"), self._is_listener_up)
