@@ -100,6 +100,10 @@ KEY = Expected(lambda value: _is_header_text(value) and value != "", "a non-empt
 TEXT = Expected(lambda value: isinstance(value, str) and value != "", "a non-empty string")
 PATH = Expected(lambda value: TEXT.accepts(value) or isinstance(value, Path), "the path of a file")
 URL = Expected(_is_url, 'an absolute URL such as "https://flagsmith.example.com/api/v1/"')
+PERMISSION = Expected(
+    lambda value: isinstance(value, str) and re.fullmatch(r"\w+\.\S+", value) is not None,
+    'a permission such as "shop.see_flags"',
+)
 BOOL = Expected(lambda value: isinstance(value, bool), "True or False")
 LISTENERS = Expected(lambda value: value in ("command", "inline"), '"command" or "inline"')
 IMPORTABLE = Expected(lambda value: callable(value) or TEXT.accepts(value), "a callable or the dotted path of one")
@@ -146,7 +150,7 @@ class Config:
     defaults: Mapping[str, Any] = _key(MappingProxyType({}), DEFAULTS)
     strict: bool = _key(False, BOOL)
     snapshot_file: Path | None = _key(None, PATH.or_none())
-    admin_permission: str | None = _key(None, TEXT.or_none())
+    admin_permission: str | None = _key(None, PERMISSION.or_none())
     headers: Mapping[str, str] = _key(MappingProxyType({}), HEADERS, secret=True)
 
     def __repr__(self) -> str:

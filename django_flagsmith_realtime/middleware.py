@@ -9,7 +9,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import FileResponse, HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
-from .reading.scope import Stay, asteps_in_scope, current_flags, innermost, steps_in_scope
+from .reading.scope import Stay, asteps_in_scope, current_flags, reset_innermost, set_innermost, steps_in_scope
 
 
 class FlagsmithMiddleware:
@@ -28,26 +28,26 @@ class FlagsmithMiddleware:
         if self.async_mode:
             return self.__acall__(request)
         stay = _prepare(request)
-        token = innermost.set(stay)
+        token = set_innermost(stay)
         try:
             response: HttpResponseBase = self.get_response(request)
             if isinstance(response, StreamingHttpResponse):
                 _keep_scope(stay, response)
             return response
         finally:
-            innermost.reset(token)
+            reset_innermost(token)
             stay.is_over = not stay.goes_on
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         stay = _prepare(request)
-        token = innermost.set(stay)
+        token = set_innermost(stay)
         try:
             response: HttpResponseBase = await self.get_response(request)
             if isinstance(response, StreamingHttpResponse):
                 _keep_scope(stay, response)
             return response
         finally:
-            innermost.reset(token)
+            reset_innermost(token)
             stay.is_over = not stay.goes_on
 
 

@@ -371,6 +371,7 @@ def test_a_replay_makes_the_fetch_after_a_gap_unnecessary(clockwork: Clockwork) 
     assert clockwork.agenda.due() == clockwork.requests[0] + 300
 
 
+@pytest.mark.slow
 def test_requests_that_change_nothing_are_bounded() -> None:
     clockwork = Clockwork()
     clockwork.settle()

@@ -344,6 +344,7 @@ class TestIdentity:
     def test_an_identity_can_be_sent_to_a_task(self) -> None:
         assert pickle.loads(pickle.dumps(GOLD)) == GOLD
 
+    @pytest.mark.slow
     @examples(deadline=None, max_examples=50)
     @given(
         traits=st.dictionaries(

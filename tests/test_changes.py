@@ -220,6 +220,7 @@ def test_a_diff_names_exactly_the_flags_that_differ(old: dict[str, Any], new: di
     assert set(diff(environment_of(old), environment_of(new))) == differing
 
 
+@pytest.mark.slow
 @given(FEATURES, FEATURES)
 def test_applying_a_diff_to_the_old_flags_gives_the_new(old: dict[str, Any], new: dict[str, Any]) -> None:
     before, after = environment_of(old), environment_of(new)

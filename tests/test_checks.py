@@ -13,10 +13,9 @@ from django.core.checks import CheckMessage, run_checks
 from django.core.management import call_command
 from django.test import override_settings
 
-from django_flagsmith_realtime.checks import RESERVED, caches
+from django_flagsmith_realtime.checks import caches
 from django_flagsmith_realtime.checks import setting as setting_checks
 from django_flagsmith_realtime.checks.middleware import AUTHENTICATION, FROM_USER, OURS, PANEL
-from django_flagsmith_realtime.conf import KEYS
 from django_flagsmith_realtime.middleware import FlagsmithMiddleware
 
 from .backends import RecordingCache
@@ -41,8 +40,7 @@ def messages(setting: Any, cache: Any = REDIS, *, deploy: bool = True, **setting
     """Return what is said of settings that are good but for those given."""
     settings.setdefault("CACHES", {"default": cache})
     with override_settings(FLAGSMITH=setting, **settings):
-        found = run_checks(tags=["flagsmith"], include_deployment_checks=deploy)
-    return [message for message in found if message.id != "flagsmith.W001"]  # of keys that others are about
+        return run_checks(tags=["flagsmith"], include_deployment_checks=deploy)
 
 
 class EarlyMiddleware(FlagsmithMiddleware):
@@ -99,6 +97,12 @@ FAULTS: dict[str, tuple[Any, dict[str, Any], str, str]] = {
     "W014": ({**GOOD, "SNAPSHOT_FILE": "/nowhere/flags.json"}, {}, "can't be written", "Create the directory /nowhere"),
     "W015": ({"SNAPSHOT_FILE": "/nowhere/flags.json"}, {}, "can't be read", '{"flags": {"new_checkout": true'),
     "W018": ({**GOOD, "MAX_STALE": 30}, {}, "polled every 30 s (FALLBACK_POLL_INTERVAL)", "well above"),
+    "W019": (
+        {**GOOD, "ADMIN_PERMISSION": "auth.see_flags"},
+        {},
+        "'auth.see_flags', which no model",
+        "Correct its name",
+    ),
     "W017": ({**GOOD, "STRICT": True}, {}, "STRICT", "development and tests"),
 }
 ELSEWHERE = {"E008", "W016"}  # take a library that is not there, and a file
@@ -181,6 +185,8 @@ def test_a_database_cache_of_its_own_may_be_small() -> None:
         ({**GOOD, "IDENTITY": str}, {"MIDDLEWARE": [OURS]}),
         (GOOD, {"MIDDLEWARE": BETWEEN}),
         ({**GOOD, "SNAPSHOT_FILE": __file__ + ".json"}, {}),
+        ({**GOOD, "ADMIN_PERMISSION": "auth.view_group"}, {}),
+        ({**GOOD, "ADMIN_PERMISSION": None}, {}),
     ],
 )
 def test_good_settings_are_silent(setting: Any, settings: dict[str, Any]) -> None:
@@ -286,14 +292,6 @@ def test_no_check_shows_the_password_of_a_url() -> None:
         assert "SECRET" not in str(found)
 
 
-@pytest.mark.parametrize("key", RESERVED)
-def test_a_key_that_does_nothing_yet_draws_a_warning(key: str) -> None:
-    with override_settings(FLAGSMITH={**GOOD, key: KEYS[key].default}, CACHES={"default": REDIS}):
-        [message] = run_checks(tags=["flagsmith"])
-    assert named([message]) == ["W001"]
-    assert key in message.msg
-
-
 def test_manage_check_has_a_tag_for_them(capsys: pytest.CaptureFixture[str]) -> None:
     with override_settings(FLAGSMITH={**GOOD, "STRICT": True}, CACHES={"default": REDIS}):
         call_command("check", "--tag", "flagsmith", "--deploy")
@@ -320,4 +318,4 @@ def test_the_page_lists_each_check_with_its_level() -> None:
 
 
 def test_each_check_has_a_fault_that_raises_it() -> None:
-    assert {*FAULTS, *ELSEWHERE, "W001"} == set(told())
+    assert {*FAULTS, *ELSEWHERE} == set(told())

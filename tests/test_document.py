@@ -234,6 +234,7 @@ def walk(value: Any, path: tuple[Any, ...] = ()) -> None:
 walk(RECORDED)
 
 
+@pytest.mark.slow
 @given(st.sampled_from(PATHS[1:]), JSON)
 def test_whatever_stands_anywhere_is_kept_or_refused(path: tuple[Any, ...], value: Any) -> None:
     body = target = copy.deepcopy(RECORDED)

@@ -201,6 +201,7 @@ PEOPLE = st.lists(identities, min_size=2, max_size=4)
 KINDS = {"STATIC", "DEFAULT", "SPLIT; weight", "TARGETING_MATCH; segment", "override", "ERROR; code"}
 
 
+@pytest.mark.slow
 @examples(max_examples=15)
 @given(documents(), PEOPLE)
 @example(RECORDED, list(IDENTITIES.items()))

@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 from standin.server import StandIn
 
 from django_flagsmith_realtime import Identity, get_flags
-from django_flagsmith_realtime.management.commands.flagsmith_flags import read_value
+from django_flagsmith_realtime.reading.traits import read_value
 from django_flagsmith_realtime.snapshots.snapshot import parse_document
 
 from .backends import use

@@ -243,6 +243,7 @@ def test_five_megabytes_of_one_event_take_no_quadratic_time() -> None:
     assert texts(framer.feed(b"\ndata: 1\n\n")) == [("message", "1", None)]
 
 
+@pytest.mark.slow
 def test_whoever_takes_the_first_events_only_pays_for_no_more() -> None:
     flood = EventFramer().feed(b"data:1\n\n" * 1_000_000)
     began = time.process_time()

@@ -209,6 +209,7 @@ class TestKeeper:
         assert other.take()
         assert one.terms == [1]
 
+    @pytest.mark.slow
     def test_it_takes_what_another_gives_back(self, leases: Leases) -> None:
         one, other = Owner(leases()), leases()
         other.take()
@@ -250,6 +251,7 @@ class TestKeeper:
             wait_until(other.take)
             assert keeper.term is None
 
+    @pytest.mark.slow
     def test_a_holder_learns_of_a_standby(self, leases: Leases) -> None:
         one, other = Owner(leases(seconds=8)), leases()
         with one.keeping() as keeper:

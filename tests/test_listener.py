@@ -111,6 +111,7 @@ def test_each_change_sends_its_signals_in_order(standin: StandIn, listening: Lis
     assert seen == [("banner_text", str(step)) for step in range(6)]
 
 
+@pytest.mark.slow
 def test_a_receiver_in_the_listeners_process_reads_what_it_was_told_of(standin: StandIn, listening: Listening) -> None:
     read = []
 
@@ -130,6 +131,7 @@ def test_a_receiver_in_the_listeners_process_reads_what_it_was_told_of(standin: 
     assert read == ["one", "two"]
 
 
+@pytest.mark.slow
 def test_of_a_burst_the_last_state_arrives_and_nobody_steps_back(standin: StandIn, listening: Listening) -> None:
     seen = [0]
     with listening():
@@ -153,6 +155,7 @@ def test_what_flagsmith_does_not_announce_is_found_by_the_safety_poll(standin: S
     assert standin.counts.stream == 0
 
 
+@pytest.mark.slow
 def test_a_routine_end_of_the_stream_is_silent_and_costs_no_request(
     tmp_path: Path, listening: Listening, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -108,6 +108,7 @@ def test_a_change_has_a_latency_and_an_event(listening: Listening, standin: Stan
         assert status.stream.event_at
 
 
+@pytest.mark.slow
 def test_the_flags_of_a_quiet_deployment_stay_young_and_age_when_there_is_more_to_find_out(
     listening: Listening, standin: StandIn, proxy: FaultProxy
 ) -> None:
@@ -129,6 +130,7 @@ def known_at(status: Status) -> float:
     return status.content.known_at
 
 
+@pytest.mark.slow
 def test_a_stream_that_breaks_backs_off_and_comes_back_with_its_signals(
     listening: Listening, proxy: FaultProxy
 ) -> None:
@@ -186,6 +188,7 @@ def test_a_flush_is_a_repair(listening: Listening) -> None:
         wait_for(lambda status: status.repairs.within(DAY, status.written_at))
 
 
+@pytest.mark.slow
 def test_the_next_leader_counts_on(listening: Listening, standin: StandIn) -> None:
     with listening():
         wait_for(is_connected)

@@ -38,7 +38,6 @@ REASONS = {
     "identity.from_user": "it has `acall`",
     "identity.is_same": NOTHING_TO_WAIT_FOR,
     "whom.load_callable": NOTHING_TO_WAIT_FOR,
-    "whom.of_request": NOTHING_TO_WAIT_FOR,
     "scope.Unscoped": BOTH,
     "scope.Stay": NOTHING_TO_WAIT_FOR,
     "scope.flags_scope": BOTH,

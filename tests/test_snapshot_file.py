@@ -326,6 +326,7 @@ class TestWatching:
             write_snapshot_file(watched, snapshot_of(banner_text="two"))
             wait_until(is_shown("two"), timeout=3)
 
+    @pytest.mark.slow
     def test_an_older_file_that_is_put_back_is_live(self, watched: Path, watching: Watching) -> None:
         older = watched.read_bytes()
         with watching():
@@ -337,6 +338,7 @@ class TestWatching:
             restored.replace(watched)
             wait_until(is_shown("one"), timeout=3)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("broken", [b"", b'{"cut', b"{}", None], ids=["empty", "cut", "no document", "removed"])
     def test_the_flags_stay_while_the_file_is_broken_and_a_mended_one_is_live(
         self, watched: Path, watching: Watching, broken: bytes | None, caplog: pytest.LogCaptureFixture
@@ -372,6 +374,7 @@ class TestWatching:
             watched.write_text(json.dumps({**body, "feature_states": [], "identity_overrides": []}))
             wait_until(lambda: not get_reader().current().environment.flags, timeout=3)
 
+    @pytest.mark.slow
     def test_the_clock_may_go_back(self, watched: Path, watching: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
         class Clock:
             time_ns = staticmethod(lambda: time.time_ns() - 3_600 * 10**9)

@@ -257,6 +257,7 @@ def test_tls_to_a_plain_port_says_that_tls_failed(server: ScriptedServer) -> Non
     assert "TLS with 127.0.0.1" in str(error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "reply",
     [
@@ -372,6 +373,7 @@ def test_a_document_over_the_bound_is_refused_before_it_is_read_whole(
     assert isinstance(failure_of(server, reply), TooLarge)
 
 
+@pytest.mark.slow
 def test_a_gzip_bomb_is_refused_by_its_unpacked_size(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source_module, "MAX_BYTES", 100_000)
     bomb = Answer(body=b" " * 20_000_000, gzip=True)

@@ -78,6 +78,7 @@ def test_a_tally_counts_the_last_hour_and_day() -> None:
     assert len(tally.counts) == 4, "what is older than a day is gone"
 
 
+@pytest.mark.slow
 def test_a_tally_stays_small_for_ever() -> None:
     tally = Tally()
     for step in range(3_000):

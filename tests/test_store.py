@@ -96,6 +96,7 @@ class TestPublishing:
         assert recording == [("get", "announced"), ("touch", "payload"), ("touch", "payload"), ("set", "announced")]
         assert store.read_announced().head == second.head
 
+    @pytest.mark.slow
     def test_a_cache_that_stores_nothing_is_an_error(self, settings: Any) -> None:
         use(settings, "tests.backends.ForgetfulCache")
         with pytest.raises(StoreError, match=r"did not keep 'payload' \([\d,]+ bytes\)"):

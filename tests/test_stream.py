@@ -269,6 +269,7 @@ def test_a_byte_now_and_then_is_no_sign_of_life(server: ScriptedServer, framing:
     assert time.monotonic() - began < 2
 
 
+@pytest.mark.slow
 def test_a_byte_shortly_before_the_timeout_does_not_start_it_anew(server: ScriptedServer) -> None:
     began = time.monotonic()
     messages = heard(server, EventStream([PING, 0.5, b"x"]), timeout=0.6)
@@ -276,6 +277,7 @@ def test_a_byte_shortly_before_the_timeout_does_not_start_it_anew(server: Script
     assert time.monotonic() - began < 1
 
 
+@pytest.mark.slow
 def test_a_ping_is_a_sign_of_life(server: ScriptedServer) -> None:
     pieces: list[bytes | float] = [PING, 0.2] * 4  # longer than the timeout together
     assert times(heard(server, EventStream([*pieces, UPDATED], end="clean"), timeout=0.7)) == [TIME]
@@ -515,6 +517,7 @@ def test_the_reader_connects_again_when_the_wait_is_over(
     assert [reading.take(), reading.take()] == [Connected(), EnvironmentUpdated(5_000_000)]
 
 
+@pytest.mark.slow
 def test_the_reader_renews_a_stream_that_lived(
     server: ScriptedServer, read: Callable[[Stream], Reading], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -123,6 +123,7 @@ def test_a_nudge_is_not_answered_by_what_could_not_be_stored(upkeep: Upkeep, tak
     assert store.read_nudge() == mark
 
 
+@pytest.mark.slow
 def test_a_cache_that_hangs_is_waited_for_once(
     upkeep: Upkeep, take: Callable[[Document], None], hanging: type[HangingCache]
 ) -> None:

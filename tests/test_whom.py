@@ -535,6 +535,7 @@ class TestEvaluation:
         assert identity.traits == {"tags": ["a"]}
         assert get_flags(request_, identity=Identity("x", {"tags": tags})) is not flags
 
+    @pytest.mark.slow
     def test_a_loop_over_many_identities_does_not_fill_the_memory(self, request_: HttpRequest) -> None:
         publish()
         flags = get_flags(request_)

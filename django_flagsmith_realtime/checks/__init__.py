@@ -1,10 +1,10 @@
 """The system checks, by what they look at; `docs/checks.md` lists them."""
 
-from . import caches, middleware, network, setting, snapshot_file
-from .setting import RESERVED, find_command_problems, find_inline_problems
+from . import admin, caches, middleware, network, setting, snapshot_file
+from .setting import find_command_problems, find_inline_problems
 
 __all__ = [
-    "RESERVED",
+    "admin",
     "caches",
     "find_command_problems",
     "find_inline_problems",

@@ -15,9 +15,6 @@ from ..conf import KEYS, Config, Problem, find_missing, find_problems
 from .caches import Alias, find_missing_client
 from .registry import TAG, checks_config
 
-# Keys that are part of the setting and have no effect in this version.
-RESERVED = ("ADMIN_PERMISSION",)
-
 CACHES_TO_PASTE = """
 CACHES = {
     "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
@@ -98,17 +95,6 @@ def check_setting(**kwargs: Any) -> list[CheckMessage]:
         *find_identity_problems(setting),
     ]
     return [Error(problem.message, hint=problem.hint, id=problem.id) for problem in problems]
-
-
-@register(TAG)
-def check_reserved_keys(**kwargs: Any) -> list[CheckMessage]:
-    """Warn of keys that do nothing yet."""
-    setting = getattr(settings, "FLAGSMITH", {})
-    return [
-        Warning(f"FLAGSMITH[{key!r}] has no effect in this version.", hint="Remove it for now.", id="flagsmith.W001")
-        for key in RESERVED
-        if isinstance(setting, dict) and key in setting
-    ]
 
 
 @checks_config()

@@ -87,21 +87,20 @@ def build_store(config: Config) -> Store:
 
 def build_lease(config: Config) -> Lease | None:
     """Return the lease of the deployment; None where its cache can't carry one."""
-    if carries_lease(config.cache):
-        return Lease(config.cache, config.namespace, seconds=config.lease_seconds)
+    if not carries_lease(config.cache):
+        return None
+    return Lease(config.cache, config.namespace, seconds=config.lease_seconds)
+
+
+def _build_leadership(config: Config) -> Leadership:
+    if lease := build_lease(config):
+        return LeaseKeeper(lease, partial(can_connect, config.realtime_url or config.api_url))
     logger.warning(
         "The cache %r can't tell which of several listeners leads: this one leads, and must be the only one. "
         "Redis, memcached and DatabaseCache can.",
         config.cache,
     )
-    return None
-
-
-def _build_leadership(config: Config) -> Leadership:
-    lease = build_lease(config)
-    if lease is None:
-        return Alone()
-    return LeaseKeeper(lease, partial(can_connect, config.realtime_url or config.api_url))
+    return Alone()
 
 
 def _build_stream(config: Config, key: str) -> Stream:

@@ -16,6 +16,7 @@ from ..signals import flag_changed, flags_updated
 from ..snapshots.changes import FlagChange, diff
 from ..snapshots.snapshot import Document, Head, Snapshot
 from ..snapshots.snapshot_file import FileSource, write_snapshot_file
+from ..storage.history import PastChange, extend, past_changes
 from ..storage.store import Store
 from .agenda import CHASE_SECONDS
 
@@ -63,6 +64,7 @@ class Refresher:
         self.store = store
         self._seen: Head | None = None  # the published head when it was last looked at
         self._announced: Head | None = None  # that of the last version whose signals were sent
+        self._history: list[PastChange] | None = None  # what the cache holds, unless somebody else published
         self.published: Snapshot | None = None
 
     def follow(self) -> bool:
@@ -75,6 +77,7 @@ class Refresher:
         if self._seen and not (self.published and self.published.head == self._seen):
             environment = self.store.read_environment(self._seen.sequence)
             self.published = Snapshot(self._seen, environment) if environment else self.published
+            self._history = None
         return self._seen != before
 
     def resume(self) -> None:
@@ -157,8 +160,20 @@ class Refresher:
         if self._reader:
             self._reader.current()
         announce(update)
+        with suppress(StoreError):  # the next change does it
+            self._remember(update)
         with suppress(StoreError):  # the next repair does it
             self.store.mark_announced(update.snapshot.head)
+
+    def _remember(self, update: Update) -> None:
+        """Add to the last changes, unless all flags are new."""
+        if not (update.previous and update.changes):
+            return
+        if self._history is None:
+            self._history = self.store.read_history()
+        environments = update.previous.environment, update.snapshot.environment
+        self._history = extend(self._history, past_changes(*environments, update.snapshot.head, update.changes))
+        self.store.write_history(self._history)
 
     def close(self) -> None:
         """End a request under way, and close the connections to the cache."""

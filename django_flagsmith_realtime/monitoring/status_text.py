@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from ..snapshots.durations import ago, span
 from ..snapshots.snapshot import Head
 from ..snapshots.timestamps import to_datetime
 from ..storage.status import BACKING_OFF, CONNECTED, DAY, HOUR, POLL_ONLY, Status
@@ -13,7 +14,6 @@ from .health import Health
 
 LABEL = 12  # columns
 SILENT_SECONDS = 10  # after which a leader is told to be slow
-UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 Style = Callable[[str], str]
 
@@ -46,10 +46,11 @@ class Styles:
 
 def to_text(health: Health, *, styles: Styles = Styles(), width: int = 100) -> str:
     """Return lines for a terminal of some columns."""
-    return "\n".join(row.render(width) for row in _rows(health, styles))
+    return "\n".join(row.render(width) for row in to_rows(health, styles))
 
 
-def _rows(health: Health, styles: Styles) -> Iterator[Row]:
+def to_rows(health: Health, styles: Styles = Styles()) -> Iterator[Row]:
+    """Return what is told, line by line; one without a label belongs to the one before."""
     yield from _verdict(health, styles)
     status, now = health.status, health.now
     if health.leader:
@@ -125,19 +126,3 @@ def _figures(status: Status, now: float) -> Iterator[Row]:
     yield Row("Requests", f"{hour} in the last hour, {day} in the last day{fetch}")
     repairs, suppressed = status.repairs.within(DAY, now), status.suppressed.within(DAY, now)
     yield Row("Last day", f"{suppressed} suppressed events, {repairs} cache repairs")
-
-
-def ago(seconds: float) -> str:
-    """Return how long something is past."""
-    return f"{span(seconds)} ago" if seconds >= 1 else "just now"
-
-
-def span(seconds: float) -> str:
-    """Return a duration in its two largest units."""
-    parts: list[str] = []
-    left = max(int(seconds), 0)
-    for size, unit in UNITS:
-        if left >= size or (size == 1 and not parts):
-            parts.append(f"{left // size} {unit}")
-        left %= size
-    return " ".join(parts[:2])

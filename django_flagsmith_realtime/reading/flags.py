@@ -40,14 +40,16 @@ class Flags(Mapping[str, Flag]):
     Iteration, `len()` and `in` are about the flags that Flagsmith knows. Each flag handed out is the caller's own.
     """
 
+    __slots__ = ("_evaluated", "_others", "_pinned", "_settled", "_whom")
+
     _max_age = 0.0  # seconds since a look at the cache that is good enough for the first read
-    _evaluated: SdkFlags | None = None  # of the identity
-    _others: dict[str | None, Flags] | None = None  # of the same snapshot, by identifier
 
     def __init__(self, whom: Known | OfRequest, pinned: list[Snapshot | None] | None = None) -> None:
         """Take a snapshot from `pinned`, or leave it there: others may share it, and the first that comes counts."""
         self._whom = whom
         self._pinned = [] if pinned is None else pinned
+        self._evaluated: SdkFlags | None = None  # of the identity
+        self._others: dict[str | None, Flags] | None = None  # of the same snapshot, by identifier
         self._settled = NONE  # what will not change any more; of nobody in particular, all of the environment's
 
     @property

@@ -14,7 +14,7 @@ from ..conf import get_config
 from ..identity import UNSET, Identity, Whose, check_identity
 from .around import Around, Undo
 from .flags import Flags
-from .whom import NOBODY, of_request
+from .whom import NOBODY, OfRequest
 
 UNSCOPED_SECONDS = 1.0  # outside a scope the cache is asked at most this often
 ATTRIBUTE = "_flagsmith_flags"
@@ -23,6 +23,8 @@ ATTRIBUTE = "_flagsmith_flags"
 class Unscoped(Flags):
     """For one read outside a request or task."""
 
+    __slots__ = ()
+
     @property
     def _max_age(self) -> float:  # type: ignore[override]
         return max(UNSCOPED_SECONDS, get_config().freshness)
@@ -30,6 +32,8 @@ class Unscoped(Flags):
 
 class Stay:
     """One time in a scope. When it is over, contexts that were copied meanwhile are out of the scope too."""
+
+    __slots__ = ("flags", "goes_on", "is_over", "outer")
 
     def __init__(self, flags: Flags) -> None:
         self.flags = flags
@@ -40,15 +44,15 @@ class Stay:
     @contextmanager
     def resumed(self) -> Iterator[None]:
         interrupted = innermost_stay()
-        innermost.set(self)
+        set_innermost(self)
         try:
             yield
         finally:
-            innermost.set(interrupted)
+            set_innermost(interrupted)
 
 
 innermost: ContextVar[Stay | None] = ContextVar("flagsmith_stay", default=None)
-innermost_stay = innermost.get  # bound: to look the method up takes longer than to call it
+innermost_stay, set_innermost, reset_innermost = innermost.get, innermost.set, innermost.reset  # faster when bound
 
 
 def current_stay() -> Stay | None:
@@ -70,7 +74,8 @@ def current_flags(request: HttpRequest | None = None) -> Flags:
 def _add_flags(request: HttpRequest) -> Flags:
     if not isinstance(request, HttpRequest):
         request = _unwrapped(request)
-    flags: Flags = request.__dict__.setdefault(ATTRIBUTE, Flags(of_request(request)))
+    whom = OfRequest(request) if get_config().identity else NOBODY
+    flags: Flags = request.__dict__.setdefault(ATTRIBUTE, Flags(whom))
     return flags
 
 
@@ -94,24 +99,24 @@ class flags_scope(Around):  # noqa: N801 - read as a statement
     def enter(self) -> Undo:
         outer = current_stay()
         stay = Stay((outer.flags if outer else Flags(NOBODY)).of(self._identity))
-        innermost.set(stay)
+        set_innermost(stay)
         return partial(_leave, stay)
 
 
 def _leave(stay: Stay) -> None:
     stay.is_over = True
-    innermost.set(current_stay())
+    set_innermost(current_stay())
 
 
 @contextmanager
 def request_scope(request: HttpRequest) -> Iterator[Stay]:
     """Make the request's flags those that reads without a request find."""
     stay = Stay(current_flags(request))
-    token = innermost.set(stay)
+    token = set_innermost(stay)
     try:
         yield stay
     finally:
-        innermost.reset(token)
+        reset_innermost(token)
         stay.is_over = not stay.goes_on
 
 

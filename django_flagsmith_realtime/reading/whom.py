@@ -48,11 +48,6 @@ class Known:
 NOBODY = Known(None)
 
 
-def of_request(request: HttpRequest) -> Known | OfRequest:
-    """Return who finds a request's identity out, if there is anybody to ask."""
-    return OfRequest(request) if get_config().identity else NOBODY
-
-
 class OfRequest:
     """The identity that `IDENTITY` names for a request: it is asked when that is first needed, and once.
 

@@ -18,6 +18,8 @@ Plain = dict[str, Any]
 
 MISSING = object()
 SCALAR = (str, int, float, type(None))
+NUMBER = (int, float)
+LIST_OR_SCALAR = (list, *SCALAR)
 NESTED = (dict, list)
 MAX_DEPTH = 32  # of rules within rules; Flagsmith's have two levels
 
@@ -136,13 +138,13 @@ class _Node:
         before = self.parent.path if self.parent else ""
         return f"{before}.{place}" if before else place
 
-    def get(self, key: str, *types: type, default: object = MISSING) -> Any:
+    def get(self, key: str, types: type | tuple[type, ...], default: object = MISSING) -> Any:
         found = self.value.get(key, default)
+        if isinstance(found, types):
+            return found
         if found is None and default is not MISSING:
             return default
-        if not isinstance(found, types):
-            raise InvalidDocument(f"Flagsmith's answer is no environment document: {self._at(key)} is {_name(found)}.")
-        return found
+        raise InvalidDocument(f"Flagsmith's answer is no environment document: {self._at(key)} is {_name(found)}.")
 
     def child(self, key: str) -> _Node:
         return _Node(self.value.get(key, MISSING), self, key)
@@ -190,7 +192,7 @@ def _rule(node: _Node) -> Plain:
 def _condition(node: _Node) -> Plain:
     return {
         "operator": node.get("operator", str),
-        "value": node.get("value", list, *SCALAR, default=None),
+        "value": node.get("value", LIST_OR_SCALAR, default=None),
         "property_": node.get("property_", str, default=None),
     }
 
@@ -202,7 +204,7 @@ def _feature_state(node: _Node) -> Plain:
     if variants:
         state["multivariate_feature_state_values"] = variants
     if node.get("feature_segment", Mapping, default=None) is not None:
-        state["feature_segment"] = {"priority": node.child("feature_segment").get("priority", int, float)}
+        state["feature_segment"] = {"priority": node.child("feature_segment").get("priority", NUMBER)}
     return state
 
 
@@ -211,7 +213,7 @@ def _bare_state(node: _Node) -> Plain:
     return {
         "feature": {"id": feature.get("id", int), "name": feature.get("name", str)},
         "enabled": node.get("enabled", bool),
-        "feature_state_value": node.get("feature_state_value", *SCALAR),
+        "feature_state_value": node.get("feature_state_value", SCALAR),
     }
 
 
@@ -224,10 +226,10 @@ def _variant(node: _Node) -> Plain:
     variant_id = node.get("id", int, default=None)  # the SDK orders variants by it, else by the uuid
     return {
         "multivariate_feature_option": {
-            "value": option.get("value", *SCALAR),
+            "value": option.get("value", SCALAR),
             "key": option.get("key", str, default=None),
         },
-        "percentage_allocation": node.get("percentage_allocation", int, float),
+        "percentage_allocation": node.get("percentage_allocation", NUMBER),
         "id": variant_id,
         "mv_fs_value_uuid": "" if variant_id else node.get("mv_fs_value_uuid", str),
     }

@@ -58,7 +58,11 @@ class Environment:
     @cached_property
     def document(self) -> document.Plain:
         """Plain data in the shape of Flagsmith's environment document, and never changed."""
-        plain: document.Plain = json.loads(zlib.decompress(self.payload))
+        return self.read_document()
+
+    def read_document(self) -> dict[str, Any]:
+        """Return the document for a moment: it is not kept, as `document` is."""
+        plain: dict[str, Any] = json.loads(zlib.decompress(self.payload))
         return plain
 
     @cached_property

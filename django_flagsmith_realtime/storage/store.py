@@ -15,6 +15,7 @@ from django.core.cache.backends.base import BaseCache
 from ..exceptions import Overtaken, StoreError
 from ..snapshots.snapshot import Document, Environment, Head, Snapshot
 from .cache import CacheHandle, cache_errors, cache_key, read
+from .history import PastChange, parse_history, to_plain
 from .status import Status, parse_status
 
 NUDGE_SECONDS = 600
@@ -156,6 +157,16 @@ class Store:
     def write_status(self, status: Status) -> None:
         """Keep what the leader knows of itself; a write that is swallowed is made up for by the next."""
         self._cache.set(self._key("status"), status.to_plain(), timeout=None)
+
+    @cache_errors
+    def read_history(self) -> list[PastChange]:
+        """Return the last changes, newest first; none where they can't be read."""
+        return parse_history(self._read(self._key("changes")))
+
+    @cache_errors
+    def write_history(self, history: list[PastChange]) -> None:
+        """Keep the last changes; a write that is swallowed is made up for by the next."""
+        self._cache.set(self._key("changes"), to_plain(history), timeout=None)
 
     @cache_errors
     def read_process(self, role: str) -> str | None:

@@ -19,6 +19,7 @@ from ...checks import find_command_problems, find_inline_problems
 from ...conf import Config, get_config
 from ...exceptions import StoreError
 from ...identity import Identity
+from ...reading.traits import read_value
 from ...snapshots.snapshot import Snapshot
 from ...snapshots.snapshot_file import SEQUENCE
 from ...storage.store import Store
@@ -104,18 +105,6 @@ def read_traits(arguments: Iterable[str]) -> dict[str, Any]:
             raise CommandError(f"--trait {key}=… is there twice: a trait has one value.")
         traits[key] = read_value(value)
     return traits
-
-
-def read_value(text: str) -> Any:
-    """Return what a text says as JSON, else the text."""
-    try:
-        return json.loads(text, parse_constant=refuse)
-    except (ValueError, RecursionError):
-        return text
-
-
-def refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON")
 
 
 def select(name: str | None, known: Iterable[str]) -> list[str]:

@@ -1,0 +1,90 @@
+"""What the page shows, as a template's context."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.http import HttpRequest
+from flagsmith.models import Flag
+
+from ..api import Flags, get_flags
+from ..conf import get_config
+from ..exceptions import StoreError
+from ..monitoring.health import Health, examine
+from ..monitoring.status_text import Styles, to_rows
+from ..reading import overrides
+from ..reading.reader import get_reader
+from ..snapshots.overview import list_flags, show_value
+from ..storage.history import PastChange, with_last_changes
+from .forms import FilterForm, IdentityForm
+
+TONES = Styles(good=lambda mark: "good", bad=lambda mark: "bad", odd=lambda mark: "odd")  # names, where others paint
+PER_PAGE = 100
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A flag as an identity has it; `differs` where everybody's is another."""
+
+    flag: Flag
+    value: str
+    differs: bool
+
+
+def look(request: HttpRequest) -> dict[str, Any]:
+    """Return all that a request asks for."""
+    health, history = _examine(), _read_history()
+    everybodys = get_flags(request, identity=None)
+    snapshot = everybodys.snapshot
+    flags = list_flags(snapshot.environment.read_document()) if snapshot else []
+    filters = FilterForm(request.GET)
+    trial = IdentityForm(request.POST if request.method == "POST" else None)
+    return {
+        **_tell(health),
+        "filters": filters,
+        "count": len(flags),
+        "page": Paginator(filters.select(with_last_changes(flags, history)), PER_PAGE).get_page(request.GET.get("p")),
+        "history": history,
+        "now": time.time(),
+        "is_overridden": bool(overrides.entered),
+        "trial": trial,
+        "tried": _try(get_flags(request, identity=trial.identity), everybodys) if trial.is_valid() else None,
+    }
+
+
+def tell_status() -> dict[str, Any]:
+    """Return the status, and the version that is published."""
+    return _tell(_examine())
+
+
+def _examine() -> Health:
+    config = get_config()
+    return examine(config, get_reader(config).store)
+
+
+def _read_history() -> list[PastChange]:
+    try:
+        return get_reader(get_config()).store.read_history()
+    except StoreError:  # the status tells
+        return []
+
+
+def _tell(health: Health) -> dict[str, Any]:
+    lines: list[dict[str, Any]] = []
+    for row in to_rows(health, TONES):
+        if row.label:
+            lines.append({"label": row.label, "parts": []})
+        lines[-1]["parts"].append({"mark": row.mark, "tone": row.style(""), "text": row.text})
+    return {"version": health.head.version if health.head else "", "status": lines}
+
+
+def _try(flags: Flags, everybodys: Flags) -> list[Tried]:
+    found = []
+    for name in sorted(flags):
+        flag, other = flags.get_flag(name), everybodys.get_flag(name)
+        differs = (flag.enabled, flag.value) != (other.enabled, other.value)
+        found.append(Tried(flag, show_value(flag.value), differs))
+    return found
