@@ -18,10 +18,13 @@ READS = """
 return Object.fromEntries([...document.querySelectorAll(".worker")].map(
   (worker) => [worker.querySelector("b").textContent, worker.querySelector("code").textContent]))
 """
-OUTLINE = """
+FOCUS = """
 const one = document.activeElement;
-const shown = [one, one.nextElementSibling].filter(Boolean).map((each) => getComputedStyle(each));
-return shown.find((style) => style.outlineStyle !== "none")?.outlineStyle ?? "none";
+const [shown] = [one, one.nextElementSibling].filter((each) => each && getComputedStyle(each).outlineStyle !== "none");
+if (!shown) return "no outline";
+const {left, top, width, height} = shown.getBoundingClientRect();
+const above = document.elementFromPoint(left + width / 2, top + height / 2);
+return above && (shown.contains(above) || above.parentNode === one.parentNode) ? "" : "something is above it, or it is out of sight";
 """
 MOST_TABS = 80
 
@@ -58,9 +61,9 @@ class Pages:
 
     def focus(self) -> str:
         """Return the accessible name of what has the focus; fail where the eye can't see that it has."""
-        outline = self.browser.execute_script(OUTLINE)
-        assert outline != "none", f"no outline around {self.browser.switch_to.active_element.tag_name}"
-        return str(self.browser.switch_to.active_element.accessible_name)
+        name = str(self.browser.switch_to.active_element.accessible_name)
+        assert not (why := self.browser.execute_script(FOCUS)), f"{name!r} has the focus: {why}"
+        return name
 
     def tab_to(self, name: str) -> None:
         """Press the tab key until something with a name has the focus."""
@@ -83,6 +86,9 @@ class Pages:
 
         row: WebElement = wait_until(find, f"the row of {name}")
         return row.find_element(By.CSS_SELECTOR, selector)
+
+    def shop_as(self, customer: str) -> None:
+        self.on_shop(f"document.querySelector('#as-{customer}').click()")
 
     def switch(self, name: str) -> None:
         self.flag(name, ".switch").click()

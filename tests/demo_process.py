@@ -25,7 +25,7 @@ DOWN_WITHIN = 10.0  # seconds
 class Demo:
     """The demo of a fresh copy of the example project, whose own flags and cache stay as they are."""
 
-    def __init__(self, directory: Path, *, port: int | None = None) -> None:
+    def __init__(self, directory: Path, *more: str, port: int | None = None) -> None:
         self.port = port or free_port()
         self.standin_port = free_port()
         self.shop_url = f"http://127.0.0.1:{self.port}/"
@@ -34,7 +34,7 @@ class Demo:
         project = shutil.copytree(
             EXAMPLE_PROJECT, directory / "project", ignore=shutil.ignore_patterns(".demo", "__pycache__")
         )
-        options = ("--port", str(self.port), "--standin-port", str(self.standin_port))
+        options = ("--port", str(self.port), "--standin-port", str(self.standin_port), *more)
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*die_with_parent(), sys.executable, "manage.py", "demo", *options],
@@ -84,9 +84,9 @@ class Demo:
 
 
 @contextmanager
-def running_demo(directory: Path) -> Iterator[Demo]:
-    """Run the demo while the block does."""
-    demo = Demo(directory)
+def running_demo(directory: Path, *options: str) -> Iterator[Demo]:
+    """Run the demo, with further options, while the block does."""
+    demo = Demo(directory, *options)
     try:
         demo.wait_until_up()
         yield demo

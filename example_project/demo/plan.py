@@ -48,7 +48,6 @@ class Plan:
         """Return the environment variables of the children."""
         return {
             **os.environ,
-            "DJANGO_SETTINGS_MODULE": "storefront.settings",
             "FLAGSMITH_ENVIRONMENT_KEY": "ser.demo-only-not-a-secret",
             "FLAGSMITH_API_URL": f"{self.standin_url}api/v1/",
             "FLAGSMITH_REALTIME_URL": self.standin_url,
