@@ -18,7 +18,8 @@ CODES = {
     "Django": PROJECT.format([]),
     "this package": PROJECT.format(["django_flagsmith_realtime"])
     + "from django_flagsmith_realtime import get_flags; get_flags",
-    "django-waffle": PROJECT.format(["django.contrib.auth", "django.contrib.contenttypes", "waffle"]) + "import waffle; waffle.flag_is_active",
+    "django-waffle": PROJECT.format(["django.contrib.auth", "django.contrib.contenttypes", "waffle"])
+    + "import waffle; waffle.flag_is_active",
     "django-flags": PROJECT.format(["flags"]) + "import flags.state",
     "Django and Flagsmith's SDK": PROJECT.format([]) + "import flagsmith",
     "Django and LaunchDarkly's": PROJECT.format([]) + "import ldclient",

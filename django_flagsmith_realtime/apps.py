@@ -12,6 +12,6 @@ class FlagsmithRealtimeConfig(AppConfig):
     verbose_name = "Flagsmith"
 
     def ready(self) -> None:
-        from . import checks, inline  # noqa: F401 - registers the checks
+        from . import checks, inline, request_flags  # noqa: F401 - registers the checks, adds to requests
 
         inline.start_with_first_request()

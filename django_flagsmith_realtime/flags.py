@@ -13,15 +13,15 @@ from flagsmith.models import Flag
 from flagsmith.models import Flags as SdkFlags
 
 from . import overrides
-from .conf import get_config
+from .conf import Config, get_config
 from .defaults import default_flag, unknown_flag
 from .exceptions import UnknownFlag
 from .identity import UNSET, Identity, Whose, is_same
-from .reader import get_reader
+from .reader import fresh_snapshot, get_reader
 from .snapshot import Environment, Snapshot
 from .snapshot_file import load_snapshot
 from .values import WrongKind, read_as
-from .whom import Known, OfRequest
+from .whom import NOBODY, Known, OfRequest
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ MAX_IDENTITIES = 100  # whose evaluated flags are kept for one snapshot
 NONE: dict[str, Flag] = {}
 
 _logged: set[tuple[str, str]] = set()
+_shared: tuple[Snapshot, Flags] | None = None  # nobody's, of the snapshot that this process holds
 
 
 class Flags(Mapping[str, Flag]):
@@ -94,8 +95,8 @@ class Flags(Mapping[str, Flag]):
 
     def is_feature_enabled(self, name: str) -> bool:
         """Tell whether a flag is on; an unknown one is not, unless `DEFAULTS` says so."""
-        flag = None if overrides.entered else self._settled.get(name)
-        return (flag or self._find(name)).enabled
+        flag = self._overridden(name) if overrides.entered else self._settled.get(name) or self._read(name)
+        return flag.enabled
 
     @overload
     def get_feature_value(self, name: str, default: Any = None) -> Any: ...
@@ -112,9 +113,10 @@ class Flags(Mapping[str, Flag]):
         The value is what Flagsmith has, whatever the type of the default. With `type`, one of bool, int, float, str,
         dict and list, it is of that type, the last two decoded from JSON; else `default`, and a log line.
         """
-        flag = None if overrides.entered else self._settled.get(name)
-        if flag is None:
-            flag = self._find(name, default is not None)
+        if overrides.entered:
+            flag = self._overridden(name, default is not None)
+        else:
+            flag = self._settled.get(name) or self._read(name, default is not None)
         value = flag.value
         if value is None or (default is not None and flag.is_default):
             return default
@@ -126,7 +128,7 @@ class Flags(Mapping[str, Flag]):
 
     def get_flag(self, name: str) -> Flag:
         """Return a flag with its value, variant and reason; `is_default` tells an unknown one."""
-        return replace(self._find(name))
+        return replace(self._overridden(name) if overrides.entered else self._read(name))
 
     def all_flags(self) -> list[Flag]:
         """Return all flags that Flagsmith knows."""
@@ -162,25 +164,22 @@ class Flags(Mapping[str, Flag]):
     def _known(self) -> Mapping[str, Flag]:
         return {**self._environment_flags, **overrides.seen()} if overrides.entered else self._environment_flags
 
-    def _find(self, name: str, has_default: bool = False) -> Flag:
-        """Return a flag that must not leave this object."""
-        if overrides.entered:
-            elsewhere = Flags(self._whom, [file_snapshot()])  # what is pinned and evaluated here does not count
-            return overrides.seen().get(name) or elsewhere._read(name, has_default)
-        return self._read(name, has_default)
+    def _overridden(self, name: str, has_default: bool = False) -> Flag:
+        """Return a flag where tests set some: what is pinned and evaluated here does not count."""
+        return overrides.seen().get(name) or Flags(self._whom, [file_snapshot()])._read(name, has_default)
 
-    def _read(self, name: str, has_default: bool) -> Flag:
-        if flag := self._settled.get(name):
-            return flag
-        snapshot = self._pin()
+    def _read(self, name: str, has_default: bool = False) -> Flag:
+        """Return a flag that must not leave this object."""
+        snapshot = self._pinned[0] if self._pinned else self._pin()
         flags = snapshot.environment.flags_by_name if snapshot else NONE
-        if snapshot is None or name not in flags:
+        flag = flags.get(name)
+        if snapshot is None or flag is None:
             return self._default(name, has_default)
         if identity := self._whom.identity():
-            return self._settle(flags[name], identity, snapshot.environment)
+            return self._settled.get(name) or self._settle(flag, identity, snapshot.environment)
         if self._whom.is_settled:
             self._settled = flags
-        return flags[name]
+        return flag
 
     def _settle(self, flag: Flag, identity: Identity, environment: Environment) -> Flag:
         """Evaluate a flag for the identity, if it can be another than the environment's, and keep it."""
@@ -223,6 +222,18 @@ class Flags(Mapping[str, Flag]):
             _warn_once("Flag %r is off: %s", name, why)
         if strict:
             raise UnknownFlag(f"Unknown flag {name!r}: {why}.{remedy}")
+
+
+def environment_flags(config: Config) -> Flags:
+    """Return nobody's flags; within `FRESHNESS` all requests share them, as nothing about them can change."""
+    global _shared
+    shared, snapshot = _shared, None if overrides.entered else fresh_snapshot(config)
+    if snapshot is None:
+        _shared = None  # a newer one may be about to come
+        return Flags(NOBODY)
+    if shared is None or shared[0] is not snapshot:
+        shared = _shared = snapshot, Flags(NOBODY, [snapshot])
+    return shared[1]
 
 
 def _warn_once(message: str, name: str, why: str) -> None:

@@ -33,7 +33,7 @@ def is_same(one: Identity, other: Identity | None) -> bool:
     if other is None or one.identifier != other.identifier:
         return False
     try:
-        return _is_same(one.traits, other.traits)
+        return one is other or (one.traits == other.traits and _is_same(one.traits, other.traits))
     except Exception:  # of a trait that can't be compared
         return False
 

@@ -31,9 +31,12 @@ LOG_SECONDS = 60.0  # between reports of the same kind of error
 class Known:
     """An identity that needs no finding, or none."""
 
+    __slots__ = ("_identity",)
+
+    is_settled = True
+
     def __init__(self, identity: Identity | None) -> None:
         self._identity = identity
-        self.is_settled = True
 
     def __repr__(self) -> str:
         return "the environment" if self._identity is None else "an identity"

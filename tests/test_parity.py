@@ -10,7 +10,6 @@ from django.test import RequestFactory
 
 import django_flagsmith_realtime
 from django_flagsmith_realtime import Flags, decorators, identity, mixins, scope, test, whom
-from django_flagsmith_realtime.middleware import FlagsmithMiddleware
 from django_flagsmith_realtime.reader import Reader
 
 NOTHING_TO_WAIT_FOR = "it waits for nothing"
@@ -40,9 +39,8 @@ REASONS = {
     "scope.Unscoped": BOTH,
     "scope.Stay": NOTHING_TO_WAIT_FOR,
     "scope.flags_scope": BOTH,
-    "scope.current_stay": NOTHING_TO_WAIT_FOR,
+    "scope.flags_of": NOTHING_TO_WAIT_FOR,
     "scope.current_flags": NOTHING_TO_WAIT_FOR,
-    "scope.request_scope": BOTH,
     "reader.Reader.after_fork": NOTHING_TO_WAIT_FOR,
 }
 
@@ -110,7 +108,6 @@ def test_twins_take_the_same_arguments_and_only_one_is_a_coroutine(name: str, ot
 
 def test_a_request_has_both() -> None:
     request: Any = RequestFactory().get("/")
-    FlagsmithMiddleware(lambda request: None)(request)
     assert isinstance(request.flags, Flags)
     assert inspect.iscoroutinefunction(request.aflags)
 
