@@ -14,7 +14,7 @@ from .around import Around, Undo
 from .conf import get_config
 from .flags import Flags, environment_flags
 from .identity import UNSET, Identity, Whose, check_identity
-from .whom import NOBODY, OfRequest
+from .whom import OfRequest
 
 UNSCOPED_SECONDS = 1.0  # outside a scope the cache is asked at most this often
 ATTRIBUTE = "_flagsmith_flags"
@@ -52,7 +52,7 @@ class Stay:
                 self.flags = None
         if flags is not None:
             return flags
-        return self.outer.find_flags() if self.outer else Unscoped(NOBODY)
+        return self.outer.find_flags() if self.outer else Unscoped()
 
     @property
     def is_over(self) -> bool:
@@ -112,7 +112,7 @@ class flags_scope(Around):  # noqa: N801 - read as a statement
 
     def enter(self) -> Undo:
         outer = current_flags()
-        flags = Flags(NOBODY) if isinstance(outer, Unscoped) else outer
+        flags = Flags() if isinstance(outer, Unscoped) else outer
         stay = Stay(innermost_stay(), flags=flags.of(self._identity))
         set_innermost(stay)
         return partial(_leave, stay)

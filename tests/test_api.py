@@ -27,7 +27,6 @@ from django_flagsmith_realtime.defaults import UNKNOWN_REASON, default_flag
 from django_flagsmith_realtime.exceptions import FlagsmithError, UnknownFlag
 from django_flagsmith_realtime.reader import get_reader
 from django_flagsmith_realtime.snapshot import Snapshot, parse_document
-from django_flagsmith_realtime.whom import Known
 
 from .documents import RECORDED, configured_store, make_document, publish
 from .processes import RedisServer
@@ -367,7 +366,7 @@ class TestIdentity:
         identifier=st.text(),
     )
     def test_a_read_does_not_fail_whatever_the_traits_are(self, traits: dict[str, Any], identifier: str) -> None:
-        flags = Flags(Known(Identity(identifier, traits)), [SNAPSHOT])
+        flags = Flags(Identity(identifier, traits), [SNAPSHOT])
         for name in flags:
             assert isinstance(flags.is_feature_enabled(name), bool)
 

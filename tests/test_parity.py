@@ -28,7 +28,6 @@ REASONS = {
     "mixins.FlagEnabledMixin": BOTH,
     "test.override_flags": BOTH,
     "identity.FromUser": BOTH,
-    "whom.Known": BOTH,
     "whom.OfRequest": BOTH,
     "identity.Unset": NOTHING_TO_WAIT_FOR,
     "identity.Identity": NOTHING_TO_WAIT_FOR,
@@ -63,7 +62,6 @@ PUBLIC: dict[str, Any] = {
     **defined_in(test, "test"),
     **defined_in(identity, "identity"),
     **defined_in(whom, "whom"),
-    **defined_in(whom.Known, "whom.Known"),
     **defined_in(whom.OfRequest, "whom.OfRequest"),
     **defined_in(scope, "scope"),
     **defined_in(Reader, "reader.Reader"),
@@ -82,7 +80,6 @@ ALONE = PUBLIC.keys() - TWINS.keys() - set(TWINS.values()) - {"decorators.awaite
 def test_there_are_twins() -> None:
     assert TWINS == {
         "get_flags": "aget_flags",
-        "whom.Known.identity": "whom.Known.aidentity",
         "whom.OfRequest.identity": "whom.OfRequest.aidentity",
         "reader.Reader.current": "reader.Reader.acurrent",
         "scope.steps_in_scope": "scope.asteps_in_scope",
