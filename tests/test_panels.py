@@ -15,7 +15,6 @@ from django.http import HttpResponse
 from django.test import AsyncClient, Client, RequestFactory
 
 from django_flagsmith_realtime import Flags, Identity, get_flags
-from django_flagsmith_realtime.reading.whom import Known
 from django_flagsmith_realtime.snapshots.snapshot import Snapshot
 from django_flagsmith_realtime.test import override_flags
 
@@ -287,7 +286,7 @@ class TestOff:
 def observe_anew(identity: Identity | None = None) -> Any:
     from django_flagsmith_realtime.panels.observed import Observation, ObservedFlags
 
-    flags = ObservedFlags(Known(identity))
+    flags = ObservedFlags(identity)
     flags.observation = Observation()
     return flags
 
@@ -295,7 +294,7 @@ def observe_anew(identity: Identity | None = None) -> Any:
 @pytest.mark.parametrize("identity", [None, Identity("user_alice"), Identity("user_bob", {"plan": "gold"})])
 def test_observed_flags_answer_as_others_do(identity: Identity | None) -> None:
     publish(new_checkout=True)
-    observed, plain = observe_anew(identity), Flags(Known(identity))
+    observed, plain = observe_anew(identity), Flags(identity)
     assert dict(observed) == dict(plain)
     for name in [*plain, "nowhere"]:
         assert observed.is_feature_enabled(name) == plain.is_feature_enabled(name)

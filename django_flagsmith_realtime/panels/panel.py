@@ -34,10 +34,7 @@ class FlagsmithPanel(Panel):
 
     def enable_instrumentation(self) -> None:
         self._observation = Observation()
-        self._flags, self._undo = observe(self.toolbar.request, self._observation)
-
-    def disable_instrumentation(self) -> None:
-        self._undo()
+        self._flags = observe(self.toolbar.request, self._observation)
 
     def generate_stats(self, request: HttpRequest, response: HttpResponseBase) -> None:
         self.record_stats(
