@@ -42,13 +42,13 @@ def instructions(function: Callable[[], object]) -> int:
         return trace
 
     before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        function()
-        count = 0  # Python 3.12 misses instructions of what is traced for the first time
-        function()
-    finally:
-        sys.settrace(before)
+    for _ in range(2):  # Python 3.12 gives no instructions to the first who asks for them
+        count = 0
+        sys.settrace(trace)
+        try:
+            function()
+        finally:
+            sys.settrace(before)
     return count
 
 
