@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import statistics
 import subprocess
@@ -17,8 +18,14 @@ from django.core.cache import caches
 from django.http import HttpRequest, HttpResponse
 from django.template import engines
 from django.urls import path
+from waffle import flag_is_active
+
+from django_flagsmith_realtime import get_flags
+from tests.processes import free_port, wait_until
 
 from .documents import MEDIUM, make_document
+from .peers import flagsmith_sdk
+from .publishing import publish
 from .tables import Table
 
 KEY = "flags"
@@ -41,8 +48,6 @@ def nothing(request: HttpRequest) -> Any:
 
 
 def here(request: HttpRequest) -> Any:
-    from django_flagsmith_realtime import get_flags
-
     return lambda name: get_flags().is_feature_enabled(name)
 
 
@@ -52,15 +57,11 @@ def one_get(request: HttpRequest) -> Any:
 
 
 def waffle(request: HttpRequest) -> Any:
-    from waffle import flag_is_active
-
     return lambda name: flag_is_active(request, name)
 
 
 @cache
 def client() -> Any:
-    from .peers import flagsmith_sdk
-
     return flagsmith_sdk(make_document(MEDIUM))
 
 
@@ -128,12 +129,6 @@ class Server:
         self.setting = setting
 
     def __enter__(self) -> int:
-        import json
-
-        from tests.processes import free_port, wait_until
-
-        from .publishing import publish
-
         port = free_port()
         setting = {"CACHE": "Redis", **self.setting}
         publish(MEDIUM, "Redis")
