@@ -28,7 +28,8 @@ class FlagsmithMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self.async_mode:
             return self.__acall__(request)
-        stay = Stay(innermost_stay(), request)
+        stay = Stay()
+        stay.outer, stay.request = innermost_stay(), request
         token = set_innermost(stay)
         try:
             response: HttpResponseBase = self.get_response(request)
@@ -44,7 +45,8 @@ class FlagsmithMiddleware:
         return response
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
-        stay = Stay(innermost_stay(), request)
+        stay = Stay()
+        stay.outer, stay.request = innermost_stay(), request
         token = set_innermost(stay)
         try:
             response: HttpResponseBase = await self.get_response(request)

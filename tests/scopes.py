@@ -12,7 +12,8 @@ from django_flagsmith_realtime.reading.scope import Stay, innermost
 
 @contextmanager
 def request_scope(request: HttpRequest) -> Iterator[Stay]:
-    stay = Stay(innermost.get(), request)
+    stay = Stay()
+    stay.outer, stay.request = innermost.get(), request
     token = innermost.set(stay)
     try:
         yield stay

@@ -36,22 +36,20 @@ class Stay:
     The flags are None until somebody asks for a request's, and after the end.
     """
 
-    __slots__ = ("flags", "outer", "request")
-
-    def __init__(self, outer: Stay | None, request: HttpRequest | None = None, flags: Flags | None = None) -> None:
-        self.outer = outer
-        self.request = request
-        self.flags = flags
+    # No `__init__`: to call it takes a request longer than all else that the middleware does with this.
+    outer: Stay | None = None
+    request: HttpRequest | None = None
+    flags: Flags | None = None
 
     def find_flags(self) -> Flags:
         """Return the flags, made on first use; when it is over, those of the outer one."""
-        flags, request = self.flags, self.request
-        if flags is None and request is not None:
+        if (request := self.request) is not None:
             flags = self.flags = flags_of(request)
-            if self.request is None:  # another thread has ended it meanwhile
-                self.flags = None
-        if flags is not None:
-            return flags
+            if self.request is not None:
+                return flags
+            self.flags = None  # another thread has ended it meanwhile
+        if (own := self.flags) is not None:
+            return own
         return self.outer.find_flags() if self.outer else Unscoped()
 
     @property
@@ -72,7 +70,7 @@ class Stay:
             set_innermost(interrupted)
 
 
-NOWHERE = Stay(None)
+NOWHERE = Stay()
 innermost: ContextVar[Stay] = ContextVar("flagsmith_stay", default=NOWHERE)
 innermost_stay, set_innermost, reset_innermost = innermost.get, innermost.set, innermost.reset  # faster when bound
 
@@ -83,13 +81,19 @@ def current_flags(request: HttpRequest | None = None) -> Flags:
 
 
 def flags_of(request: HttpRequest) -> Flags:
-    flags: Flags | None = getattr(request, ATTRIBUTE, None)  # also of a request that another wraps
-    if flags is None:
-        if not isinstance(request, HttpRequest):
-            request = _unwrapped(request)
-        config = get_config()
-        made = Flags(OfRequest(request)) if config.identity else environment_flags(config)
-        flags = request.__dict__.setdefault(ATTRIBUTE, made)
+    flags: Flags | None = request.__dict__.get(ATTRIBUTE)
+    return _find_or_add(request) if flags is None else flags
+
+
+def _find_or_add(request: HttpRequest) -> Flags:
+    if not isinstance(request, HttpRequest):
+        found: Flags | None = getattr(request, ATTRIBUTE, None)  # of the request that this one wraps
+        if found is not None:
+            return found
+        request = _unwrapped(request)
+    config = get_config()
+    made = Flags(OfRequest(request)) if config.identity else environment_flags(config)
+    flags: Flags = request.__dict__.setdefault(ATTRIBUTE, made)
     return flags
 
 
@@ -113,7 +117,8 @@ class flags_scope(Around):  # noqa: N801 - read as a statement
     def enter(self) -> Undo:
         outer = current_flags()
         flags = Flags() if isinstance(outer, Unscoped) else outer
-        stay = Stay(innermost_stay(), flags=flags.of(self._identity))
+        stay = Stay()
+        stay.outer, stay.flags = innermost_stay(), flags.of(self._identity)
         set_innermost(stay)
         return partial(_leave, stay)
 
