@@ -20,6 +20,10 @@ from django_flagsmith_realtime.snapshots.snapshot import Snapshot
 from django_flagsmith_realtime.test import override_flags
 
 from . import observed_pages
+from .browser import chromium, complaints, lay_out
+from .browser.axe import violations
+from .demo_pages import open_panel
+from .demo_process import running_demo
 from .documents import configured_store, publish
 from .processes import RedisServer
 
@@ -322,3 +326,17 @@ def test_the_package_can_be_used_without_the_toolbar() -> None:
     }
     assert {path.relative_to(package).as_posix() for path in importing} == {"panels/panel.py"}
     assert configured_store().reads == 0
+
+
+CONTENT = {"include": [{"fromShadowDom": ["#djDebugRoot", "#FlagsmithPanel .djDebugPanelContent"]}]}
+
+
+@pytest.mark.slow
+def test_the_panel_of_the_running_shop_is_open_to_everybody(tmp_path: Path) -> None:
+    with running_demo(tmp_path, "--settings", "storefront.toolbar") as demo, chromium() as browser:
+        for width, scheme in ((1280, "light"), (1280, "dark"), (400, "light")):
+            lay_out(browser, width, scheme=scheme)
+            browser.get(demo.shop_url)
+            open_panel(browser)
+            assert violations(browser, CONTENT) == []
+        assert complaints(browser) == []
