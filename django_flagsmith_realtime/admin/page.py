@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,11 +26,22 @@ PER_PAGE = 100
 
 @dataclass(frozen=True)
 class Tried:
-    """A flag as an identity has it; `differs` where everybody's is another."""
+    """A flag as an identity has it."""
 
     flag: Flag
     value: str
-    differs: bool
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The flags of an identity: those that it has for its own, and those that it shares with everybody."""
+
+    own: list[Tried]
+    shared: list[Tried]
+
+    @property
+    def count(self) -> int:
+        return len(self.own) + len(self.shared)
 
 
 def look(request: HttpRequest) -> dict[str, Any]:
@@ -48,7 +58,6 @@ def look(request: HttpRequest) -> dict[str, Any]:
         "count": len(flags),
         "page": Paginator(filters.select(with_last_changes(flags, history)), PER_PAGE).get_page(request.GET.get("p")),
         "history": history,
-        "now": time.time(),
         "is_overridden": bool(overrides.entered),
         "trial": trial,
         "tried": _try(get_flags(request, identity=trial.identity), everybodys) if trial.is_valid() else None,
@@ -81,10 +90,10 @@ def _tell(health: Health) -> dict[str, Any]:
     return {"version": health.head.version if health.head else "", "status": lines}
 
 
-def _try(flags: Flags, everybodys: Flags) -> list[Tried]:
-    found = []
+def _try(flags: Flags, everybodys: Flags) -> Trial:
+    own, shared = [], []
     for name in sorted(flags):
         flag, other = flags.get_flag(name), everybodys.get_flag(name)
         differs = (flag.enabled, flag.value) != (other.enabled, other.value)
-        found.append(Tried(flag, show_value(flag.value), differs))
-    return found
+        (own if differs else shared).append(Tried(flag, show_value(flag.value)))
+    return Trial(own, shared)

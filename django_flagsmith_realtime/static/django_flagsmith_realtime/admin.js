@@ -87,15 +87,16 @@ async function look() {
   if (isNew) say("The flags have changed.");
 }
 
-function tell(text) {
+function tell(text, isLive = false) {
   following.hidden = false;
   following.textContent = text;
+  following.classList.toggle("is-live", isLive);
 }
 
 async function follow() {
   try {
     if (!document.hidden) await look();
-    tell("live");
+    tell("live", true);
   } catch (error) {
     if (error instanceof NotAllowed) return tell("ended: log in again, and reload the page");
     if (error.name !== "AbortError") tell("no answer; trying again");
