@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from debug_toolbar.panels import Panel
 from django.http import HttpResponse
 from django.test import AsyncClient, Client, RequestFactory
 
@@ -252,7 +253,8 @@ class TestPage:
         publish()
         page = get("/page/").content.decode()
         assert "Feature flags" in page
-        assert 'class="djdt-nav-icon"' in page
+        if hasattr(Panel, "nav_icon"):  # as of 8.0
+            assert 'class="djdt-nav-icon"' in page
         request_id = panel().toolbar.request_id
         answer = get("/__debug__/render_panel/", {"request_id": request_id, "panel_id": "FlagsmithPanel"})
         assert "observed/page.html:4" in answer.json()["content"]
@@ -275,7 +277,6 @@ class TestOff:
         client = Client()
         client.cookies["djdtFlagsmithPanel"] = "off"
         assert type(client.get("/page/").wsgi_request.flags) is Flags
-        assert panel().get_stats() == {}
 
     def test_where_the_panel_is_not_listed(self, toolbar: Any) -> None:
         toolbar.MIDDLEWARE = [OURS]
