@@ -16,6 +16,8 @@ from django.http import HttpResponse
 from django.test import AsyncClient, Client, RequestFactory
 
 from django_flagsmith_realtime import Flags, Identity, get_flags
+from django_flagsmith_realtime.panels.observed import Observation, ObservedFlags, observe
+from django_flagsmith_realtime.panels.places import caller
 from django_flagsmith_realtime.reading.whom import Known
 from django_flagsmith_realtime.snapshots.snapshot import Snapshot
 from django_flagsmith_realtime.test import override_flags
@@ -25,7 +27,7 @@ from .browser import chromium, complaints, lay_out
 from .browser.axe import violations
 from .demo_pages import open_panel
 from .demo_process import running_demo
-from .documents import configured_store, publish
+from .documents import configured_store, pin, publish
 from .processes import RedisServer
 
 OURS = "django_flagsmith_realtime.middleware.FlagsmithMiddleware"
@@ -136,6 +138,7 @@ class TestReads:
         assert reads()["dark_mode", "user_alice"]["count"] == 2
         assert places("dark_mode") == {line(view, "identity=None"): 1}
         assert panel().get_stats()["identity"] == "user_bob, plan = 'gold'"
+        assert [whose for _, whose in reads()] == ["user_bob"] * 3 + ["user_alice", "nobody"]
 
     def test_show_what_was_read_and_why(self, get: Get) -> None:
         publish()
@@ -290,8 +293,6 @@ class TestOff:
 
 
 def observe_anew(identity: Identity | None = None) -> Any:
-    from django_flagsmith_realtime.panels.observed import Observation, ObservedFlags
-
     flags = ObservedFlags(Known(identity))
     flags.observation = Observation()
     return flags
@@ -309,6 +310,30 @@ def test_observed_flags_answer_as_others_do(identity: Identity | None) -> None:
         assert observed.of(None)[name] == plain.of(None)[name]
     assert observed.all_flags() == plain.all_flags()
     assert observed.snapshot is plain.snapshot
+
+
+def test_observed_flags_are_of_the_snapshot_that_the_request_saw_before() -> None:
+    request = RequestFactory().get("/")
+    publish()
+    pin(request)
+    before = get_flags(request).snapshot
+    publish(dark_mode=False)
+    flags, _ = observe(request, Observation())
+    assert flags.snapshot is before
+
+
+@pytest.mark.parametrize(
+    ("module", "file", "place"),
+    [
+        ("shop.views", "/srv/app/shop/views.py", "shop/views.py:1 in <module>"),
+        ("shop", "/srv/app/shop/__init__.py", "shop/__init__.py:1 in <module>"),
+        ("__main__", "/srv/app/script.py", "script.py:1 in <module>"),
+    ],
+)
+def test_a_file_is_named_from_its_package_on(module: str, file: str, place: str) -> None:
+    names = {"__name__": module, "caller": caller}
+    exec(compile("place = caller()", file, "exec"), names)
+    assert names["place"] == place
 
 
 def test_a_flag_that_is_handed_out_is_the_callers_own() -> None:
