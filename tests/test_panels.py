@@ -7,6 +7,7 @@ import html
 import inspect
 import re
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,6 @@ from django.http import HttpResponse
 from django.test import AsyncClient, Client, RequestFactory
 
 from django_flagsmith_realtime import Flags, Identity, get_flags
-from django_flagsmith_realtime.panels.observed import Observation, ObservedFlags, observe
-from django_flagsmith_realtime.panels.places import caller
 from django_flagsmith_realtime.reading.whom import Known
 from django_flagsmith_realtime.snapshots.snapshot import Snapshot
 from django_flagsmith_realtime.test import override_flags
@@ -32,6 +31,7 @@ from .processes import RedisServer
 OURS = "django_flagsmith_realtime.middleware.FlagsmithMiddleware"
 TOOLBAR = "debug_toolbar.middleware.DebugToolbarMiddleware"
 PANEL = "django_flagsmith_realtime.panels.FlagsmithPanel"
+OBSERVED = "django_flagsmith_realtime.panels.observed"
 Get = Callable[..., HttpResponse]
 
 
@@ -40,18 +40,13 @@ def toolbar(settings: Any) -> Any:
     """A project with the toolbar, and its settings, which a test may change."""
     settings.DEBUG = True
     settings.INTERNAL_IPS = ["127.0.0.1"]
-    settings.STATIC_URL = "/static/"
-    settings.INSTALLED_APPS = [
-        *(app for app in settings.INSTALLED_APPS if app != "django.contrib.staticfiles"),
-        "django.contrib.staticfiles",
-        "debug_toolbar",
-    ]
-    settings.DEBUG_TOOLBAR_PANELS = [PANEL]
+    settings.DEBUG_TOOLBAR_PANELS = [PANEL]  # before the toolbar is installed: it patches Django for its own panels
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "debug_toolbar"]
     settings.MIDDLEWARE = [TOOLBAR, OURS]
     settings.ROOT_URLCONF = "tests.observed_urls"
     settings.FLAGSMITH = {**settings.FLAGSMITH, "IDENTITY": "tests.observed_pages.identify"}
     settings.TEMPLATES = [
-        {**settings.TEMPLATES[0], "APP_DIRS": True},
+        *settings.TEMPLATES,
         {
             "BACKEND": "django.template.backends.jinja2.Jinja2",
             "NAME": "jinja2",
@@ -70,19 +65,15 @@ def get(request: pytest.FixtureRequest) -> Get:
     return lambda *args, **kwargs: asyncio.run(AsyncClient().get(*args, **kwargs))
 
 
-def panel_class() -> Any:
-    """Return the toolbar's own class, which can be imported where the toolbar is installed."""
-    from debug_toolbar.panels import Panel
-
-    return Panel
+def load(name: str) -> Any:
+    """Import what imports the toolbar, which is possible while that is installed."""
+    return import_module(name)
 
 
 def panel() -> Any:
     """Return the panel of the request that was last answered, as the toolbar keeps it."""
-    from debug_toolbar.store import get_store
-    from debug_toolbar.toolbar import DebugToolbar
-
-    stored = DebugToolbar.fetch(list(get_store().request_ids())[-1], "FlagsmithPanel")
+    request_ids = list(load("debug_toolbar.store").get_store().request_ids())
+    stored = load("debug_toolbar.toolbar").DebugToolbar.fetch(request_ids[-1], "FlagsmithPanel")
     assert stored
     return stored.get_panel_by_id("FlagsmithPanel")
 
@@ -262,7 +253,7 @@ class TestPage:
         publish()
         page = get("/page/").content.decode()
         assert "Feature flags" in page
-        if hasattr(panel_class(), "nav_icon"):  # as of 8.0
+        if hasattr(load("debug_toolbar.panels").Panel, "nav_icon"):  # as of 8.0
             assert 'class="djdt-nav-icon"' in page
         request_id = panel().toolbar.request_id
         answer = get("/__debug__/render_panel/", {"request_id": request_id, "panel_id": "FlagsmithPanel"})
@@ -299,8 +290,8 @@ class TestOff:
 
 
 def observe_anew(identity: Identity | None = None) -> Any:
-    flags = ObservedFlags(Known(identity))
-    flags.observation = Observation()
+    flags = load(OBSERVED).ObservedFlags(Known(identity))
+    flags.observation = load(OBSERVED).Observation()
     return flags
 
 
@@ -324,7 +315,7 @@ def test_observed_flags_are_of_the_snapshot_that_the_request_saw_before() -> Non
     pin(request)
     before = get_flags(request).snapshot
     publish(dark_mode=False)
-    flags, _ = observe(request, Observation())
+    flags, _ = load(OBSERVED).observe(request, load(OBSERVED).Observation())
     assert flags.snapshot is before
 
 
@@ -337,7 +328,7 @@ def test_observed_flags_are_of_the_snapshot_that_the_request_saw_before() -> Non
     ],
 )
 def test_a_file_is_named_from_its_package_on(module: str, file: str, place: str) -> None:
-    names = {"__name__": module, "caller": caller}
+    names = {"__name__": module, "caller": load("django_flagsmith_realtime.panels.places").caller}
     exec(compile("place = caller()", file, "exec"), names)
     assert names["place"] == place
 
