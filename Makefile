@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow faults fleet soak bench screenshots probes lint tox build clean
+.PHONY: help demo test test-slow faults fleet soak bench screenshots probes lint docs tox build clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -41,14 +41,20 @@ lint: .venv/dev ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: .venv/dev ## the documentation site, in docs/_build/html
+	$(BIN)/sphinx-build -q -W --keep-going -n docs docs/_build/html $(ARGS)
+
 tox: .venv/dev ## the suite on every installed Python and every supported Django
 	$(BIN)/tox $(ARGS)
 
-build: .venv/dev ## the wheel and the source distribution, in dist/
+build: .venv/dev ## the wheel and the source distribution, in dist/, checked
+	rm -rf build dist
 	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-manifest
 
 clean: ## remove what the commands above made
-	rm -rf .venv benchmarks/.venv .tox .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info example_project/.demo
+	rm -rf docs/_build .venv benchmarks/.venv .tox .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info example_project/.demo
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.12 …")'

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from .reading.flags import Flags
     from .reading.scope import flags_scope
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 __all__ = ["Flags", "Identity", "aget_flags", "flags_scope", "get_flags"]
 
 _MODULES = {

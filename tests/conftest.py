@@ -3,6 +3,8 @@ from __future__ import annotations
 import gc
 import json
 import os
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,6 +23,7 @@ from django_flagsmith_realtime.signals import snapshot_loaded
 
 from . import documents
 from .backends import HangingCache, RecordingCache, use
+from .pages import ROOT
 from .processes import MemcachedServer, RedisServer, ServerProcess
 
 EXAMPLES = int(os.environ.get("EXAMPLES", 20))  # of each property
@@ -78,6 +81,21 @@ def redis_process() -> Iterator[RedisServer]:
 @pytest.fixture(scope="session")
 def memcached_process() -> Iterator[MemcachedServer]:
     yield from run(MemcachedServer())
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with what `make build` makes: the source distribution, and the wheel that is built from it."""
+    directory = tmp_path_factory.mktemp("dist")
+    subprocess.run([sys.executable, "-m", "build", "--outdir", directory, ROOT], check=True, capture_output=True)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def wheel(built: Path) -> Path:
+    """The package as it is installed."""
+    [wheel] = built.glob("*.whl")
+    return wheel
 
 
 @pytest.fixture

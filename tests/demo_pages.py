@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
@@ -17,6 +18,15 @@ READS = """
 return Object.fromEntries([...document.querySelectorAll(".worker")].map(
   (worker) => [worker.querySelector("b").textContent, worker.querySelector("code").textContent]))
 """
+FOCUS = """
+const one = document.activeElement;
+const [shown] = [one, one.nextElementSibling].filter((each) => each && getComputedStyle(each).outlineStyle !== "none");
+if (!shown) return "no outline";
+const {left, top, width, height} = shown.getBoundingClientRect();
+const above = document.elementFromPoint(left + width / 2, top + height / 2);
+return above && (shown.contains(above) || above.parentNode === one.parentNode) ? "" : "something is above it, or it is out of sight";
+"""
+MOST_TABS = 80
 
 
 @dataclass
@@ -45,6 +55,24 @@ class Pages:
         found: dict[str, str] = self.on_shop(READS)
         return found
 
+    def press(self, *keys: str) -> None:
+        """Press keys one after the other, wherever the focus is."""
+        ActionChains(self.browser).send_keys(*keys).perform()
+
+    def focus(self) -> str:
+        """Return the accessible name of what has the focus; fail where the eye can't see that it has."""
+        name = str(self.browser.switch_to.active_element.accessible_name)
+        assert not (why := self.browser.execute_script(FOCUS)), f"{name!r} has the focus: {why}"
+        return name
+
+    def tab_to(self, name: str) -> None:
+        """Press the tab key until something with a name has the focus."""
+        for _ in range(MOST_TABS):
+            self.press(Keys.TAB)
+            if self.focus() == name:
+                return
+        raise AssertionError(f"{name!r} cannot be reached with the tab key")
+
     def shop_text(self) -> str:
         return str(self.on_shop('return document.querySelector("#shop").innerText'))
 
@@ -58,6 +86,9 @@ class Pages:
 
         row: WebElement = wait_until(find, f"the row of {name}")
         return row.find_element(By.CSS_SELECTOR, selector)
+
+    def shop_as(self, customer: str) -> None:
+        self.on_shop(f"document.querySelector('#as-{customer}').click()")
 
     def switch(self, name: str) -> None:
         self.flag(name, ".switch").click()

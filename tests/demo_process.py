@@ -25,7 +25,7 @@ DOWN_WITHIN = 10.0  # seconds
 class Demo:
     """The demo of a fresh copy of the example project, whose own flags and cache stay as they are."""
 
-    def __init__(self, directory: Path, *, port: int | None = None) -> None:
+    def __init__(self, directory: Path, *more: str, port: int | None = None) -> None:
         self.port = port or free_port()
         self.standin_port = free_port()
         self.shop_url = f"http://127.0.0.1:{self.port}/"
@@ -34,7 +34,7 @@ class Demo:
         project = shutil.copytree(
             EXAMPLE_PROJECT, directory / "project", ignore=shutil.ignore_patterns(".demo", "__pycache__")
         )
-        options = ("--port", str(self.port), "--standin-port", str(self.standin_port))
+        options = ("--port", str(self.port), "--standin-port", str(self.standin_port), *more)
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*die_with_parent(), sys.executable, "manage.py", "demo", *options],
@@ -65,6 +65,17 @@ class Demo:
         with urllib.request.urlopen(f"{self.shop_url}snapshot/", timeout=5) as answer:
             return json.load(answer)
 
+    def change(self, name: str, **change: Any) -> None:
+        """Change a flag as the stand-in's page does, and wait until the shop reads the new version."""
+        before = self.snapshot()["snapshot"]["version"]
+        request = urllib.request.Request(
+            f"{self.standin_url}standin/flags/{name}",
+            json.dumps(change).encode(),
+            {"Content-Type": "application/json"},
+        )
+        urllib.request.urlopen(request, timeout=5).close()
+        wait_until(lambda: self.snapshot()["snapshot"]["version"] != before, "the change in the shop")
+
     def end(self) -> None:
         """End the demo in the way that takes its children along."""
         if self.process.poll() is None:
@@ -73,9 +84,9 @@ class Demo:
 
 
 @contextmanager
-def running_demo(directory: Path) -> Iterator[Demo]:
-    """Run the demo while the block does."""
-    demo = Demo(directory)
+def running_demo(directory: Path, *options: str) -> Iterator[Demo]:
+    """Run the demo, with further options, while the block does."""
+    demo = Demo(directory, *options)
     try:
         demo.wait_until_up()
         yield demo

@@ -1,46 +1,23 @@
-"""What the pages of docs/ say, compared with the code and with each other."""
+"""Links between the pages, and what the comparison says."""
 
 from __future__ import annotations
 
 import ast
 import re
-from argparse import SUPPRESS, Action
-from io import StringIO
 from pathlib import Path
 
-import jinja2
 import pytest
-from django.core.management import call_command, get_commands, load_command_class
-from django.core.management.base import BaseCommand
 
-from django_flagsmith_realtime.jinja2 import FlagsmithExtension
-from django_flagsmith_realtime.templatetags.flagsmith import register
+from .pages import PAGES, ROOT, prose, table
 
-from .documents import publish
-
-ROOT = Path(__file__).parent.parent
-PACKAGE = "django_flagsmith_realtime"
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINK = re.compile(r"(?<!!)\[[^]]*\]\(([^)\s]+)\)")
-
-
-def text_of(page: Path) -> str:
-    """Return a page without its code blocks."""
-    return re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
+INCLUDING = {page for page in PAGES if page.read_text().startswith("```{include}")}  # of the site only
 
 
 def anchors(page: Path) -> set[str]:
     """Return the anchors that GitHub gives to a page's headings."""
-    headings = re.findall(r"^#+ (.*)$", text_of(page), re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-def table(page: Path, heading: str, section: str = "") -> list[list[str]]:
-    """Return the cells of a table by the heading of its first column, of the first one after a section's heading."""
-    _, _, text = page.read_text().partition(f"\n## {section}\n" if section else "\n")
-    found = re.search(rf"^\| {heading} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)
-    assert found, heading
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in found[1].splitlines()]
 
 
 # Links
@@ -49,7 +26,7 @@ def table(page: Path, heading: str, section: str = "") -> list[list[str]]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_each_link_leads_somewhere(page: Path) -> None:
     dead = []
-    for link in LINK.findall(text_of(page)):
+    for link in LINK.findall(prose(page)):
         path, _, anchor = link.partition("#")
         target = (page.parent / path).resolve() if path else page
         if "://" not in link and not (target.exists() and (not anchor or anchor in anchors(target))):
@@ -62,60 +39,9 @@ def test_each_page_can_be_reached_from_the_readme() -> None:
     while new:
         page = new.pop()
         linked.add(page)
-        paths = {(page.parent / link.partition("#")[0]).resolve() for link in LINK.findall(text_of(page))}
+        paths = {(page.parent / link.partition("#")[0]).resolve() for link in LINK.findall(prose(page))}
         new |= {path for path in paths if path.suffix == ".md" and path.exists()} - linked
-    assert set(PAGES) <= linked
-
-
-# Commands
-
-COMMANDS = sorted(name for name, app in get_commands().items() if app == PACKAGE)
-COMMON = {action.dest for action in BaseCommand().create_parser("manage.py", "x")._actions}
-
-
-def told_name(action: Action) -> str:
-    metavar = action.metavar if isinstance(action.metavar, str) else action.dest.upper()
-    name = action.option_strings[-1] if action.option_strings else ""
-    return " ".join(filter(None, (name, metavar if action.nargs != 0 else "")))
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_each_commands_arguments_are_told(command: str) -> None:
-    parser = load_command_class(PACKAGE, command).create_parser("manage.py", command)
-    own = [action for action in parser._actions if action.dest not in COMMON and action.help != SUPPRESS]
-    section = f"`manage.py {command}`"
-    heading = "argument" if any(not action.option_strings for action in own) else "option"
-    told = [cells[0].strip("`") for cells in table(ROOT / "docs/commands.md", heading, section)]
-    assert told == list(map(told_name, own))
-
-
-def test_the_example_of_flagsmith_flags_is_what_it_prints(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "100")
-    [(command, told)] = re.findall(
-        r"^\$ python manage.py (flagsmith_flags [^\n]*)\n(.*?)^```$",
-        (ROOT / "docs/commands.md").read_text(),
-        re.M | re.S,
-    )
-    publish()
-    output = StringIO()
-    call_command(*command.split(), stdout=output)
-    printed = re.sub(r"published \d+ s ago", "published 5 min ago", output.getvalue()).splitlines()
-    assert [line for line in told.splitlines() if line not in (*printed, "…")] == []
-
-
-# Templates
-
-
-def test_the_tags_table_has_each_tag() -> None:
-    told = [re.findall(r"{% (\w+) ", cells[0])[0] for cells in table(ROOT / "docs/templates.md", "tag")]
-    assert sorted(told) == sorted(register.tags)
-
-
-def test_the_jinja2_table_has_each_name() -> None:
-    environment = jinja2.Environment(extensions=[FlagsmithExtension])
-    added = environment.globals.keys() - jinja2.Environment().globals.keys()
-    told = {re.findall(r"`(\w+)", cells[0])[0] for cells in table(ROOT / "docs/templates.md", "name")}
-    assert told == {*FlagsmithExtension.tags, *added}
+    assert set(PAGES) - INCLUDING <= linked
 
 
 # The comparison

@@ -18,16 +18,15 @@ from django_flagsmith_realtime.monitoring.status_text import to_text
 from django_flagsmith_realtime.storage import status
 
 from .documents import configured_store, publish
+from .pages import DOCS, table
 from .test_health import led
 from .test_status import NOW
 
-PAGE = (Path(__file__).parent.parent / "docs/operations.md").read_text()
+PAGE = DOCS / "operations.md"
 
 
 def rows(heading: str) -> list[list[str]]:
-    table = re.search(rf"^\| {heading} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
-    assert table, heading
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table[1].splitlines()]
+    return table(PAGE, heading)
 
 
 def names(text: str) -> set[str]:
@@ -51,7 +50,7 @@ def test_the_json_is_told_key_by_key() -> None:
 
 
 def test_each_line_of_the_status_is_told() -> None:
-    [example] = re.findall(r"^```\n(Health.*?)^```$", PAGE, re.M | re.S)
+    [example] = re.findall(r"^```\n(Health.*?)^```$", PAGE.read_text(), re.M | re.S)
     led(publish())
     shown = to_text(examine(get_config(), configured_store(), now=NOW))
     labels = {line[:12].strip() for line in example.splitlines()}

@@ -3,35 +3,45 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-from django_flagsmith_realtime import signals
-from django_flagsmith_realtime.conf import KEYS
-from django_flagsmith_realtime.signals import RobustSignal
+import pytest
 
-ROOT = Path(__file__).parent.parent
+from .pages import ROOT
+from .test_docs import exists
+
 README = (ROOT / "README.md").read_text()
+CLAIMS = {
+    "Flip a switch and the next request sees it": (
+        "test_middleware.py::TestOneSnapshot::test_the_next_request_sees_the_change",
+        "test_servers.py::test_the_next_request_under_uvicorn_sees_an_update",
+        "test_servers.py::test_workers_that_gunicorn_forks_after_preloading_see_each_update",
+        "test_celery.py::test_a_change_reaches_all_processes_of_a_worker",
+        "test_fork.py::test_children_hold_what_the_parent_held_and_see_later_updates",
+    ),
+    "One stream, one request per update": (
+        "fleet/test_fleet.py::test_workers_of_all_hosts_share_one_stream_and_one_request_per_update",
+    ),
+    "A read never waits on Flagsmith and never fails": (
+        "test_reader.py::TestFailingCache::test_what_is_held_survives_a_redis_that_dies_and_heals_by_itself",
+        "test_imports.py::test_what_reads_cannot_reach_the_network",
+        "test_middleware.py::TestCost::test_fifty_flags_cost_one_read_of_the_cache",
+        "test_middleware.py::TestCost::test_no_flag_costs_nothing",
+    ),
+    "Evaluation is Flagsmith's own": (
+        "test_evaluation.py::test_a_thousand_generated_documents_read_as_the_official_sdk_evaluates_them",
+    ),
+}
 
 
-def rows(heading: str) -> list[list[str]]:
-    """Return the cells of the table with a heading, without backquotes."""
-    table = re.search(rf"^\| {heading} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", README, re.MULTILINE)
-    assert table, heading
-    return [[cell.strip().strip("`") for cell in line.strip("|").split(" | ")] for line in table[1].splitlines()]
+@pytest.mark.parametrize("claim", re.findall(r"^- \*\*(.+?)\*\*", README, re.MULTILINE))
+def test_each_claim_has_its_tests(claim: str) -> None:
+    assert [name for name in CLAIMS[claim.rstrip(".")] if not exists(name)] == []
 
 
-def test_the_settings_table_has_each_key_with_its_default() -> None:
-    told = {key: default for key, default, _ in rows("key")}
-    defaults = {key: item.default for key, item in KEYS.items()}
-    assert told == {
-        key: repr(dict(default)) if hasattr(default, "keys") else repr(default).replace("'", '"')
-        for key, default in defaults.items()
-    }
-
-
-def test_the_signals_table_has_each_signal() -> None:
-    declared = {name for name, value in vars(signals).items() if isinstance(value, RobustSignal)}
-    assert {name for name, *_ in rows("signal")} == declared
+def test_the_first_flag_is_within_two_screens() -> None:
+    before, _, _ = README.partition("## Try it")
+    assert before.rstrip().endswith(".")
+    assert before.count("\n") <= 2 * 30
 
 
 def test_the_two_commands_are_targets_of_the_makefile() -> None:

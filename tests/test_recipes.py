@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -16,15 +14,7 @@ from django.test import Client
 from django.urls import path
 
 from .documents import publish
-
-DOCS = Path(__file__).parent.parent / "docs"
-
-
-def recipe(page: str, title: str) -> tuple[str, str]:
-    """Return a recipe's module and the settings below it."""
-    section = (DOCS / page).read_text().split(f"### {title}\n")[1]
-    module, settings, *_ = re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    return module, settings
+from .pages import DOCS, blocks
 
 
 def with_anonymous_user(get_response: Any) -> Any:
@@ -37,7 +27,7 @@ def with_anonymous_user(get_response: Any) -> Any:
 
 @pytest.fixture
 def visitors(settings: Any) -> Iterator[None]:
-    code, wanted = recipe("reading.md", "Anonymous visitors who keep their variant")
+    code, wanted = (block.code for block in blocks(DOCS / "anonymous.md", "python"))
     module = ModuleType("flags")
     sys.modules["flags"] = module
     exec(code, module.__dict__)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from zipfile import ZipFile
 
 import pytest
 from standin.server import StandIn
 
+from .pages import ROOT, blocks
 from .processes import RedisServer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
 
-ROOT = Path(__file__).parent.parent
+BEGIN, _, _ = (ROOT / "README.md").read_text().partition("\n## Try it")
 PAGE = """
 from django.template import engines
 from django.http import HttpRequest
@@ -25,18 +24,16 @@ print(engines["django"].from_string({template!r}).render({{}}, HttpRequest()))
 """
 
 
-def blocks(language: str) -> list[str]:
-    """Return the README's code blocks of a language, up to its second heading."""
-    begin = (ROOT / "README.md").read_text().split("\n## ")[1]
-    return re.findall(rf"^```{language}\n(.*?)^```$", begin, re.MULTILINE | re.DOTALL)
+def first(language: str) -> str:
+    """Return the README's last code block of a language before the flags are tried without an account."""
+    [*_, block] = [block for block in blocks(ROOT / "README.md", language) if block.code in BEGIN]
+    return block.code
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def python(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
     """Return the Python of a new environment that has the built wheel and what it depends on."""
-    directory = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, "-m", "build", "--wheel", "--outdir", directory, ROOT, cwd=directory)
-    [wheel] = directory.glob("*.whl")
+    directory = tmp_path_factory.mktemp("environment")
     run(sys.executable, "-m", "venv", directory / "venv", cwd=directory)
     python = directory / "venv/bin/python"
     run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"{wheel}[redis]", cwd=directory)
@@ -60,7 +57,7 @@ def test_the_first_flag_takes_ten_lines(
     python: Path, standin: StandIn, redis_server: RedisServer, tmp_path: Path
 ) -> None:
     run(python, "-m", "django", "startproject", "shop", tmp_path, cwd=tmp_path)
-    [settings], [template], (_, command) = blocks("python"), blocks("django"), blocks("console")
+    settings, template, command = first("python"), first("django"), first("console")
     lines = [line for line in (settings + template).splitlines() if line and not line.startswith("#")]
     assert len(lines) <= 11
     assert "redis://127.0.0.1:6379" in settings
@@ -75,12 +72,3 @@ def test_the_first_flag_takes_ten_lines(
         standin.set_flag("new_checkout", enabled=enabled)
         run(python, *listen, "--once", cwd=tmp_path)
         assert shown in run(python, "manage.py", "shell", "-c", PAGE.format(template=template), cwd=tmp_path)
-
-
-def test_the_wheel_holds_the_package_and_nothing_else(python: Path) -> None:
-    [wheel] = python.parent.parent.parent.glob("*.whl")
-    files = set(ZipFile(wheel).namelist())
-    assert "django_flagsmith_realtime/py.typed" in files
-    assert "django_flagsmith_realtime/management/commands/flagsmith_listen.py" in files
-    assert "django_flagsmith_realtime/templatetags/flagsmith.py" in files
-    assert {name.split("/")[0].split("-")[0] for name in files} == {"django_flagsmith_realtime"}

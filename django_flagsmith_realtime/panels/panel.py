@@ -21,7 +21,7 @@ from ..reading.reader import get_reader
 from ..snapshots.snapshot import Snapshot
 from .observed import Observation, ObservedFlags, Read, observe
 
-NOBODY = "the environment"
+NOBODY = "nobody"
 
 
 class FlagsmithPanel(Panel):
@@ -65,11 +65,12 @@ class FlagsmithPanel(Panel):
 
 
 def tabulate(reads: Iterable[Read]) -> list[dict[str, Any]]:
-    """Return a row for each flag and whose it was, in the order of first reads."""
-    groups: dict[tuple[str, str], list[Read]] = {}
+    """Return a row for each flag and whose it was, flags in the order of their first reads."""
+    groups: dict[str, dict[str, list[Read]]] = {}
     for read in reads:
-        groups.setdefault((read.flag.feature_name, name_briefly(read.whose)), []).append(read)
-    return [_row(whose, group) for (_, whose), group in groups.items()]
+        by_whose = groups.setdefault(read.flag.feature_name, {})
+        by_whose.setdefault(name_briefly(read.whose), []).append(read)
+    return [_row(whose, group) for by_whose in groups.values() for whose, group in by_whose.items()]
 
 
 def _row(whose: str, reads: list[Read]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class Plan:
     standin_port: int
     workers: int
     state_file: Path
+    document: Path
 
     @property
     def site_url(self) -> str:
@@ -47,7 +48,6 @@ class Plan:
         """Return the environment variables of the children."""
         return {
             **os.environ,
-            "DJANGO_SETTINGS_MODULE": "storefront.settings",
             "FLAGSMITH_ENVIRONMENT_KEY": "ser.demo-only-not-a-secret",
             "FLAGSMITH_API_URL": f"{self.standin_url}api/v1/",
             "FLAGSMITH_REALTIME_URL": self.standin_url,
@@ -58,8 +58,9 @@ class Plan:
         }
 
     def _standin(self) -> ChildSpec:
-        options = ("--host", HOST, "--port", str(self.standin_port), "--state", str(self.state_file))
-        return ChildSpec("standin", (sys.executable, "-m", "standin", *options), self._is_standin_up)
+        files = ("--state", str(self.state_file), "--document", str(self.document))
+        command = (sys.executable, "-m", "standin", "--host", HOST, "--port", str(self.standin_port), *files)
+        return ChildSpec("standin", command, self._is_standin_up)
 
     def _listener(self) -> ChildSpec:
         return ChildSpec("listener", (sys.executable, "manage.py", "flagsmith_listen"), self._is_listener_up)

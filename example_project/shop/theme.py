@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from django_flagsmith_realtime.api import Flags
+from django_flagsmith_realtime import Flags
 
 FALLBACK = "#0b7285"
 HEX_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -13,7 +13,7 @@ HEX_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 @dataclass(frozen=True)
 class Theme:
-    """An accent colour, the colour of text on it, and whether the page is dark."""
+    """An accent colour, the colour of text on it, and whether the page is dark for all or as their systems are."""
 
     accent: str
     on_accent: str
@@ -24,7 +24,7 @@ def get_theme(flags: Flags) -> Theme:
     """Return the theme that the flags describe; a colour that is none is replaced."""
     colour = str(flags.get_feature_value("theme_colour", default=FALLBACK))
     accent = colour if HEX_COLOUR.fullmatch(colour) else FALLBACK
-    name = "dark" if flags.is_feature_enabled("dark_mode") else "light"
+    name = "dark" if flags.is_feature_enabled("dark_mode") else "system"
     return Theme(accent, readable_on(accent), name)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from .server import StandIn
+from .state import RECORDED_DOCUMENT
 
 
 def main() -> None:
@@ -30,12 +31,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=8001, help="the port to listen on (%(default)s)")
     parser.add_argument("--state", type=Path, required=True, help="the JSON file that keeps the flags")
+    parser.add_argument(
+        "--document", type=Path, default=RECORDED_DOCUMENT, help="the environment document that the flags start as"
+    )
     return parser
 
 
 def _bind(options: argparse.Namespace) -> StandIn:
     try:
-        return StandIn(state_path=options.state, host=options.host, port=options.port)
+        return StandIn(state_path=options.state, document_path=options.document, host=options.host, port=options.port)
+    except FileNotFoundError as error:
+        sys.exit(f"standin: cannot read --document {options.document}: {error.strerror}")
     except OSError as error:
         sys.exit(f"standin: cannot listen on --port {options.port}: {error.strerror}")
 

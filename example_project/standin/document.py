@@ -10,6 +10,8 @@ Document: TypeAlias = dict[str, Any]
 FeatureState: TypeAlias = dict[str, Any]
 Value: TypeAlias = str | int | bool | None
 
+OPERATORS = {"EQUAL": "is", "NOT_EQUAL": "is not", "GREATER_THAN_INCLUSIVE": "from", "LESS_THAN_INCLUSIVE": "up to"}
+
 
 class UnknownFlag(LookupError):
     """No feature of the environment has this name."""
@@ -65,7 +67,7 @@ def flag_rows(document: Document) -> list[dict[str, Any]]:
             "value": state["feature_state_value"],
             "server_key_only": is_server_key_only(document, state),
             "variants": [_variant(option) for option in state["multivariate_feature_state_values"]],
-            "segments": overrides.get(state["feature"]["id"], []),
+            "segments": overrides.get(state["feature"]["name"], []),
         }
         for state in document["feature_states"]
     ]
@@ -84,9 +86,34 @@ def _variant(option: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _segment_overrides(document: Document) -> dict[int, list[str]]:
-    names: dict[int, list[str]] = {}
+def _segment_overrides(document: Document) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
     for segment in document["project"]["segments"]:
         for state in segment["feature_states"]:
-            names.setdefault(state["feature"]["id"], []).append(segment["name"])
-    return names
+            override = {"name": segment["name"], "enabled": state["enabled"], "value": state["feature_state_value"]}
+            found.setdefault(state["feature"]["name"], []).append(override)
+    return found
+
+
+def segment_rows(document: Document) -> list[dict[str, str]]:
+    """Describe each segment as the page shows it."""
+    return [
+        {"name": segment["name"], "rule": _in_words({"type": "ALL", "rules": segment["rules"]})}
+        for segment in document["project"]["segments"]
+    ]
+
+
+def _in_words(rule: dict[str, Any]) -> str:
+    """Return a rule, with those inside it, as a phrase."""
+    parts = [*map(_in_words, rule["rules"]), *map(_condition_in_words, rule.get("conditions", ()))]
+    if rule["type"] == "NONE":
+        return f"not ({' or '.join(parts)})"
+    joined = {"ALL": " and ", "ANY": " or "}[rule["type"]].join(parts)
+    return f"({joined})" if " or " in joined and rule["type"] == "ANY" else joined
+
+
+def _condition_in_words(condition: dict[str, Any]) -> str:
+    operator, value = condition["operator"], condition["value"]
+    if operator == "PERCENTAGE_SPLIT":
+        return f"{value} % of identities"
+    return f"{condition['property_']} {OPERATORS.get(operator, operator.lower().replace('_', ' '))} {value}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import EllipsisType
 
 from .channel import Channel
@@ -21,11 +20,11 @@ logger = logging.getLogger(__name__)
 class Environment:
     """Hold the flags and announce their changes."""
 
-    def __init__(self, state_path: Path, *, server_key: str, times: StreamTimes) -> None:
+    def __init__(self, state: State, *, server_key: str, times: StreamTimes) -> None:
         self.server_key = server_key
         self.times = times
         self.counter = Counter()
-        self._state = State(state_path)
+        self._state = state
         self._channel = Channel()
 
     @property

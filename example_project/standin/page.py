@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .counts import Counts
-from .document import Document, flag_rows
+from .document import Document, flag_rows, segment_rows
 from .responses import Headers, Response, json_response, not_found
 
 FOLDER = Path(__file__).with_name("page")
@@ -45,6 +45,7 @@ def state(document: Document, counts: Counts) -> Response:
         "project": document["project"]["name"],
         "updated_at": document["updated_at"],
         "flags": flag_rows(document),
+        "segments": segment_rows(document),
         "counts": asdict(counts),
     }
     return json_response(payload, headers=(("Cache-Control", "no-store"),))

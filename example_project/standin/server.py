@@ -15,6 +15,7 @@ from .counts import Counts
 from .document import Document, Value
 from .environment import SERVER_KEY, Environment
 from .handler import Handler
+from .state import RECORDED_DOCUMENT, State
 from .stream import StreamTimes
 
 
@@ -59,6 +60,7 @@ class StandIn:
         self,
         *,
         state_path: Path | str,
+        document_path: Path = RECORDED_DOCUMENT,
         host: str = "127.0.0.1",
         port: int = 0,
         server_key: str = SERVER_KEY,
@@ -66,7 +68,8 @@ class StandIn:
         stream_seconds: float = 30.0,
     ) -> None:
         times = StreamTimes(ping=ping_seconds, end=stream_seconds)
-        self._environment = Environment(Path(state_path), server_key=server_key, times=times)
+        state = State(Path(state_path), document_path)
+        self._environment = Environment(state, server_key=server_key, times=times)
         self._server = Server((host, port), self._environment)
         self.url = f"http://{host}:{self._server.server_port}"
         self.api_url = f"{self.url}/api/v1/"

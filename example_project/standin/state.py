@@ -16,12 +16,12 @@ RECORDED_DOCUMENT = Path(__file__).with_name("environment_document.json")
 
 
 class State:
-    """Keep the environment document of one JSON file, which starts as a copy of the recorded one."""
+    """Keep the environment document of one JSON file, which starts as a copy of another."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, start: Path = RECORDED_DOCUMENT) -> None:
         self._path = path
         self._writing = threading.Lock()
-        self.document: Document = json.loads(_first_existing(path, RECORDED_DOCUMENT).read_text("utf-8"))
+        self.document: Document = json.loads((path if path.exists() else start).read_text("utf-8"))
 
     def set_flag(self, name: str, *, enabled: bool | None = None, value: Value | EllipsisType = ...) -> bool:
         """Change one flag, on disk before in memory; return whether anything changed."""
@@ -43,7 +43,3 @@ def write_atomically(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(file.name, path)
-
-
-def _first_existing(*paths: Path) -> Path:
-    return next(path for path in paths if path.exists())

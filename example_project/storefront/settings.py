@@ -90,7 +90,8 @@ FLAGSMITH = {
     "API_URL": os.environ.get("FLAGSMITH_API_URL", "http://127.0.0.1:8001/api/v1/"),
     "REALTIME_URL": os.environ.get("FLAGSMITH_REALTIME_URL", "http://127.0.0.1:8001/"),
     "CACHE": "flagsmith",
-    "DEFAULTS": {"max_cart_items": 10, "theme_colour": "#0b7285"},
+    "IDENTITY": "shop.customers.identify",
+    "DEFAULTS": {"max_cart_items": 10, "reviews": True, "theme_colour": "#0b7285"},
 }
 FLAGS_PAGE = os.environ.get("FLAGS_PAGE", "http://127.0.0.1:8001/")  # where a person changes them
 

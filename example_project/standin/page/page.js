@@ -170,10 +170,20 @@ class Row {
 }
 
 function notes(flag) {
-  const texts = flag.variants.map((variant) => `${variant.percentage} % ${variant.value}`);
-  if (flag.segments.length) texts.push(`differs for ${flag.segments.join(", ")}`);
-  if (flag.server_key_only) texts.push("server-side keys only");
-  return texts.map((textContent) => element("span", { textContent }));
+  const segments = flag.segments.map((segment) => chip(segment.name, described(segment)));
+  const variants = flag.variants.map((variant) => chip(variant.value, `${variant.percentage} %`));
+  const marks = flag.server_key_only ? [chip("server-side keys only", "")] : [];
+  return [...segments, ...variants, ...marks];
+}
+
+function described({ enabled, value }) {
+  return enabled ? value || "on" : "off";
+}
+
+function chip(name, text) {
+  const whole = element("span", { className: "chip", textContent: name });
+  if (text) whole.append(element("b", { textContent: text }));
+  return whole;
 }
 
 // The page
@@ -184,7 +194,18 @@ function show(state) {
   count($("#documents"), state.counts.environment_document);
   $("#listeners").toggleAttribute("data-idle", state.counts.open_streams === 0);
   state.flags.forEach(showFlag);
+  showSegments(state.segments);
   filter();
+}
+
+function showSegments(segments) {
+  const rows = segments.map(({ name, rule }) => {
+    const row = element("div", {});
+    row.append(element("dt", { textContent: name }), element("dd", { textContent: rule }));
+    return row;
+  });
+  if ($(".segments dl").childElementCount !== rows.length) $(".segments dl").replaceChildren(...rows);
+  $(".segments").hidden = !rows.length;
 }
 
 function count(tile, number) {

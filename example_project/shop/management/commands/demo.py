@@ -39,7 +39,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, port: int, standin_port: int, workers: int, **options: Any) -> None:
         """Run until Ctrl-C."""
-        plan = Plan(port, standin_port, workers, settings.STATE_DIR / "flags.json")
+        document = settings.BASE_DIR / "shop" / "environment.json"
+        plan = Plan(port, standin_port, workers, settings.STATE_DIR / "flags.json", document)
         try:
             check_ports({"--port": port, "--standin-port": standin_port})
             create_cache_table()

@@ -1,0 +1,66 @@
+"""How Sphinx builds the site from these pages: `make docs`."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import django
+
+DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS.parent))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+django.setup()
+
+from django_flagsmith_realtime import __version__  # noqa: E402 - its API needs Django's settings
+
+project = "django-flagsmith-realtime"
+release = __version__
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+exclude_patterns = ["_build"]
+
+html_theme = "furo"
+html_title = f"{project} {release}"
+html_show_copyright = False
+html_show_sphinx = False
+
+myst_heading_anchors = 3  # as GitHub makes them
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+nitpick_ignore_regex = [
+    ("py:class", r"(collections|datetime|django|flagsmith)\..*"),  # theirs, whose indexes are on other sites
+    ("py:class", r"HttpRequest|.*\.(T|View)"),  # names in signatures
+]
+
+INCLUDE = re.compile(r"^```{include} (\S+)$", re.MULTILINE)
+LINK = re.compile(r"\]\(([^)#:\s]+\.md)(?=[)#])")
+SHOWN_BY = {
+    (DOCS / path).resolve(): page for page in DOCS.glob("*.md") for path in INCLUDE.findall(page.read_text())
+}  # a file of the repository: the page that includes it
+
+
+def lead_to_the_site(text: str, file: Path) -> str:
+    """Return a file's text with its links, which lead through the repository, leading to pages instead."""
+
+    def lead(link: re.Match[str]) -> str:
+        target = (file.parent / link[1]).resolve()
+        return f"]({SHOWN_BY.get(target, target).name}"
+
+    return LINK.sub(lead, text)
+
+
+def read_page(app: Any, name: str, content: list[str]) -> None:
+    content[0] = lead_to_the_site(content[0], DOCS / f"{name}.md")
+
+
+def read_included(app: Any, path: Path, parent: str, content: list[str]) -> None:
+    content[0] = lead_to_the_site(content[0], DOCS / path)
+
+
+def setup(app: Any) -> None:
+    app.connect("source-read", read_page)
+    app.connect("include-read", read_included)

@@ -1,0 +1,18 @@
+"""The settings with django-debug-toolbar: `manage.py demo --settings storefront.toolbar`."""
+
+from debug_toolbar.settings import PANELS_DEFAULTS
+
+from .settings import *  # noqa: F403 - all but what follows
+from .settings import INSTALLED_APPS, MIDDLEWARE
+
+DEBUG = True
+INTERNAL_IPS = ["127.0.0.1"]
+ROOT_URLCONF = "storefront.toolbar_urls"
+INSTALLED_APPS = [*INSTALLED_APPS, "debug_toolbar"]
+MIDDLEWARE = ["debug_toolbar.middleware.DebugToolbarMiddleware", *MIDDLEWARE]
+DEBUG_TOOLBAR_PANELS = [*PANELS_DEFAULTS, "django_flagsmith_realtime.panels.FlagsmithPanel"]
+DEBUG_TOOLBAR_CONFIG = {
+    "SHOW_TOOLBAR_CALLBACK": lambda request: request.path != "/snapshot/",  # which the page asks for all the time
+    "TOOLBAR_STORE_CLASS": "debug_toolbar.store.CacheStore",  # two processes serve the shop
+    "CACHE_BACKEND": "flagsmith",
+}
