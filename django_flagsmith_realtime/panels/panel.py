@@ -16,8 +16,8 @@ from django.template.loader import render_to_string
 
 from ..conf import get_config
 from ..monitoring.health import examine
+from ..monitoring.status_text import ago
 from ..reading.reader import get_reader
-from ..snapshots.durations import ago
 from ..snapshots.snapshot import Snapshot
 from .observed import Observation, ObservedFlags, Read, observe
 
