@@ -14,8 +14,7 @@ from django.test import override_settings
 from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.monitoring.health import Health, examine
 from django_flagsmith_realtime.monitoring.status_json import to_plain
-from django_flagsmith_realtime.monitoring.status_text import Styles, to_text
-from django_flagsmith_realtime.snapshots.durations import span
+from django_flagsmith_realtime.monitoring.status_text import Styles, span, to_text
 from django_flagsmith_realtime.snapshots.snapshot import Snapshot
 from django_flagsmith_realtime.storage.status import Content, Failure, Status, StreamStatus
 

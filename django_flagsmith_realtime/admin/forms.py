@@ -9,7 +9,7 @@ from django import forms
 
 from ..identity import Identity
 from ..reading.traits import InvalidTraits, parse_traits
-from ..storage.history import Listed
+from .listing import Listed
 
 STATES: dict[str, tuple[str, Callable[[Listed], object]]] = {
     "": ("All", lambda each: True),
@@ -17,7 +17,7 @@ STATES: dict[str, tuple[str, Callable[[Listed], object]]] = {
     "off": ("Off", lambda each: not each.flag.state.enabled),
     "overridden": ("With overrides", lambda each: each.flag.has_overrides),
     "split": ("Split by percentage", lambda each: each.flag.state.variants),
-    "changed": ("Changed lately", lambda each: each.last_change),
+    "changed": ("Changed lately", lambda each: each.last),
 }
 
 

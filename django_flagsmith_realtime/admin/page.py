@@ -17,8 +17,9 @@ from ..monitoring.status_text import Styles, to_rows
 from ..reading import overrides
 from ..reading.reader import get_reader
 from ..snapshots.overview import list_flags, show_value
-from ..storage.history import PastChange, with_last_changes
+from ..storage.history import PastChange
 from .forms import FilterForm, IdentityForm
+from .listing import list_with_changes, show_changes
 
 TONES = Styles(good=lambda mark: "good", bad=lambda mark: "bad", odd=lambda mark: "odd")  # names, where others paint
 PER_PAGE = 100
@@ -46,7 +47,8 @@ class Trial:
 
 def look(request: HttpRequest) -> dict[str, Any]:
     """Return all that a request asks for."""
-    health, history = _examine(), _read_history()
+    health = _examine()
+    changes = show_changes(_read_history(), health.now)
     everybodys = get_flags(request, identity=None)
     snapshot = everybodys.snapshot
     flags = list_flags(snapshot.environment.read_document()) if snapshot else []
@@ -56,8 +58,8 @@ def look(request: HttpRequest) -> dict[str, Any]:
         **_tell(health),
         "filters": filters,
         "count": len(flags),
-        "page": Paginator(filters.select(with_last_changes(flags, history)), PER_PAGE).get_page(request.GET.get("p")),
-        "history": history,
+        "page": Paginator(filters.select(list_with_changes(flags, changes)), PER_PAGE).get_page(request.GET.get("p")),
+        "changes": changes,
         "is_overridden": bool(overrides.entered),
         "trial": trial,
         "tried": _try(get_flags(request, identity=trial.identity), everybodys) if trial.is_valid() else None,
@@ -91,7 +93,8 @@ def _tell(health: Health) -> dict[str, Any]:
 
 
 def _try(flags: Flags, everybodys: Flags) -> Trial:
-    own, shared = [], []
+    own: list[Tried] = []
+    shared: list[Tried] = []
     for name in sorted(flags):
         flag, other = flags.get_flag(name), everybodys.get_flag(name)
         differs = (flag.enabled, flag.value) != (other.enabled, other.value)

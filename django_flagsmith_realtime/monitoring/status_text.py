@@ -6,7 +6,6 @@ import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ..snapshots.durations import ago, span
 from ..snapshots.snapshot import Head
 from ..snapshots.timestamps import to_datetime
 from ..storage.status import BACKING_OFF, CONNECTED, DAY, HOUR, POLL_ONLY, Status
@@ -14,6 +13,7 @@ from .health import Health
 
 LABEL = 12  # columns
 SILENT_SECONDS = 10  # after which a leader is told to be slow
+UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 Style = Callable[[str], str]
 
@@ -126,3 +126,19 @@ def _figures(status: Status, now: float) -> Iterator[Row]:
     yield Row("Requests", f"{hour} in the last hour, {day} in the last day{fetch}")
     repairs, suppressed = status.repairs.within(DAY, now), status.suppressed.within(DAY, now)
     yield Row("Last day", f"{suppressed} suppressed events, {repairs} cache repairs")
+
+
+def ago(seconds: float) -> str:
+    """Return how long ago something was that took place some seconds ago."""
+    return f"{span(seconds)} ago" if seconds >= 1 else "just now"
+
+
+def span(seconds: float) -> str:
+    """Return a duration in its two largest units."""
+    parts: list[str] = []
+    left = max(int(seconds), 0)
+    for size, unit in UNITS:
+        if left >= size or (size == 1 and not parts):
+            parts.append(f"{left // size} {unit}")
+        left %= size
+    return " ".join(parts[:2])

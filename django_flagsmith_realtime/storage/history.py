@@ -49,20 +49,6 @@ class PastChange:
         return to_datetime(self.published_at)
 
 
-@dataclass(frozen=True)
-class Listed:
-    """A flag, and its last change where that is known."""
-
-    flag: FlagView
-    last_change: PastChange | None
-
-
-def with_last_changes(flags: Iterable[FlagView], history: Sequence[PastChange]) -> list[Listed]:
-    """Put its last change beside each flag."""
-    last = {past.name: past for past in reversed(history)}
-    return [Listed(flag, last.get(flag.name)) for flag in flags]
-
-
 def past_changes(
     previous: Environment, current: Environment, head: Head, changes: Mapping[str, FlagChange]
 ) -> list[PastChange]:

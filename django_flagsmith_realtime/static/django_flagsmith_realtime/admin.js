@@ -110,7 +110,8 @@ function listen() {
     clearTimeout(typing);
     typing = setTimeout(() => search().catch(() => {}), pause);
   };
-  filters.addEventListener("input", () => searchSoon(PAUSE));
+  filters.elements.q.addEventListener("input", () => searchSoon(PAUSE));
+  filters.elements.state.addEventListener("change", () => searchSoon(0));
   filters.addEventListener("submit", (event) => {
     event.preventDefault();
     searchSoon(0);
