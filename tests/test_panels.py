@@ -314,7 +314,7 @@ def test_observed_flags_are_of_the_snapshot_that_the_request_saw_before() -> Non
     pin(request)
     before = get_flags(request).snapshot
     publish(dark_mode=False)
-    flags, _ = load(OBSERVED).observe(request, load(OBSERVED).Observation())
+    flags = load(OBSERVED).observe(request, load(OBSERVED).Observation())
     assert flags.snapshot is before
 
 
