@@ -192,7 +192,9 @@ class TestIdentities:
         assert own.keys() == {"banner_text", "new_checkout"}
         assert own["banner_text"].value == "Welcome back, gold member"
         assert "gold_members" in own["banner_text"].flag.reason
-        assert "For 42 with 2 traits, 2 of 22 flags differ from everybody’s." in text(page)
+        assert "For 42 with 2 traits, 2 of 22 flags differ from everybody\N{RIGHT SINGLE QUOTATION MARK}s." in text(
+            page
+        )
         assert "20 flags as everybody has them" in text(page)
 
     def test_nobody_is_tried_before_somebody_is_named(self, superuser: Client) -> None:
