@@ -39,7 +39,7 @@ KINDS = {
     "an identity override": (OVERRIDE, OVERRIDDEN),
     "a percentage": (SPLIT, "somebody"),
 }
-FORGET = f"del request.{ATTRIBUTE}"  # the next read is the first of a request
+FORGET = f"request.__dict__.pop({ATTRIBUTE!r}, None)"  # the next read is the first of a request
 
 
 def tables(turns: int) -> Iterator[Table]:

@@ -6,7 +6,7 @@ from django.http import HttpRequest
 
 from .identity import UNSET, Whose, check_identity
 from .reading.flags import Flags
-from .reading.scope import current_flags, innermost_stay
+from .reading.scope import flags_of, innermost_stay
 
 __all__ = ["Flags", "aget_flags", "get_flags"]
 
@@ -17,11 +17,12 @@ def get_flags(request: HttpRequest | None = None, *, identity: Whose = UNSET) ->
     `identity=None` is nobody's: the environment's flags. Nothing is asked until a flag is read. Within a request all
     reads see one snapshot; `request` may be left out where the middleware runs.
     """
-    if request is None and identity is UNSET:
-        stay = innermost_stay()
-        if stay is not None and not stay.is_over:
-            return stay.flags  # as nearly always
-    flags = current_flags(request)
+    stay = innermost_stay()
+    flags = stay.flags
+    if request is not None:
+        flags = flags_of(request)
+    elif flags is None:
+        flags = stay.find_flags()
     return flags if identity is UNSET else flags.of(check_identity(identity))
 
 

@@ -13,5 +13,6 @@ class FlagsmithRealtimeConfig(AppConfig):
 
     def ready(self) -> None:
         from . import inline
+        from .reading import request_flags  # noqa: F401 - adds to requests
 
         inline.start_with_first_request()

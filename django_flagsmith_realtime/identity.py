@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from django.http import HttpRequest
 
+NESTED = (dict, list)
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -17,15 +19,24 @@ class Identity:
 
     identifier: str
     traits: Mapping[str, Any] = field(default_factory=dict)
+    traits_for_sdk: Mapping[str, Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.identifier, str):
             kind = type(self.identifier).__name__
             raise TypeError(f"An identifier is a string, not of type {kind}: write Identity(str(…)).")
-        if not isinstance(self.traits, Mapping):
+        if not isinstance(self.traits, (dict, Mapping)):  # dict first: that is the faster question
             raise TypeError(f'Traits are a dict such as {{"plan": "pro"}}, not of type {type(self.traits).__name__}.')
-        own = {key: deepcopy(trait) if isinstance(trait, (dict, list)) else trait for key, trait in self.traits.items()}
-        object.__setattr__(self, "traits", own)  # the caller may go on to change theirs
+        nested = {key: deepcopy(trait) for key, trait in self.traits.items() if isinstance(trait, NESTED)}
+        own = {**self.traits, **nested}  # the caller may go on to change theirs
+        for_sdk = {**own, **{key: _enveloped(trait) for key, trait in nested.items()}} if nested else own
+        object.__setattr__(self, "traits", own)
+        object.__setattr__(self, "traits_for_sdk", for_sdk)
+
+
+def _enveloped(trait: Any) -> Any:
+    """Keep the SDK from taking a dict for its own envelope, `{"value": …, "transient": …}`, unless it is one."""
+    return {"value": trait} if isinstance(trait, dict) and "value" not in trait else trait
 
 
 def is_same(one: Identity, other: Identity | None) -> bool:
@@ -33,7 +44,7 @@ def is_same(one: Identity, other: Identity | None) -> bool:
     if other is None or one.identifier != other.identifier:
         return False
     try:
-        return _is_same(one.traits, other.traits)
+        return one is other or (one.traits == other.traits and _is_same(one.traits, other.traits))
     except Exception:  # of a trait that can't be compared
         return False
 

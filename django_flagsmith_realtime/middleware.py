@@ -1,4 +1,4 @@
-"""`request.flags` and `request.aflags`, and one snapshot for the whole request."""
+"""One snapshot for the whole request."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.http import FileResponse, HttpRequest, StreamingHttpResponse
+from django.http import FileResponse, HttpRequest
 from django.http.response import HttpResponseBase
 
-from .reading.scope import Stay, asteps_in_scope, current_flags, reset_innermost, set_innermost, steps_in_scope
+from .reading import request_flags  # noqa: F401 - for a project that has only the middleware
+from .reading.scope import Stay, asteps_in_scope, innermost_stay, reset_innermost, set_innermost, steps_in_scope
 
 
 class FlagsmithMiddleware:
@@ -27,39 +28,44 @@ class FlagsmithMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self.async_mode:
             return self.__acall__(request)
-        stay = _prepare(request)
+        stay = Stay()
+        stay.outer, stay.request = innermost_stay(), request
         token = set_innermost(stay)
         try:
             response: HttpResponseBase = self.get_response(request)
-            if isinstance(response, StreamingHttpResponse):
-                _keep_scope(stay, response)
-            return response
+        except BaseException:
+            stay.end()
+            raise
         finally:
             reset_innermost(token)
-            stay.is_over = not stay.goes_on
+        if response.streaming:
+            _keep(stay, response)
+        else:
+            stay.request = stay.flags = None  # as `end` does, which takes long to call
+        return response
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
-        stay = _prepare(request)
+        stay = Stay()
+        stay.outer, stay.request = innermost_stay(), request
         token = set_innermost(stay)
         try:
             response: HttpResponseBase = await self.get_response(request)
-            if isinstance(response, StreamingHttpResponse):
-                _keep_scope(stay, response)
-            return response
+        except BaseException:
+            stay.end()
+            raise
         finally:
             reset_innermost(token)
-            stay.is_over = not stay.goes_on
+        if response.streaming:
+            _keep(stay, response)
+        else:
+            stay.request = stay.flags = None  # as `end` does, which takes long to call
+        return response
 
 
-def _keep_scope(stay: Stay, response: StreamingHttpResponse) -> None:
+def _keep(stay: Stay, response: Any) -> None:
     """Let the steps of a streaming response, which come after the middleware, see what the request saw."""
-    if not isinstance(response, FileResponse):
-        stay.goes_on = True
-        content: Any = response.streaming_content
-        response.streaming_content = (asteps_in_scope if response.is_async else steps_in_scope)(stay, content)
-
-
-def _prepare(request: Any) -> Stay:
-    request.flags = flags = current_flags(request)
-    request.aflags = flags.prepared
-    return Stay(flags)
+    if isinstance(response, FileResponse):
+        stay.end()
+    else:
+        steps = asteps_in_scope if response.is_async else steps_in_scope
+        response.streaming_content = steps(stay, response.streaming_content)

@@ -26,6 +26,10 @@ const {left, top, width, height} = shown.getBoundingClientRect();
 const above = document.elementFromPoint(left + width / 2, top + height / 2);
 return above && (shown.contains(above) || above.parentNode === one.parentNode) ? "" : "something is above it, or it is out of sight";
 """
+OUTCOMES = """
+const shown = [...document.querySelectorAll(".outcome")].filter((each) => getComputedStyle(each).opacity > 0);
+return shown.map((each) => each.textContent);
+"""
 MOST_TABS = 80
 
 
@@ -53,6 +57,20 @@ class Pages:
     def versions(self) -> dict[str, str]:
         """Return which version each process reads, as the shop's page tells, by "pid …"."""
         found: dict[str, str] = self.on_shop(READS)
+        return found
+
+    def on_standin(self, script: str) -> Any:
+        """Run a script on the stand-in's page."""
+        self.browser.switch_to.window(self.standin_window)
+        return self.browser.execute_script(script)
+
+    def documents(self) -> str:
+        """Return how often the document was asked for, as the stand-in's page tells."""
+        return str(self.on_standin("return document.querySelector('#documents dd').textContent"))
+
+    def outcomes(self) -> list[str]:
+        """Return the words beside flags that were changed a moment ago."""
+        found: list[str] = self.on_standin(OUTCOMES)
         return found
 
     def press(self, *keys: str) -> None:
@@ -110,3 +128,13 @@ class Pages:
 
         found: dict[str, str] = wait_until(both, f"a new version in both processes, other than {before}")
         return found
+
+
+def open_panel(browser: WebDriver) -> None:
+    """Open the debug toolbar's panel on the shop's page."""
+    toolbar = browser.find_element(By.ID, "djDebugRoot").shadow_root
+    handle = toolbar.find_element(By.ID, "djShowToolBarButton")
+    if handle.is_displayed():
+        handle.click()
+    browser.execute_script("arguments[0].click()", toolbar.find_element(By.CSS_SELECTOR, "a.FlagsmithPanel"))
+    wait_until(lambda: toolbar.find_elements(By.CSS_SELECTOR, "#FlagsmithPanel table"), "the panel")

@@ -22,7 +22,6 @@ import django_flagsmith_realtime
 from django_flagsmith_realtime import Flags, Identity, aget_flags, get_flags
 from django_flagsmith_realtime.exceptions import FlagsmithError, UnknownFlag
 from django_flagsmith_realtime.reading.reader import get_reader
-from django_flagsmith_realtime.reading.whom import Known
 from django_flagsmith_realtime.snapshots.defaults import UNKNOWN_REASON, default_flag
 from django_flagsmith_realtime.snapshots.snapshot import Snapshot, parse_document
 
@@ -365,7 +364,7 @@ class TestIdentity:
         identifier=st.text(),
     )
     def test_a_read_does_not_fail_whatever_the_traits_are(self, traits: dict[str, Any], identifier: str) -> None:
-        flags = Flags(Known(Identity(identifier, traits)), [SNAPSHOT])
+        flags = Flags(Identity(identifier, traits), [SNAPSHOT])
         for name in flags:
             assert isinstance(flags.is_feature_enabled(name), bool)
 

@@ -41,13 +41,14 @@ def instructions(function: Callable[[], object]) -> int:
         count += event == "opcode"
         return trace
 
-    function()
     before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        function()
-    finally:
-        sys.settrace(before)
+    for _ in range(2):  # Python 3.12 gives no instructions to the first who asks for them
+        count = 0
+        sys.settrace(trace)
+        try:
+            function()
+        finally:
+            sys.settrace(before)
     return count
 
 
@@ -62,11 +63,11 @@ def page(request: HttpRequest) -> HttpResponse:
 SOMEBODY = Identity("somebody", {"plan": "free"})
 READS: dict[str, tuple[Callable[[], object], int]] = {
     "another flag": (lambda: get_flags().is_feature_enabled(PLAIN), 32),
-    "another value": (lambda: get_flags().get_feature_value(PLAIN, ""), 46),
-    "the first flag of a request": (lambda: get_flags(HttpRequest()).is_feature_enabled(PLAIN), 210),
-    "an identity's": (lambda: get_flags(HttpRequest(), identity=SOMEBODY).is_feature_enabled(PLAIN), 329),
-    "an identity's own": (lambda: get_flags(HttpRequest(), identity=Identity(OVERRIDDEN)).get_flag(OVERRIDE), 412),
-    "a page without flags": (lambda: FlagsmithMiddleware(page)(HttpRequest()), 147),
+    "another value": (lambda: get_flags().get_feature_value(PLAIN, ""), 45),
+    "the first flag of a request": (lambda: get_flags(HttpRequest()).is_feature_enabled(PLAIN), 122),
+    "an identity's": (lambda: get_flags(HttpRequest(), identity=SOMEBODY).is_feature_enabled(PLAIN), 199),
+    "an identity's own": (lambda: get_flags(HttpRequest(), identity=Identity(OVERRIDDEN)).get_flag(OVERRIDE), 321),
+    "a page without flags": (lambda: FlagsmithMiddleware(page)(HttpRequest()), 67),
 }
 BODY = json.loads(make_body(MEDIUM))
 ENVIRONMENT, NEXT = document().environment, document(1).environment

@@ -276,7 +276,7 @@ class TestScope:
 
         serve(settings, view)
         publish(banner_text="one")
-        assert Client().get("/0/").content.strip() == b"one|one|"
+        assert Client().get("/0/").content.strip() == b"one|one|one"
 
 
 class TestMiddleware:

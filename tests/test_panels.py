@@ -7,6 +7,7 @@ import html
 import inspect
 import re
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,21 @@ from django.http import HttpResponse
 from django.test import AsyncClient, Client, RequestFactory
 
 from django_flagsmith_realtime import Flags, Identity, get_flags
-from django_flagsmith_realtime.reading.whom import Known
 from django_flagsmith_realtime.snapshots.snapshot import Snapshot
 from django_flagsmith_realtime.test import override_flags
 
 from . import observed_pages
-from .documents import configured_store, publish
+from .browser import chromium, complaints, lay_out
+from .browser.axe import violations
+from .demo_pages import open_panel
+from .demo_process import running_demo
+from .documents import configured_store, pin, publish
 from .processes import RedisServer
 
 OURS = "django_flagsmith_realtime.middleware.FlagsmithMiddleware"
 TOOLBAR = "debug_toolbar.middleware.DebugToolbarMiddleware"
 PANEL = "django_flagsmith_realtime.panels.FlagsmithPanel"
+OBSERVED = "django_flagsmith_realtime.panels.observed"
 Get = Callable[..., HttpResponse]
 
 
@@ -34,18 +39,13 @@ def toolbar(settings: Any) -> Any:
     """A project with the toolbar, and its settings, which a test may change."""
     settings.DEBUG = True
     settings.INTERNAL_IPS = ["127.0.0.1"]
-    settings.STATIC_URL = "/static/"
-    settings.INSTALLED_APPS = [
-        *(app for app in settings.INSTALLED_APPS if app != "django.contrib.staticfiles"),
-        "django.contrib.staticfiles",
-        "debug_toolbar",
-    ]
-    settings.DEBUG_TOOLBAR_PANELS = [PANEL]
+    settings.DEBUG_TOOLBAR_PANELS = [PANEL]  # before the toolbar is installed: it patches Django for its own panels
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "debug_toolbar"]
     settings.MIDDLEWARE = [TOOLBAR, OURS]
     settings.ROOT_URLCONF = "tests.observed_urls"
     settings.FLAGSMITH = {**settings.FLAGSMITH, "IDENTITY": "tests.observed_pages.identify"}
     settings.TEMPLATES = [
-        {**settings.TEMPLATES[0], "APP_DIRS": True},
+        *settings.TEMPLATES,
         {
             "BACKEND": "django.template.backends.jinja2.Jinja2",
             "NAME": "jinja2",
@@ -64,12 +64,15 @@ def get(request: pytest.FixtureRequest) -> Get:
     return lambda *args, **kwargs: asyncio.run(AsyncClient().get(*args, **kwargs))
 
 
+def load(name: str) -> Any:
+    """Import what imports the toolbar, which is possible while that is installed."""
+    return import_module(name)
+
+
 def panel() -> Any:
     """Return the panel of the request that was last answered, as the toolbar keeps it."""
-    from debug_toolbar.store import get_store
-    from debug_toolbar.toolbar import DebugToolbar
-
-    stored = DebugToolbar.fetch(list(get_store().request_ids())[-1], "FlagsmithPanel")
+    request_ids = list(load("debug_toolbar.store").get_store().request_ids())
+    stored = load("debug_toolbar.toolbar").DebugToolbar.fetch(request_ids[-1], "FlagsmithPanel")
     assert stored
     return stored.get_panel_by_id("FlagsmithPanel")
 
@@ -131,6 +134,7 @@ class TestReads:
         assert reads()["dark_mode", "user_alice"]["count"] == 2
         assert places("dark_mode") == {line(view, "identity=None"): 1}
         assert panel().get_stats()["identity"] == "user_bob, plan = 'gold'"
+        assert [whose for _, whose in reads()] == ["user_bob"] * 3 + ["user_alice", "nobody"]
 
     def test_show_what_was_read_and_why(self, get: Get) -> None:
         publish()
@@ -248,7 +252,8 @@ class TestPage:
         publish()
         page = get("/page/").content.decode()
         assert "Feature flags" in page
-        assert 'class="djdt-nav-icon"' in page
+        if hasattr(load("debug_toolbar.panels").Panel, "nav_icon"):  # as of 8.0
+            assert 'class="djdt-nav-icon"' in page
         request_id = panel().toolbar.request_id
         answer = get("/__debug__/render_panel/", {"request_id": request_id, "panel_id": "FlagsmithPanel"})
         assert "observed/page.html:4" in answer.json()["content"]
@@ -271,7 +276,6 @@ class TestOff:
         client = Client()
         client.cookies["djdtFlagsmithPanel"] = "off"
         assert type(client.get("/page/").wsgi_request.flags) is Flags
-        assert panel().get_stats() == {}
 
     def test_where_the_panel_is_not_listed(self, toolbar: Any) -> None:
         toolbar.MIDDLEWARE = [OURS]
@@ -285,17 +289,15 @@ class TestOff:
 
 
 def observe_anew(identity: Identity | None = None) -> Any:
-    from django_flagsmith_realtime.panels.observed import Observation, ObservedFlags
-
-    flags = ObservedFlags(Known(identity))
-    flags.observation = Observation()
+    flags = load(OBSERVED).ObservedFlags(identity)
+    flags.observation = load(OBSERVED).Observation()
     return flags
 
 
 @pytest.mark.parametrize("identity", [None, Identity("user_alice"), Identity("user_bob", {"plan": "gold"})])
 def test_observed_flags_answer_as_others_do(identity: Identity | None) -> None:
     publish(new_checkout=True)
-    observed, plain = observe_anew(identity), Flags(Known(identity))
+    observed, plain = observe_anew(identity), Flags(identity)
     assert dict(observed) == dict(plain)
     for name in [*plain, "nowhere"]:
         assert observed.is_feature_enabled(name) == plain.is_feature_enabled(name)
@@ -304,6 +306,30 @@ def test_observed_flags_answer_as_others_do(identity: Identity | None) -> None:
         assert observed.of(None)[name] == plain.of(None)[name]
     assert observed.all_flags() == plain.all_flags()
     assert observed.snapshot is plain.snapshot
+
+
+def test_observed_flags_are_of_the_snapshot_that_the_request_saw_before() -> None:
+    request = RequestFactory().get("/")
+    publish()
+    pin(request)
+    before = get_flags(request).snapshot
+    publish(dark_mode=False)
+    flags = load(OBSERVED).observe(request, load(OBSERVED).Observation())
+    assert flags.snapshot is before
+
+
+@pytest.mark.parametrize(
+    ("module", "file", "place"),
+    [
+        ("shop.views", "/srv/app/shop/views.py", "shop/views.py:1 in <module>"),
+        ("shop", "/srv/app/shop/__init__.py", "shop/__init__.py:1 in <module>"),
+        ("__main__", "/srv/app/script.py", "script.py:1 in <module>"),
+    ],
+)
+def test_a_file_is_named_from_its_package_on(module: str, file: str, place: str) -> None:
+    names = {"__name__": module, "caller": load("django_flagsmith_realtime.panels.places").caller}
+    exec(compile("place = caller()", file, "exec"), names)
+    assert names["place"] == place
 
 
 def test_a_flag_that_is_handed_out_is_the_callers_own() -> None:
@@ -322,3 +348,17 @@ def test_the_package_can_be_used_without_the_toolbar() -> None:
     }
     assert {path.relative_to(package).as_posix() for path in importing} == {"panels/panel.py"}
     assert configured_store().reads == 0
+
+
+CONTENT = {"include": [{"fromShadowDom": ["#djDebugRoot", "#FlagsmithPanel .djDebugPanelContent"]}]}
+
+
+@pytest.mark.slow
+def test_the_panel_of_the_running_shop_is_open_to_everybody(tmp_path: Path) -> None:
+    with running_demo(tmp_path, "--settings", "storefront.toolbar") as demo, chromium() as browser:
+        for width, scheme in ((1280, "light"), (1280, "dark"), (400, "light")):
+            lay_out(browser, width, scheme=scheme)
+            browser.get(demo.shop_url)
+            open_panel(browser)
+            assert violations(browser, CONTENT) == []
+        assert complaints(browser) == []

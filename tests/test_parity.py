@@ -10,7 +10,6 @@ from django.test import RequestFactory
 
 import django_flagsmith_realtime
 from django_flagsmith_realtime import Flags, decorators, identity, mixins, test
-from django_flagsmith_realtime.middleware import FlagsmithMiddleware
 from django_flagsmith_realtime.reading import scope, whom
 from django_flagsmith_realtime.reading.reader import Reader
 
@@ -30,7 +29,6 @@ REASONS = {
     "mixins.FlagEnabledMixin": BOTH,
     "test.override_flags": BOTH,
     "identity.FromUser": BOTH,
-    "whom.Known": BOTH,
     "whom.OfRequest": BOTH,
     "identity.Unset": NOTHING_TO_WAIT_FOR,
     "identity.Identity": NOTHING_TO_WAIT_FOR,
@@ -41,9 +39,8 @@ REASONS = {
     "scope.Unscoped": BOTH,
     "scope.Stay": NOTHING_TO_WAIT_FOR,
     "scope.flags_scope": BOTH,
-    "scope.current_stay": NOTHING_TO_WAIT_FOR,
+    "scope.flags_of": NOTHING_TO_WAIT_FOR,
     "scope.current_flags": NOTHING_TO_WAIT_FOR,
-    "scope.request_scope": BOTH,
     "reader.Reader.after_fork": NOTHING_TO_WAIT_FOR,
 }
 
@@ -66,7 +63,6 @@ PUBLIC: dict[str, Any] = {
     **defined_in(test, "test"),
     **defined_in(identity, "identity"),
     **defined_in(whom, "whom"),
-    **defined_in(whom.Known, "whom.Known"),
     **defined_in(whom.OfRequest, "whom.OfRequest"),
     **defined_in(scope, "scope"),
     **defined_in(Reader, "reader.Reader"),
@@ -85,7 +81,6 @@ ALONE = PUBLIC.keys() - TWINS.keys() - set(TWINS.values()) - {"decorators.awaite
 def test_there_are_twins() -> None:
     assert TWINS == {
         "get_flags": "aget_flags",
-        "whom.Known.identity": "whom.Known.aidentity",
         "whom.OfRequest.identity": "whom.OfRequest.aidentity",
         "reader.Reader.current": "reader.Reader.acurrent",
         "scope.steps_in_scope": "scope.asteps_in_scope",
@@ -111,7 +106,6 @@ def test_twins_take_the_same_arguments_and_only_one_is_a_coroutine(name: str, ot
 
 def test_a_request_has_both() -> None:
     request: Any = RequestFactory().get("/")
-    FlagsmithMiddleware(lambda request: None)(request)
     assert isinstance(request.flags, Flags)
     assert inspect.iscoroutinefunction(request.aflags)
 

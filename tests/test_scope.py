@@ -17,10 +17,11 @@ from django.test import RequestFactory
 
 from django_flagsmith_realtime import Identity, aget_flags, flags_scope, get_flags
 from django_flagsmith_realtime.reading.reader import get_reader
-from django_flagsmith_realtime.reading.scope import Unscoped, current_flags, request_scope
+from django_flagsmith_realtime.reading.scope import Unscoped, current_flags
 
 from .backends import RecordingCache
 from .documents import publish
+from .scopes import request_scope
 
 GOLD = Identity("somebody", {"plan": "gold"})
 ALICE = Identity("user_alice")
@@ -106,7 +107,7 @@ class TestContext:
     def test_a_read_without_a_request_finds_the_scope_of_the_context(self, request_: HttpRequest) -> None:
         publish(banner_text="one")
         with request_scope(request_) as stay:
-            scope = stay.flags
+            scope = stay.find_flags()
             assert current_flags() is scope is current_flags(request_)
             flags = get_flags()
             assert flags.get_feature_value("banner_text") == "one"
@@ -126,13 +127,13 @@ class TestContext:
         inner = RequestFactory().get("/")
         with request_scope(request_) as outer_stay:
             with request_scope(inner) as inner_stay:
-                assert current_flags() is inner_stay.flags
-            assert current_flags() is outer_stay.flags
+                assert current_flags() is inner_stay.find_flags()
+            assert current_flags() is outer_stay.find_flags()
 
     def test_asgirefs_threads_see_the_scope_and_plain_ones_do_not(self, request_: HttpRequest) -> None:
         async def look() -> tuple[Any, Any]:
             with request_scope(request_) as stay:
-                scope = stay.flags
+                scope = stay.find_flags()
                 return scope, await sync_to_async(lambda: async_to_sync(acurrent)())()
 
         async def acurrent() -> Any:
@@ -141,7 +142,7 @@ class TestContext:
         scope, seen = asyncio.run(look())
         assert seen is scope
         with request_scope(request_) as stay:
-            scope = stay.flags
+            scope = stay.find_flags()
             found: list[Any] = []
             plain = threading.Thread(target=lambda: found.append(current_flags()))
             copied = threading.Thread(target=copy_context().run, args=(lambda: found.append(current_flags()),))

@@ -18,6 +18,7 @@ import requests
 from standin.server import StandIn
 
 from . import recorded
+from .demo_process import EXAMPLE_PROJECT
 from .processes import wait_until
 
 SERVER_KEY = recorded.exchange("environment_document").request_headers["x-environment-key"]
@@ -261,6 +262,37 @@ def test_the_page_is_served_with_its_files(unchanged: StandIn, path: str, kind: 
     status, headers, body = ask(unchanged, path, {})
     assert (status, headers["content-type"]) == (200, f"{kind}; charset=utf-8")
     assert body
+
+
+def state(standin: StandIn) -> Any:
+    return json.loads(ask(standin, "/standin/state", {})[2])
+
+
+def test_the_page_tells_in_words_whom_segments_are_for(unchanged: StandIn) -> None:
+    assert {segment["name"]: segment["rule"] for segment in state(unchanged)["segments"]} == {
+        "gold_members": "plan is gold",
+        "ten_percent": "10 % of identities",
+        "staff_or_eu": r"(email matches ^.+@northwind\.example$ or country in DE,FR,NL,SE) and not (blocked is true) "
+        "and age from 18 and age is set",
+        "app_v2": "app_version from 2.0.0:semver or user_number modulo 2|0",
+    }
+
+
+def test_the_page_tells_what_segments_have_instead(unchanged: StandIn) -> None:
+    [row] = [row for row in state(unchanged)["flags"] if row["name"] == "banner_text"]
+    assert row["segments"] == [
+        {"name": "gold_members", "enabled": True, "value": "Welcome back, gold member"},
+        {"name": "ten_percent", "enabled": True, "value": "Lucky ten percent"},
+    ]
+
+
+def test_a_new_state_starts_as_the_document_that_is_named(tmp_path: Path) -> None:
+    shop = EXAMPLE_PROJECT / "shop" / "environment.json"
+    with StandIn(state_path=tmp_path / "flags.json", document_path=shop) as standin:
+        assert standin.document == json.loads(shop.read_text())
+        standin.set_flag("reviews", enabled=False)
+    with StandIn(state_path=tmp_path / "flags.json", document_path=tmp_path / "gone") as standin:
+        assert standin.document["name"] == "Production"
 
 
 def change(standin: StandIn, name: str, body: Any) -> requests.Response:

@@ -15,9 +15,9 @@ from django.test import RequestFactory
 from django_flagsmith_realtime import get_flags
 from django_flagsmith_realtime.exceptions import UnknownFlag
 from django_flagsmith_realtime.reading.reader import get_reader
-from django_flagsmith_realtime.reading.scope import request_scope
 
 from .documents import pin, publish
+from .scopes import request_scope
 
 IF_NEW = '{% flag "new_checkout" %}new{% else %}old{% endflag %}'
 

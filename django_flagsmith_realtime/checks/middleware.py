@@ -49,7 +49,7 @@ def find_missing_middleware(config: Config) -> Iterator[CheckMessage]:
     if config.identity and _position(OURS) is None:
         yield Warning(
             "FLAGSMITH['IDENTITY'] is set, but FlagsmithMiddleware is not in MIDDLEWARE: "
-            "get_flags() without the request gives the environment's flags, and there is no request.flags.",
+            "get_flags() without the request gives the environment's flags.",
             hint=f'Add "{OURS}" at the end of MIDDLEWARE.',
             id="flagsmith.W010",
         )

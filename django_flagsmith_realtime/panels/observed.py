@@ -10,10 +10,10 @@ from typing import Any, cast
 from flagsmith.models import Flag
 
 from ..identity import Identity, Whose
-from ..reading.around import Undo
 from ..reading.flags import Flags
 from ..reading.reader import get_reader
-from ..reading.scope import ATTRIBUTE, Stay, current_flags, innermost
+from ..reading.scope import ATTRIBUTE, current_flags, innermost_stay
+from ..reading.whom import OfRequest
 from ..snapshots.snapshot import Snapshot
 from .places import caller
 
@@ -77,12 +77,12 @@ class ObservedFlags(Flags):
     @property
     def known_identity(self) -> Identity | None:
         """Whom the flags are for, as far as that was asked."""
-        return self._whom.identity() if self.has_identity else None
+        return self.identity if self.has_identity else None
 
     @property
     def has_identity(self) -> bool:
         """Tell whether it is settled whom the flags are for."""
-        return self._whom.is_settled
+        return not isinstance(self._whom, OfRequest) or self._whom.is_settled
 
     @property
     def seen_snapshot(self) -> Snapshot | None:
@@ -99,16 +99,13 @@ class ObservedFlags(Flags):
         self.observation.reads.append(Read(flag, self, caller()))
 
 
-def observe(request: Any, observation: Observation) -> tuple[ObservedFlags, Undo]:
-    """Let reads of the request's flags be noted; return those flags, and what takes them out of the scope again."""
+def observe(request: Any, observation: Observation) -> ObservedFlags:
+    """Put flags whose reads are noted in the place of a request's own, and return them."""
     own = current_flags(request)
     flags = ObservedFlags(own._whom, own._pinned)
     flags.observation = observation
+    request.flags = flags
     setattr(request, ATTRIBUTE, flags)
-    if hasattr(request, "flags"):
-        request.flags, request.aflags = flags, flags.prepared
-    stay = innermost.get()
-    if stay is None or stay.flags is not own:  # the middleware is yet to come, or not there
-        return flags, lambda: None
-    token = innermost.set(Stay(flags))
-    return flags, lambda: innermost.reset(token)
+    if (stay := innermost_stay()).flags is own:
+        stay.flags = flags
+    return flags

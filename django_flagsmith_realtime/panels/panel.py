@@ -34,15 +34,12 @@ class FlagsmithPanel(Panel):
 
     def enable_instrumentation(self) -> None:
         self._observation = Observation()
-        self._flags, self._undo = observe(self.toolbar.request, self._observation)
-
-    def disable_instrumentation(self) -> None:
-        self._undo()
+        self._flags = observe(self.toolbar.request, self._observation)
 
     def generate_stats(self, request: HttpRequest, response: HttpResponseBase) -> None:
         self.record_stats(
             {
-                "flags": tabulate(self._observation.reads),
+                "flags": tabulate(self._observation.reads, name_briefly(self._flags)),
                 "snapshot": describe(self._flags.seen_snapshot, time.time()),
                 "identity": name_whole(self._flags),
                 "cache_reads": self._observation.cache_reads,
@@ -64,13 +61,14 @@ class FlagsmithPanel(Panel):
         return render_to_string(self.template, {**self.get_stats(), "health": health, "known": known})
 
 
-def tabulate(reads: Iterable[Read]) -> list[dict[str, Any]]:
-    """Return a row for each flag and whose it was, flags in the order of their first reads."""
+def tabulate(reads: Iterable[Read], own: str) -> list[dict[str, Any]]:
+    """Return a row for each flag and whose it was, the request's own first, flags in the order of their first reads."""
     groups: dict[str, dict[str, list[Read]]] = {}
     for read in reads:
         by_whose = groups.setdefault(read.flag.feature_name, {})
         by_whose.setdefault(name_briefly(read.whose), []).append(read)
-    return [_row(whose, group) for by_whose in groups.values() for whose, group in by_whose.items()]
+    rows = [_row(whose, group) for by_whose in groups.values() for whose, group in by_whose.items()]
+    return sorted(rows, key=lambda row: row["whose"] != own)
 
 
 def _row(whose: str, reads: list[Read]) -> dict[str, Any]:

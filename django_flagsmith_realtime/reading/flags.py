@@ -12,16 +12,16 @@ from typing import Any, TypeVar, overload
 from flagsmith.models import Flag
 from flagsmith.models import Flags as SdkFlags
 
-from ..conf import get_config
+from ..conf import Config, get_config
 from ..exceptions import UnknownFlag
 from ..identity import UNSET, Identity, Whose, is_same
 from ..snapshots.defaults import default_flag, unknown_flag
 from ..snapshots.snapshot import Environment, Snapshot
 from ..snapshots.snapshot_file import load_snapshot
 from . import overrides
-from .reader import get_reader
+from .reader import fresh_snapshot, get_reader
 from .values import WrongKind, read_as
-from .whom import Known, OfRequest
+from .whom import OfRequest
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -29,8 +29,10 @@ logger = logging.getLogger(__name__)
 MAX_LOGGED = 1_000
 MAX_IDENTITIES = 100  # whose evaluated flags are kept for one snapshot
 NONE: dict[str, Flag] = {}
+Others = dict[str | None, "Flags"]
 
 _logged: set[tuple[str, str]] = set()
+_shared: tuple[Snapshot, Flags] | None = None  # nobody's, of the snapshot that this process holds
 
 
 class Flags(Mapping[str, Flag]):
@@ -44,12 +46,17 @@ class Flags(Mapping[str, Flag]):
 
     _max_age = 0.0  # seconds since a look at the cache that is good enough for the first read
 
-    def __init__(self, whom: Known | OfRequest, pinned: list[Snapshot | None] | None = None) -> None:
+    def __init__(
+        self,
+        whom: Identity | OfRequest | None = None,
+        pinned: list[Snapshot | None] | None = None,
+        others: Others | None = None,
+    ) -> None:
         """Take a snapshot from `pinned`, or leave it there: others may share it, and the first that comes counts."""
         self._whom = whom
         self._pinned = [] if pinned is None else pinned
+        self._others = others  # of the same snapshot, by identifier
         self._evaluated: SdkFlags | None = None  # of the identity
-        self._others: dict[str | None, Flags] | None = None  # of the same snapshot, by identifier
         self._settled = NONE  # what will not change any more; of nobody in particular, all of the environment's
 
     @property
@@ -68,14 +75,14 @@ class Flags(Mapping[str, Flag]):
         if not self._pinned and not overrides.entered:
             config = get_config()
             self._pinned.append(await get_reader(config).acurrent(self._max_age or config.freshness))
-        if self.snapshot:
+        if self.snapshot and isinstance(self._whom, OfRequest):
             await self._whom.aidentity()
         return self
 
     @property
     def identity(self) -> Identity | None:
         """Whom these flags are for; the first read asks `IDENTITY`."""
-        return self._whom.identity()
+        return self._whom.identity() if isinstance(self._whom, OfRequest) else self._whom
 
     def of(self, identity: Whose) -> Flags:
         """Return the flags of an identity or of nobody in the same snapshot; `UNSET`: these."""
@@ -83,19 +90,18 @@ class Flags(Mapping[str, Flag]):
             return self
         if self._others is None:
             self._others = {}
-        key = identity.identifier if identity else None
-        flags = self._others.get(key)
+        others, key = self._others, identity.identifier if identity else None
+        flags = others.get(key)
         if flags is None or (identity and not is_same(identity, flags.identity)):
-            if len(self._others) >= MAX_IDENTITIES:
-                self._others.clear()
-            flags = self._others[key] = type(self)(Known(identity), self._pinned)
-            flags._others = self._others
+            if len(others) >= MAX_IDENTITIES:
+                others.clear()
+            flags = others[key] = type(self)(identity, self._pinned, others)
         return flags
 
     def is_feature_enabled(self, name: str) -> bool:
         """Tell whether a flag is on; an unknown one is not, unless `DEFAULTS` says so."""
-        flag = None if overrides.entered else self._settled.get(name)
-        return (flag or self._find(name)).enabled
+        flag = self._overridden(name) if overrides.entered else self._settled.get(name) or self._read(name)
+        return flag.enabled
 
     @overload
     def get_feature_value(self, name: str, default: Any = None) -> Any: ...
@@ -112,9 +118,10 @@ class Flags(Mapping[str, Flag]):
         The value is what Flagsmith has, whatever the type of the default. With `type`, one of bool, int, float, str,
         dict and list, it is of that type, the last two decoded from JSON; else `default`, and a log line.
         """
-        flag = None if overrides.entered else self._settled.get(name)
-        if flag is None:
-            flag = self._find(name, default is not None)
+        if overrides.entered:
+            flag = self._overridden(name, default is not None)
+        else:
+            flag = self._settled.get(name) or self._read(name, default is not None)
         value = flag.value
         if value is None or (default is not None and flag.is_default):
             return default
@@ -151,7 +158,9 @@ class Flags(Mapping[str, Flag]):
         return name in self._known
 
     def __repr__(self) -> str:
-        return f"<Flags of {self._whom}>"
+        if isinstance(self._whom, OfRequest):
+            return "<Flags of a request>"
+        return f"<Flags of {'an identity' if self._whom else 'the environment'}>"
 
     @property
     def _environment_flags(self) -> dict[str, Flag]:
@@ -165,37 +174,41 @@ class Flags(Mapping[str, Flag]):
     def _find(self, name: str, has_default: bool = False) -> Flag:
         """Return a flag that must not leave this object."""
         if overrides.entered:
-            elsewhere = Flags(self._whom, [file_snapshot()])  # what is pinned and evaluated here does not count
-            return overrides.seen().get(name) or elsewhere._read(name, has_default)
-        return self._read(name, has_default)
+            return self._overridden(name, has_default)
+        return self._settled.get(name) or self._read(name, has_default)
 
-    def _read(self, name: str, has_default: bool) -> Flag:
-        if flag := self._settled.get(name):
-            return flag
-        snapshot = self._pin()
-        flags = snapshot.environment.flags_by_name if snapshot else NONE
-        if snapshot is None or name not in flags:
+    def _overridden(self, name: str, has_default: bool = False) -> Flag:
+        """Return a flag where tests set some: what is pinned and evaluated here does not count."""
+        return overrides.seen().get(name) or Flags(self._whom, [file_snapshot()])._read(name, has_default)
+
+    def _read(self, name: str, has_default: bool = False) -> Flag:
+        """Find a flag, and keep it where it will not change any more."""
+        snapshot = self._pinned[0] if self._pinned else self._pin()
+        if snapshot is None or (flag := snapshot.environment.flags_by_name.get(name)) is None:
             return self._default(name, has_default)
-        if identity := self._whom.identity():
-            return self._settle(flags[name], identity, snapshot.environment)
-        if self._whom.is_settled:
-            self._settled = flags
-        return flags[name]
+        whom = self._whom
+        identity = whom.identity() if isinstance(whom, OfRequest) else whom
+        if identity is not None:
+            return self._settle(flag, identity, snapshot.environment)
+        if not isinstance(whom, OfRequest) or whom.is_settled:
+            self._settled = snapshot.environment.flags_by_name
+        return flag
 
     def _settle(self, flag: Flag, identity: Identity, environment: Environment) -> Flag:
-        """Evaluate a flag for the identity, if it can be another than the environment's, and keep it."""
-        if flag.feature_name in environment.targeted:
+        """Evaluate a flag for the identity, if it can be another than the environment's."""
+        name = flag.feature_name
+        if name in environment.targeted:
             flag = self._evaluate(flag, identity, environment)
         if self._settled is NONE:
             self._settled = {}
-        self._settled[flag.feature_name] = flag
+        self._settled[name] = flag
         return flag
 
     def _evaluate(self, flag: Flag, identity: Identity, environment: Environment) -> Flag:
         """Return the environment's flag as the identity has it."""
         try:
             if self._evaluated is None:
-                self._evaluated = environment.identity_flags(identity.identifier, identity.traits)
+                self._evaluated = environment.identity_flags(identity.identifier, identity.traits_for_sdk)
             return self._evaluated.get_flag(flag.feature_name)  # type: ignore[return-value]
         except Exception as error:  # a trait or a segment that the SDK can't evaluate; its message may be personal data
             why = type(error).__name__
@@ -223,6 +236,18 @@ class Flags(Mapping[str, Flag]):
             _warn_once("Flag %r is off: %s", name, why)
         if strict:
             raise UnknownFlag(f"Unknown flag {name!r}: {why}.{remedy}")
+
+
+def environment_flags(config: Config) -> Flags:
+    """Return nobody's flags; within `FRESHNESS` all requests share them, as nothing about them can change."""
+    global _shared
+    shared, snapshot = _shared, None if overrides.entered else fresh_snapshot(config)
+    if snapshot is None:
+        _shared = None  # a newer one may be about to come
+        return Flags()
+    if shared is None or shared[0] is not snapshot:
+        shared = _shared = snapshot, Flags(None, [snapshot])
+    return shared[1]
 
 
 def _warn_once(message: str, name: str, why: str) -> None:

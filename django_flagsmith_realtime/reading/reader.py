@@ -218,6 +218,14 @@ def get_reader(config: Config | None = None) -> Reader:
     return reader
 
 
+def fresh_snapshot(config: Config) -> Snapshot | None:
+    """Return this process's snapshot if the cache was asked within `FRESHNESS`, else None."""
+    last_config, reader = _last
+    if last_config is not config or reader is None:
+        reader = get_reader(config)
+    return reader._held if time.monotonic() - reader._looked_at < config.freshness else None
+
+
 def drop_readers() -> None:
     """Forget what this process holds, for tests: the next read begins anew."""
     global _last

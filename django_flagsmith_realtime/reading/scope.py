@@ -13,8 +13,8 @@ from django.http import HttpRequest
 from ..conf import get_config
 from ..identity import UNSET, Identity, Whose, check_identity
 from .around import Around, Undo
-from .flags import Flags
-from .whom import NOBODY, OfRequest
+from .flags import Flags, environment_flags
+from .whom import OfRequest
 
 UNSCOPED_SECONDS = 1.0  # outside a scope the cache is asked at most this often
 ATTRIBUTE = "_flagsmith_flags"
@@ -31,15 +31,34 @@ class Unscoped(Flags):
 
 
 class Stay:
-    """One time in a scope. When it is over, contexts that were copied meanwhile are out of the scope too."""
+    """One time in a scope. When it is over, contexts that were copied meanwhile are out of the scope too.
 
-    __slots__ = ("flags", "goes_on", "is_over", "outer")
+    The flags are None until somebody asks for a request's, and after the end.
+    """
 
-    def __init__(self, flags: Flags) -> None:
-        self.flags = flags
-        self.outer = innermost_stay()
-        self.is_over = False
-        self.goes_on = False  # beyond the block that began it
+    # No `__init__`: to call it takes a request longer than all else that the middleware does with this.
+    outer: Stay | None = None
+    request: HttpRequest | None = None
+    flags: Flags | None = None
+
+    def find_flags(self) -> Flags:
+        """Return the flags, made on first use; when it is over, those of the outer one."""
+        if (request := self.request) is not None:
+            flags = self.flags = flags_of(request)
+            if self.request is not None:
+                return flags
+            self.flags = None  # another thread has ended it meanwhile
+        if (own := self.flags) is not None:
+            return own
+        return self.outer.find_flags() if self.outer else Unscoped()
+
+    @property
+    def is_over(self) -> bool:
+        return self.flags is None and self.request is None
+
+    def end(self) -> None:
+        self.request = None
+        self.flags = None
 
     @contextmanager
     def resumed(self) -> Iterator[None]:
@@ -51,31 +70,30 @@ class Stay:
             set_innermost(interrupted)
 
 
-innermost: ContextVar[Stay | None] = ContextVar("flagsmith_stay", default=None)
+NOWHERE = Stay()
+innermost: ContextVar[Stay] = ContextVar("flagsmith_stay", default=NOWHERE)
 innermost_stay, set_innermost, reset_innermost = innermost.get, innermost.set, innermost.reset  # faster when bound
-
-
-def current_stay() -> Stay | None:
-    stay = innermost_stay()
-    while stay and stay.is_over:
-        stay = stay.outer
-    return stay
 
 
 def current_flags(request: HttpRequest | None = None) -> Flags:
     """Return the request's flags, made on first use; without a request, those of the context."""
-    if request is None:
-        stay = current_stay()
-        return stay.flags if stay else Unscoped(NOBODY)
-    flags: Flags | None = getattr(request, ATTRIBUTE, None)  # also of a request that another wraps
-    return _add_flags(request) if flags is None else flags
+    return innermost_stay().find_flags() if request is None else flags_of(request)
 
 
-def _add_flags(request: HttpRequest) -> Flags:
+def flags_of(request: HttpRequest) -> Flags:
+    flags: Flags | None = request.__dict__.get(ATTRIBUTE)
+    return _find_or_add(request) if flags is None else flags
+
+
+def _find_or_add(request: HttpRequest) -> Flags:
     if not isinstance(request, HttpRequest):
+        found: Flags | None = getattr(request, ATTRIBUTE, None)  # of the request that this one wraps
+        if found is not None:
+            return found
         request = _unwrapped(request)
-    whom = OfRequest(request) if get_config().identity else NOBODY
-    flags: Flags = request.__dict__.setdefault(ATTRIBUTE, Flags(whom))
+    config = get_config()
+    made = Flags(OfRequest(request)) if config.identity else environment_flags(config)
+    flags: Flags = request.__dict__.setdefault(ATTRIBUTE, made)
     return flags
 
 
@@ -97,27 +115,20 @@ class flags_scope(Around):  # noqa: N801 - read as a statement
         self._identity = check_identity(identity)
 
     def enter(self) -> Undo:
-        outer = current_stay()
-        stay = Stay((outer.flags if outer else Flags(NOBODY)).of(self._identity))
+        outer = current_flags()
+        flags = Flags() if isinstance(outer, Unscoped) else outer
+        stay = Stay()
+        stay.outer, stay.flags = innermost_stay(), flags.of(self._identity)
         set_innermost(stay)
         return partial(_leave, stay)
 
 
 def _leave(stay: Stay) -> None:
-    stay.is_over = True
-    set_innermost(current_stay())
-
-
-@contextmanager
-def request_scope(request: HttpRequest) -> Iterator[Stay]:
-    """Make the request's flags those that reads without a request find."""
-    stay = Stay(current_flags(request))
-    token = set_innermost(stay)
-    try:
-        yield stay
-    finally:
-        reset_innermost(token)
-        stay.is_over = not stay.goes_on
+    stay.end()
+    outer = innermost_stay()
+    while outer.is_over and outer.outer:
+        outer = outer.outer
+    set_innermost(outer)
 
 
 def steps_in_scope(stay: Stay, content: Iterable[bytes]) -> Iterator[bytes]:
@@ -132,7 +143,7 @@ def steps_in_scope(stay: Stay, content: Iterable[bytes]) -> Iterator[bytes]:
                     return
             yield step
     finally:
-        stay.is_over = True
+        stay.end()
 
 
 async def asteps_in_scope(stay: Stay, content: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
@@ -147,4 +158,4 @@ async def asteps_in_scope(stay: Stay, content: AsyncIterable[bytes]) -> AsyncIte
                     return
             yield step
     finally:
-        stay.is_over = True
+        stay.end()

@@ -1,4 +1,4 @@
-"""Whom the flags of a scope are for: somebody who is known, or whom `IDENTITY` names for a request, asked once."""
+"""Whom the flags of a request are for: `IDENTITY` names it, and is asked once."""
 
 from __future__ import annotations
 
@@ -28,26 +28,6 @@ PATIENCE_SECONDS = 1.0  # of a read that blocks an event loop
 LOG_SECONDS = 60.0  # between reports of the same kind of error
 
 
-class Known:
-    """An identity that needs no finding, or none."""
-
-    def __init__(self, identity: Identity | None) -> None:
-        self._identity = identity
-        self.is_settled = True
-
-    def __repr__(self) -> str:
-        return "the environment" if self._identity is None else "an identity"
-
-    def identity(self) -> Identity | None:
-        return self._identity
-
-    async def aidentity(self) -> Identity | None:
-        return self._identity
-
-
-NOBODY = Known(None)
-
-
 class OfRequest:
     """The identity that `IDENTITY` names for a request: it is asked when that is first needed, and once.
 
@@ -60,9 +40,6 @@ class OfRequest:
         self._answers: list[Identity | None] = []
         self._lock = threading.Lock()
         self._loop_locks: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
-
-    def __repr__(self) -> str:
-        return "a request"
 
     @property
     def is_settled(self) -> bool:

@@ -100,7 +100,7 @@ class Environment:
 
     def identity_flags(self, identifier: str, traits: Mapping[str, Any]) -> SdkFlags:
         """Return the SDK's own flags of an identity, each evaluated when it is first asked for, if it can be."""
-        flags = self._sdk.get_identity_flags(identifier, _enveloped(traits))
+        flags = self._sdk.get_identity_flags(identifier, traits)
         if self._has_dependencies:
             with suppress(Exception):  # one that can't be evaluated must not spoil the others
                 flags.all_flags()
@@ -116,18 +116,6 @@ class Environment:
         sdk = Flagsmith(offline_mode=True, offline_handler=_Offline(self.document))
         sdk.offline_handler = None  # it has made its own of the document, and would hold that
         return sdk
-
-
-def _enveloped(traits: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Keep the SDK from taking a dict for its own envelope, `{"value": …, "transient": …}`, unless it is one."""
-    for trait in traits.values():
-        if isinstance(trait, dict):
-            return {name: _enveloped_trait(trait) for name, trait in traits.items()}
-    return traits  # as nearly always
-
-
-def _enveloped_trait(trait: Any) -> Any:
-    return {"value": trait} if isinstance(trait, dict) and "value" not in trait else trait
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,14 @@ Document: TypeAlias = dict[str, Any]
 FeatureState: TypeAlias = dict[str, Any]
 Value: TypeAlias = str | int | bool | None
 
-OPERATORS = {"EQUAL": "is", "NOT_EQUAL": "is not", "GREATER_THAN_INCLUSIVE": "from", "LESS_THAN_INCLUSIVE": "up to"}
+JOINED = {"ALL": " and ", "ANY": " or "}
+OPERATORS = {
+    "EQUAL": "is",
+    "NOT_EQUAL": "is not",
+    "GREATER_THAN_INCLUSIVE": "from",
+    "LESS_THAN_INCLUSIVE": "up to",
+    "REGEX": "matches",
+}
 
 
 class UnknownFlag(LookupError):
@@ -108,12 +115,14 @@ def _in_words(rule: dict[str, Any]) -> str:
     parts = [*map(_in_words, rule["rules"]), *map(_condition_in_words, rule.get("conditions", ()))]
     if rule["type"] == "NONE":
         return f"not ({' or '.join(parts)})"
-    joined = {"ALL": " and ", "ANY": " or "}[rule["type"]].join(parts)
-    return f"({joined})" if " or " in joined and rule["type"] == "ANY" else joined
+    needs_brackets = len(parts) > 1 and rule["type"] == "ALL"
+    grouped = (f"({part})" if needs_brackets and " or " in part and part[:5] != "not (" else part for part in parts)
+    return JOINED[rule["type"]].join(grouped)
 
 
 def _condition_in_words(condition: dict[str, Any]) -> str:
     operator, value = condition["operator"], condition["value"]
     if operator == "PERCENTAGE_SPLIT":
         return f"{value} % of identities"
-    return f"{condition['property_']} {OPERATORS.get(operator, operator.lower().replace('_', ' '))} {value}"
+    words = OPERATORS.get(operator, operator.lower().replace("_", " "))
+    return f"{condition['property_']} {words}" + ("" if words.endswith(" set") else f" {value}")

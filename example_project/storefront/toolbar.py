@@ -10,7 +10,7 @@ INTERNAL_IPS = ["127.0.0.1"]
 ROOT_URLCONF = "storefront.toolbar_urls"
 INSTALLED_APPS = [*INSTALLED_APPS, "debug_toolbar"]
 MIDDLEWARE = ["debug_toolbar.middleware.DebugToolbarMiddleware", *MIDDLEWARE]
-DEBUG_TOOLBAR_PANELS = [*PANELS_DEFAULTS, "django_flagsmith_realtime.panels.FlagsmithPanel"]
+DEBUG_TOOLBAR_PANELS = ["django_flagsmith_realtime.panels.FlagsmithPanel", *PANELS_DEFAULTS]
 DEBUG_TOOLBAR_CONFIG = {
     "SHOW_TOOLBAR_CALLBACK": lambda request: request.path != "/snapshot/",  # which the page asks for all the time
     "TOOLBAR_STORE_CLASS": "debug_toolbar.store.CacheStore",  # two processes serve the shop
