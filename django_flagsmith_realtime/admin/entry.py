@@ -75,7 +75,6 @@ class FlagsAdmin(ModelAdmin):
             context |= look(request)
         except ImproperlyConfigured as error:
             context["problem"] = str(error)
-        request.current_app = self.admin_site.name
         return TemplateResponse(request, f"{APP}/admin/flags.html", context)
 
     @method_decorator(never_cache)

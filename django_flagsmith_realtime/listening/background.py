@@ -6,12 +6,14 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from django.db import connections
 
 from ..conf import get_config
-from .build import build_listener
-from .listener import Listener
+
+if TYPE_CHECKING:
+    from .listener import Listener
 
 logger = logging.getLogger(__name__)
 
@@ -19,10 +21,16 @@ PATIENCE = 1.0  # seconds for a stop
 PAUSE = 10.0  # seconds before a listener that ended by a bug is begun again
 
 
+def _build_listener() -> Listener:
+    from .build import build_listener  # a process that does not listen does not load the engine
+
+    return build_listener(get_config())
+
+
 class BackgroundListener:
     """Runs a listener from `start` to `stop`; a forked child is rid of it, and may start one of its own."""
 
-    def __init__(self, build: Callable[[], Listener] = lambda: build_listener(get_config())) -> None:
+    def __init__(self, build: Callable[[], Listener] = _build_listener) -> None:
         self._build = build
         self._pid: int | None = None
 
