@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import runpy
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from django_flagsmith_realtime.checks.middleware import AUTHENTICATION, FROM_USE
 from django_flagsmith_realtime.middleware import FlagsmithMiddleware
 
 from .backends import RecordingCache
+from .pages import DOCS, ROOT, blocks
 
-ROOT = Path(__file__).parent.parent
 BACKENDS = "django.core.cache.backends"
 GOOD = {"ENVIRONMENT_KEY": "ser.tests"}
 
@@ -127,8 +128,9 @@ def test_one_fault_raises_one_check_with_its_remedy(id: str, fault: tuple[Any, d
 # Good settings
 
 
-def readme_settings() -> dict[str, Any]:
-    [code] = re.findall(r"^```python\n(# settings.py\n.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)[:1]
+def shown_settings(page: Path, number: int = 0) -> dict[str, Any]:
+    """Return what a page's block for settings.py sets."""
+    code = [block.code for block in blocks(page, "python") if block.code.startswith("# settings.py")][number]
     namespace: dict[str, Any] = {"INSTALLED_APPS": [], "MIDDLEWARE": []}
     exec(code.replace("ser.…", "ser.tests"), namespace)
     return namespace
@@ -138,7 +140,16 @@ def example_settings() -> dict[str, Any]:
     return runpy.run_path(str(ROOT / "example_project/storefront/settings.py"))
 
 
-@pytest.mark.parametrize("read", [readme_settings, example_settings], ids=["README", "example project"])
+SHOWN: dict[str, Callable[[], dict[str, Any]]] = {
+    "README": lambda: shown_settings(ROOT / "README.md"),
+    "Redis": lambda: shown_settings(DOCS / "caches.md", 0),
+    "memcached": lambda: shown_settings(DOCS / "caches.md", 1),
+    "database": lambda: shown_settings(DOCS / "caches.md", 2),
+    "example project": example_settings,
+}
+
+
+@pytest.mark.parametrize("read", SHOWN.values(), ids=SHOWN)
 def test_the_settings_that_we_show_are_silent(read: Any) -> None:
     namespace = read()
     assert messages(namespace["FLAGSMITH"], CACHES=namespace["CACHES"], MIDDLEWARE=namespace["MIDDLEWARE"]) == []

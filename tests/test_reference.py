@@ -7,6 +7,7 @@ import re
 import time
 from argparse import SUPPRESS, Action
 from configparser import ConfigParser
+from functools import cache
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ def test_the_settings_table_has_each_key_that_does_something_with_its_default() 
 # Signals
 
 
+@cache
 def sent_arguments() -> dict[str, list[str]]:
     """Return the arguments that each signal is sent with."""
     package = Path(django_flagsmith_realtime.__file__).parent
@@ -161,6 +163,25 @@ def test_the_cache_keys_table_has_each_with_its_life() -> None:
 
 def test_the_cache_keys_page_says_which_schema_it_is() -> None:
     assert f"`flagsmith:{SCHEMA}:`" in (DOCS / "cache-keys.md").read_text()
+
+
+# What Flagsmith bills
+
+DAYS, SDK_SECONDS = 30, 60
+
+
+def test_the_calculators_table_is_what_its_formulas_say() -> None:
+    seconds = DAYS * 86_400
+    for cells in table(DOCS / "billing.md", "processes"):
+        processes, changes, *told = (int(cell.replace(",", "")) for cell in cells)
+        updates = DAYS * changes
+        assert told == [
+            seconds // KEYS["POLL_INTERVAL"].default + updates,
+            seconds // 3_600 + updates,
+            seconds // KEYS["FALLBACK_POLL_INTERVAL"].default,
+            processes * updates,
+            processes * seconds // SDK_SECONDS,
+        ]
 
 
 # Versions
