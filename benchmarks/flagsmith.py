@@ -31,6 +31,7 @@ def serve(size: Size) -> None:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
             body = make_body(size, next(revisions))

@@ -67,6 +67,7 @@ class DjangoProcess(ServerProcess):
     """A Python process of the test project."""
 
     program = sys.executable
+    folder = ROOT  # where the package is imported from
 
     def __init__(self, environment: dict[str, str], *arguments: str) -> None:
         super().__init__()
@@ -79,7 +80,7 @@ class DjangoProcess(ServerProcess):
             self.process = subprocess.Popen(
                 [self.path, *self._arguments],
                 env=self._environment,
-                cwd=ROOT,
+                cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=self.output(log),
                 stderr=log,

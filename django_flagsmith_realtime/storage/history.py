@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime
+from functools import cached_property
 from itertools import accumulate, takewhile
 from typing import Any
 
@@ -48,6 +49,11 @@ class PastChange:
     def at(self) -> datetime:
         return to_datetime(self.published_at)
 
+    @cached_property
+    def size(self) -> int:
+        """The bytes that it takes as JSON."""
+        return len(json.dumps(astuple(self)))
+
 
 def past_changes(
     previous: Environment, current: Environment, head: Head, changes: Mapping[str, FlagChange]
@@ -79,8 +85,7 @@ def extend(history: Iterable[PastChange], new: Sequence[PastChange]) -> list[Pas
     """Return a history with the changes of a version, which it has once, and without the oldest."""
     versions = {past.sequence for past in new}
     kept = [*new, *(past for past in history if past.sequence not in versions)][:KEPT]
-    sizes = accumulate(len(json.dumps(astuple(past))) for past in kept)
-    return kept[: sum(size <= MAX_BYTES for size in sizes)]
+    return kept[: sum(size <= MAX_BYTES for size in accumulate(past.size for past in kept))]
 
 
 def to_plain(history: Iterable[PastChange]) -> list[Any]:
