@@ -212,9 +212,10 @@ def test_the_extras_table_has_each_extra_for_users_with_what_it_brings() -> None
 
 
 def test_the_classifiers_and_the_page_name_the_versions_that_tox_runs() -> None:
-    factors = re.findall(r"py{([\d,]+)}-django{?([\d,]+)", (ROOT / "tox.ini").read_text())
-    pythons = {f"3.{python[1:]}" for some, _ in factors for python in some.split(",")}
-    djangos = {f"{django[0]}.{django[1]}" for _, some in factors for django in some.split(",")}
+    _, _, tox = (ROOT / "tox.ini").read_text().partition("env_list =")
+    environments = tox.partition("[testenv]")[0]
+    pythons = {f"3.{minor}" for minor in re.findall(r"\b3(\d\d)\b", environments.replace("py", ""))}
+    djangos = {f"{major}.{minor}" for major, minor in re.findall(r"\b(\d)(\d)\b", environments.replace("django", ""))}
     classifiers = metadata()["metadata"]["classifiers"]
     assert set(re.findall(r"Python :: (3\.\d+)", classifiers)) == pythons
     assert set(re.findall(r"Django :: (\d\.\d)", classifiers)) == djangos
