@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any
 
@@ -288,6 +288,24 @@ class TestReader:
         clock(1.1)
         reader.current(5)
         assert recording == [("get", "head")]
+
+    @pytest.mark.parametrize("max_age", [0, 60])
+    def test_whoever_comes_while_the_first_look_is_under_way_waits_for_what_it_finds(
+        self, hanging: type[HangingCache], max_age: float
+    ) -> None:
+        publish(banner_text="one")
+        hanging.asked.clear()
+        hanging.open.clear()
+        reader = get_reader()
+        with ThreadPoolExecutor(4) as threads:
+            first = threads.submit(reader.current, max_age)
+            wait_until(lambda: hanging.asked)
+            others = [threads.submit(reader.current, max_age)]
+            others.append(threads.submit(lambda: asyncio.run(reader.acurrent(max_age))))
+            done = [other.done() for other in others if wait([other], 0.05)]
+            hanging.open.set()
+            assert [banner(each.result()) for each in (first, *others)] == ["one"] * 3
+        assert done == [False, False]
 
     def test_a_lower_sequence_is_ignored_for_a_while_then_believed(self, clock: Any) -> None:
         old, new = publish(banner_text="old"), publish(banner_text="new")

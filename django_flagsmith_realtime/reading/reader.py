@@ -71,7 +71,7 @@ class Reader:
 
     def current(self, max_age: float = 0) -> Snapshot | None:
         """Return the snapshot, asking the cache unless that was done within `max_age` seconds."""
-        if time.monotonic() - self._looked_at >= max_age and self._is_due(max_age):
+        if (self._held is None or time.monotonic() - self._looked_at >= max_age) and self._is_due(max_age):
             if not event_loop.is_running():
                 _tell(self._look(time.monotonic()))
             elif time.monotonic() - self._confirmed_at > CONFIRMED_SECONDS:
@@ -90,6 +90,8 @@ class Reader:
         return self._held
 
     def _is_due(self, max_age: float) -> bool:
+        if self._held is None and self._look_lock.locked():
+            return True  # the look under way may bring the first snapshot
         age = time.monotonic() - self._looked_at
         return age >= (max(max_age, RETRY_SECONDS) if self._failing else max_age)
 
