@@ -19,7 +19,6 @@ class Identity:
 
     identifier: str
     traits: Mapping[str, Any] = field(default_factory=dict)
-    traits_for_sdk: Mapping[str, Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.identifier, str):
@@ -28,10 +27,12 @@ class Identity:
         if not isinstance(self.traits, (dict, Mapping)):  # dict first: that is the faster question
             raise TypeError(f'Traits are a dict such as {{"plan": "pro"}}, not of type {type(self.traits).__name__}.')
         nested = {key: deepcopy(trait) for key, trait in self.traits.items() if isinstance(trait, NESTED)}
-        own = {**self.traits, **nested}  # the caller may go on to change theirs
-        for_sdk = {**own, **{key: _enveloped(trait) for key, trait in nested.items()}} if nested else own
-        object.__setattr__(self, "traits", own)
-        object.__setattr__(self, "traits_for_sdk", for_sdk)
+        object.__setattr__(self, "traits", {**self.traits, **nested})  # the caller may go on to change theirs
+
+    @property
+    def traits_for_sdk(self) -> Mapping[str, Any]:
+        """The traits as the SDK takes them."""
+        return {key: _enveloped(trait) for key, trait in self.traits.items()}
 
 
 def _enveloped(trait: Any) -> Any:

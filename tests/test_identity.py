@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -32,6 +33,11 @@ class TestIdentity:
     def test_traits_are_a_dict(self, traits: Any) -> None:
         with pytest.raises(TypeError, match="Traits are a dict"):
             Identity("42", traits)
+
+    def test_it_is_made_anew_from_its_own_fields(self) -> None:
+        identity = Identity("42", {"plan": "pro", "address": {"city": "Bern"}})
+        assert asdict(identity) == {"identifier": "42", "traits": {"plan": "pro", "address": {"city": "Bern"}}}
+        assert Identity(**asdict(identity)) == identity
 
 
 class TestFromUser:
