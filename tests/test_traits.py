@@ -39,6 +39,7 @@ def test_lines_and_json_objects_are_read(text: str, traits: dict[str, Any]) -> N
         ('{"age": Infinity}', "Infinity is no JSON"),
         ('{"a": 1} {"b": 2}', "no JSON object"),
         ('{"a":' * 100_000, "no JSON object"),
+        ('{"a":' + "[" * 600 + "]" * 600 + "}", "no JSON object"),
         ('{"age": 1' + "0" * 5_000 + "}", "no JSON object"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from typing import Any
 
 
@@ -28,17 +29,23 @@ def parse_traits(text: str) -> dict[str, Any]:
 def read_value(text: str) -> Any:
     """Return what a text says as JSON, else the text."""
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return _decode(text)
     except (ValueError, RecursionError):
         return text
 
 
 def _parse_object(text: str) -> dict[str, Any]:
     try:
-        traits: dict[str, Any] = json.loads(text, parse_constant=_refuse)
+        traits: dict[str, Any] = _decode(text)
     except (ValueError, RecursionError) as error:
         raise InvalidTraits(f'This is no JSON object such as {{"plan": "gold"}}: {error}.') from error
     return traits
+
+
+def _decode(text: str) -> Any:
+    decoded = json.loads(text, parse_constant=_refuse)
+    deepcopy(decoded)  # as an identity does, which can't report what is nested too deep for that
+    return decoded
 
 
 def _refuse(constant: str) -> Any:
