@@ -16,8 +16,8 @@ UNITS = ((Decimal(10) ** 11, 1_000_000), (Decimal(10) ** 14, 1_000), (Decimal(10
 
 
 def to_datetime(microseconds: int) -> datetime:
-    """Return an aware datetime."""
-    return EPOCH + timedelta(microseconds=microseconds)
+    """Return an aware datetime: the nearest that there is."""
+    return EPOCH + min(max(microseconds, 0), LATEST) * MICROSECOND
 
 
 def parse_iso(text: str) -> int:
