@@ -116,7 +116,16 @@ def test_what_a_reader_holds_is_evaluated_and_no_document() -> None:
 
 
 @pytest.mark.parametrize(
-    "payload", [b"", b"x", zlib.compress(b"x"), zlib.compress(b"[]"), zlib.compress(b"\xff"), zlib.compress(b"{}")[:-1]]
+    "payload",
+    [
+        b"",
+        b"x",
+        zlib.compress(b"x"),
+        zlib.compress(b"[]"),
+        zlib.compress(b"[" * 200_000),
+        zlib.compress(b"\xff"),
+        zlib.compress(b"{}")[:-1],
+    ],
 )
 def test_what_is_no_payload_is_a_value_error(payload: bytes) -> None:
     with pytest.raises(ValueError):

@@ -22,7 +22,7 @@ from ..exceptions import InvalidDocument
 from . import document
 from .timestamps import to_datetime
 
-UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 class Environment:
