@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -35,6 +36,27 @@ def page(request: HttpRequest) -> HttpResponse:
 async def apage(request: HttpRequest) -> HttpResponse:
     (await request.aflags()).is_feature_enabled("dark_mode")
     return render(request, "observed/page.html", {"numbers": range(3)})
+
+
+def defaults(request: HttpRequest) -> HttpResponse:
+    for number, default in enumerate([Decimal("1.5"), {(1, 2): 3}]):
+        request.flags.get_feature_value(f"unknown_{number}", default=default)
+    return HttpResponse("<body></body>")
+
+
+def own_flags(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(f"<body>{request.flags}</body>")
+
+
+class OwnFlags:
+    """Middleware of a project whose requests have `flags` already."""
+
+    def __init__(self, get_response: Any) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> Any:
+        request.flags = "of the project"
+        return self.get_response(request)
 
 
 def jinja(request: HttpRequest) -> HttpResponse:

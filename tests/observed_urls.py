@@ -10,6 +10,8 @@ urlpatterns = [
     path("plain/", pages.plain),
     path("page/", pages.page),
     path("apage/", pages.apage),
+    path("defaults/", pages.defaults),
+    path("own-flags/", pages.own_flags),
     path("jinja/", pages.jinja),
     path("calls/", pages.calls),
     path("acalls/", pages.acalls),

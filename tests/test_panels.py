@@ -145,6 +145,16 @@ class TestReads:
         assert rows["nowhere", "user_bob"]["value"] == '"as the caller says"'
         assert rows["nowhere", "user_bob"]["reason"] == "ERROR; code=FLAG_NOT_FOUND"
 
+    def test_with_a_default_that_is_no_json_are_told(self, get: Get) -> None:
+        publish()
+        assert get("/defaults/").status_code == 200
+        values = {name: row["value"] for (name, _), row in reads().items()}
+        assert values == {"unknown_0": "Decimal('1.5')", "unknown_1": "{(1, 2): 3}"}
+
+    def test_do_not_take_the_place_of_a_projects_own(self, toolbar: Any, get: Get) -> None:
+        toolbar.MIDDLEWARE = ["tests.observed_pages.OwnFlags", *toolbar.MIDDLEWARE]
+        assert "of the project" in get("/own-flags/").content.decode()
+
     def test_in_threads_of_an_async_view_are_told(self, get: Get) -> None:
         publish()
         get("/acalls/")

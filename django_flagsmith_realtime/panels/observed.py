@@ -104,7 +104,8 @@ def observe(request: Any, observation: Observation) -> ObservedFlags:
     own = current_flags(request)
     flags = ObservedFlags(own._whom, own._pinned)
     flags.observation = observation
-    request.flags = flags
+    if request.__dict__.get("flags", own) is own:  # else it is the project's
+        request.flags = flags
     setattr(request, ATTRIBUTE, flags)
     if (stay := innermost_stay()).flags is own:
         stay.flags = flags

@@ -77,13 +77,21 @@ def _row(whose: str, reads: list[Read]) -> dict[str, Any]:
     return {
         "name": flag.feature_name,
         "enabled": flag.enabled,
-        "value": "" if flag.value is None else json.dumps(flag.value, ensure_ascii=False),
+        "value": "" if flag.value is None else _show(flag.value),
         "variant": flag.variant,
         "reason": flag.reason,
         "whose": whose,
         "count": len(reads),
         "places": [{"place": place, "count": count} for place, count in places.items()],
     }
+
+
+def _show(value: Any) -> str:
+    """Return a value as JSON; what a project's default is otherwise, as Python has it."""
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        return repr(value)
 
 
 def describe(snapshot: Snapshot | None, now: float) -> dict[str, str] | None:
