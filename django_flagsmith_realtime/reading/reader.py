@@ -90,9 +90,9 @@ class Reader:
         return self._held
 
     def _is_due(self, max_age: float) -> bool:
+        age = time.monotonic() - self._looked_at  # first: whoever makes it young has the lock already
         if self._held is None and self._look_lock.locked():
             return True  # the look under way may bring the first snapshot
-        age = time.monotonic() - self._looked_at
         return age >= (max(max_age, RETRY_SECONDS) if self._failing else max_age)
 
     def _look_elsewhere(self) -> Future[None]:
