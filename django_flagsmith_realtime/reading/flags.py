@@ -179,7 +179,10 @@ class Flags(Mapping[str, Flag]):
 
     def _overridden(self, name: str, has_default: bool = False) -> Flag:
         """Return a flag where tests set some: what is pinned and evaluated here does not count."""
-        return overrides.seen().get(name) or Flags(self._whom, [file_snapshot()])._read(name, has_default)
+        if flag := overrides.seen().get(name):
+            return flag
+        flags = Flags(self._whom, [file_snapshot()]) if overrides.entered else self  # a test may just have left
+        return flags._read(name, has_default)
 
     def _read(self, name: str, has_default: bool = False) -> Flag:
         """Find a flag, and keep it where it will not change any more."""
