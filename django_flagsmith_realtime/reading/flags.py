@@ -190,10 +190,11 @@ class Flags(Mapping[str, Flag]):
         if snapshot is None or (flag := snapshot.environment.flags_by_name.get(name)) is None:
             return self._default(name, has_default)
         whom = self._whom
+        is_settled = not isinstance(whom, OfRequest) or whom.is_settled  # before it is asked, which others do too
         identity = whom.identity() if isinstance(whom, OfRequest) else whom
         if identity is not None:
             return self._settle(flag, identity, snapshot.environment)
-        if not isinstance(whom, OfRequest) or whom.is_settled:
+        if is_settled:
             self._settled = snapshot.environment.flags_by_name
         return flag
 
