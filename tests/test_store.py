@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import time
 import zlib
@@ -21,7 +22,7 @@ from django_flagsmith_realtime.storage.store import SUPERSEDED_SECONDS, Store
 
 from .backends import use
 from .documents import HEAD, KEY, PREFIX, banner, configured_store, make_document, payload_key, publish
-from .processes import MemcachedServer, RedisServer
+from .processes import MemcachedServer, RedisServer, wait_until
 from .test_status import FULL
 
 
@@ -241,3 +242,18 @@ def test_a_client_of_redis_is_made_once(redis_server: RedisServer, settings: Any
     cache: Any = configured_store().handle.get()
     assert cache._cache.get_client() is cache._cache.get_client()
     assert configured_store().read_head()
+
+
+def test_a_store_that_is_closed_leaves_no_connection_to_redis(redis_server: RedisServer, settings: Any) -> None:
+    settings.CACHES = {"default": redis_server.cache()}
+    observer: Any = caches["default"]
+    clients = observer._cache.get_client().info
+    store, before = configured_store(), clients("clients")["connected_clients"]
+    gc.disable()
+    try:
+        assert store.read_head() is None
+        assert clients("clients")["connected_clients"] == before + 1
+        store.close()
+        wait_until(lambda: clients("clients")["connected_clients"] == before)
+    finally:
+        gc.enable()
