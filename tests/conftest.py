@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -27,6 +28,7 @@ from .pages import ROOT
 from .processes import MemcachedServer, RedisServer, ServerProcess
 
 EXAMPLES = int(os.environ.get("EXAMPLES", 20))  # of each property
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it, and its children
 examples.register_profile("tests", parent=examples.default, deadline=None, max_examples=EXAMPLES)
 examples.load_profile("tests")
 

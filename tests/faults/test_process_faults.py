@@ -33,6 +33,7 @@ STEPS = {
     "the payload is added": "1 add payload",
     "the head is set": "1 set head",
     "the signals are sent": "signals",
+    "the last changes are kept": "1 set changes",
     "the payload is kept": "1 touch payload",
     "the payload of before is let go": "2 touch payload",
     "the announcement is noted": "1 set announced",
