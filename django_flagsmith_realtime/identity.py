@@ -32,7 +32,10 @@ class Identity:
     @property
     def traits_for_sdk(self) -> Mapping[str, Any]:
         """The traits as the SDK takes them."""
-        return {key: _enveloped(trait) for key, trait in self.traits.items()}
+        for trait in self.traits.values():
+            if isinstance(trait, dict):
+                return {key: _enveloped(each) for key, each in self.traits.items()}
+        return self.traits  # as nearly always
 
 
 def _enveloped(trait: Any) -> Any:
