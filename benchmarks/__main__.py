@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "example_project")]
 
-from tests.processes import MemcachedServer, RedisServer  # noqa: E402
+from tests.support.processes import MemcachedServer, RedisServer  # noqa: E402
 
 SECTIONS = ("reads", "pages", "updates", "memory", "starts", "scale")
 PEERS = (

@@ -50,7 +50,7 @@ from django.conf import settings
 settings.configure()
 django.setup()
 from queue import SimpleQueue
-from django_flagsmith_realtime.listening.stream import EnvironmentUpdated, Stream, StreamReader
+from django_flagsmith_realtime.listener.stream import EnvironmentUpdated, Stream, StreamReader
 reports = SimpleQueue()
 StreamReader(Stream(realtime_url=sys.argv[1], key="key", timeout=45, headers={}), reports.put).start()
 while reports.get() != EnvironmentUpdated(1795372800500000):

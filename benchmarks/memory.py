@@ -17,7 +17,7 @@ import django
 django.setup()
 from benchmarks.documents import SIZES, PLAIN, SEGMENT, TRAITS, make_body, make_document
 from benchmarks.peers import flagsmith_sdk
-from django_flagsmith_realtime.snapshots.snapshot import Environment, parse_document
+from django_flagsmith_realtime.environment.snapshot import Environment, parse_document
 
 size = next(size for size in SIZES if size.name == sys.argv[2])
 body = make_body(size)

@@ -21,7 +21,7 @@ from django.urls import path
 from waffle import flag_is_active
 
 from django_flagsmith_realtime import get_flags
-from tests.processes import free_port, wait_until
+from tests.support.processes import free_port, wait_until
 
 from .documents import MEDIUM, make_document
 from .peers import flagsmith_sdk

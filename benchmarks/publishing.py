@@ -10,8 +10,8 @@ from typing import Any
 from django.test import override_settings
 
 from django_flagsmith_realtime.conf import get_config
+from django_flagsmith_realtime.environment.snapshot import parse_document
 from django_flagsmith_realtime.reading.reader import get_reader
-from django_flagsmith_realtime.snapshots.snapshot import parse_document
 from django_flagsmith_realtime.storage.store import Store
 
 from .documents import Size, make_body

@@ -27,8 +27,8 @@ django.setup()
 from django.test import override_settings  # noqa: E402
 
 from django_flagsmith_realtime.reading.reader import get_reader  # noqa: E402
-from tests.documents import banner, publish  # noqa: E402
-from tests.processes import RedisServer  # noqa: E402
+from tests.support.documents import banner, publish  # noqa: E402
+from tests.support.processes import RedisServer  # noqa: E402
 
 THREADS = (1, 4)
 

@@ -20,9 +20,9 @@ from standin.server import StandIn
 
 from django_flagsmith_realtime import get_flags
 from django_flagsmith_realtime.conf import get_config
-from django_flagsmith_realtime.listening.build import build_store
-from django_flagsmith_realtime.snapshots.timestamps import parse_iso
-from tests.processes import Command, RedisServer, wait_until
+from django_flagsmith_realtime.environment.timestamps import parse_iso
+from django_flagsmith_realtime.listener.factory import build_store
+from tests.support.processes import Command, RedisServer, wait_until
 
 from .documents import MEDIUM, PLAIN, make_body
 from .tables import Table

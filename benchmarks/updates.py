@@ -8,8 +8,8 @@ from typing import Any
 
 from flagsmith import Flagsmith
 
-from django_flagsmith_realtime.listening.refresh import Refresher
-from django_flagsmith_realtime.listening.source import ApiSource
+from django_flagsmith_realtime.listener.publisher import Publisher
+from django_flagsmith_realtime.listener.sources import ApiSource
 from django_flagsmith_realtime.reading.reader import Reader
 from django_flagsmith_realtime.storage.store import Store
 
@@ -27,11 +27,11 @@ class Deployment:
 
     def __init__(self, size: Size, api_url: str) -> None:
         source = ApiSource(api_url=api_url, environment_key=KEY, timeout=10, headers={})
-        self.refresher = Refresher(source=source, store=Store(ALIAS, size.name))
+        self.publisher = Publisher(source=source, store=Store(ALIAS, size.name))
         self.reader = Reader(Store(ALIAS, size.name))
 
     def publish(self) -> None:
-        assert self.refresher.refresh()
+        assert self.publisher.refresh()
 
     def adopt(self) -> Any:
         before, after = self.reader._held, self.reader.current()
@@ -80,7 +80,7 @@ def _row(size: Size, turns: int, api_url: str) -> list[str]:
     sdk = Contender("update()", update=there.update)
     race([both, listener, sdk], turns, clock=time.process_time)
     reader = both.without(listener)
-    published = here.refresher.published
+    published = here.publisher.published
     assert published
     return [
         str(size),

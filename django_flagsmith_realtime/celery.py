@@ -17,7 +17,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from .checks import find_command_problems
-from .listening.background import BackgroundListener
+from .listener.background import BackgroundListener
 from .reading.around import Undo
 from .reading.scope import flags_scope
 

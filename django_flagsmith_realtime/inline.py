@@ -15,7 +15,7 @@ from django.core.signals import request_started
 
 from .checks import find_inline_problems
 from .conf import get_config
-from .listening.background import BackgroundListener
+from .listener.background import BackgroundListener
 from .reading import overrides
 
 logger = logging.getLogger(__name__)

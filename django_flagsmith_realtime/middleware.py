@@ -10,7 +10,7 @@ from django.http import FileResponse, HttpRequest
 from django.http.response import HttpResponseBase
 
 from .reading import request_flags  # noqa: F401 - for a project that has only the middleware
-from .reading.scope import Stay, asteps_in_scope, innermost_stay, reset_innermost, set_innermost, steps_in_scope
+from .reading.scope import Scope, asteps_in_scope, innermost_stay, reset_innermost, set_innermost, steps_in_scope
 
 
 class FlagsmithMiddleware:
@@ -28,7 +28,7 @@ class FlagsmithMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self.async_mode:
             return self.__acall__(request)
-        stay = Stay()
+        stay = Scope()
         stay.outer, stay.request = innermost_stay(), request
         token = set_innermost(stay)
         try:
@@ -45,7 +45,7 @@ class FlagsmithMiddleware:
         return response
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
-        stay = Stay()
+        stay = Scope()
         stay.outer, stay.request = innermost_stay(), request
         token = set_innermost(stay)
         try:
@@ -62,7 +62,7 @@ class FlagsmithMiddleware:
         return response
 
 
-def _keep(stay: Stay, response: Any) -> None:
+def _keep(stay: Scope, response: Any) -> None:
     """Let the steps of a streaming response, which come after the middleware, see what the request saw."""
     if isinstance(response, FileResponse):
         stay.end()

@@ -7,7 +7,7 @@ from celery import shared_task
 from . import celery  # noqa: F401 - gives each task its scope
 from .conf import get_config
 from .exceptions import FlagsmithError
-from .listening.on_demand import refresh_now
+from .listener.on_demand import refresh_now
 
 
 @shared_task(name="django_flagsmith_realtime.tasks.refresh_flags", ignore_result=True, throws=(FlagsmithError,))

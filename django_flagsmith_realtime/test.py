@@ -11,9 +11,9 @@ from unittest import TestCase
 from flagsmith.models import Flag
 
 from .conf import DEFAULT
+from .environment.defaults import default_flag
 from .reading import overrides
 from .reading.around import Around, Undo
-from .snapshots.defaults import default_flag
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 OVERRIDE_REASON = "OVERRIDE"

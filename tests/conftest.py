@@ -21,20 +21,19 @@ from pytest_django import DjangoDbBlocker
 
 from django_flagsmith_realtime.reading import flags, reader, rendering
 from django_flagsmith_realtime.signals import snapshot_loaded
-
-from . import documents
-from .backends import HangingCache, RecordingCache, use
-from .pages import ROOT
-from .processes import MemcachedServer, RedisServer, ServerProcess
+from tests.support import documents
+from tests.support.backends import HangingCache, RecordingCache, use
+from tests.support.pages import ROOT
+from tests.support.processes import MemcachedServer, RedisServer, ServerProcess
 
 EXAMPLES = int(os.environ.get("EXAMPLES", 20))  # of each property
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it, and its children
 examples.register_profile("tests", parent=examples.default, deadline=None, max_examples=EXAMPLES)
 examples.load_profile("tests")
 
-collect_ignore = ["users_project"]  # a suite of its own
+collect_ignore = ["support/users_project"]  # a suite of its own
 
-RECORDINGS = Path(__file__).parent / "recordings"
+RECORDINGS = Path(__file__).parent / "support/recordings"
 
 
 @pytest.fixture(autouse=True)
@@ -143,14 +142,14 @@ def each_cache(request: pytest.FixtureRequest, tmp_path: Path, settings: Any) ->
 
 @pytest.fixture
 def recording(settings: Any) -> list[tuple[str, str]]:
-    use(settings, "tests.backends.RecordingCache")
+    use(settings, "tests.support.backends.RecordingCache")
     RecordingCache.operations.clear()
     return RecordingCache.operations
 
 
 @pytest.fixture
 def hanging(settings: Any) -> Iterator[type[HangingCache]]:
-    use(settings, "tests.backends.HangingCache")
+    use(settings, "tests.support.backends.HangingCache")
     HangingCache.open.set()
     HangingCache.asked.clear()
     HangingCache.timeout = 5.0

@@ -13,7 +13,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_flagsmith_realtime",
 ]
-ROOT_URLCONF = "tests.urls"
+ROOT_URLCONF = "tests.support.urls"
 STATIC_URL = "/static/"
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 DATABASES = {
@@ -24,12 +24,12 @@ DATABASES = {
         "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL", "timeout": 5},
     },
 }
-DATABASE_ROUTERS = ["tests.backends.DatabaseCacheRouter"]
+DATABASE_ROUTERS = ["tests.support.backends.DatabaseCacheRouter"]
 FLAGSMITH = {"ENVIRONMENT_KEY": "ser.tests"}
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [Path(__file__).parent / "templates"],
+        "DIRS": [Path(__file__).parent / "support/templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -42,6 +42,6 @@ TEMPLATES = [
     }
 ]
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["tests.authentication.HeaderAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["tests.support.authentication.HeaderAuthentication"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
 }

@@ -7,8 +7,8 @@ from typing import Any
 
 from django import forms
 
+from ..environment.traits import InvalidTraits, parse_traits
 from ..identity import Identity
-from ..reading.traits import InvalidTraits, parse_traits
 from .listing import Listed
 
 STATES: dict[str, tuple[str, Callable[[Listed], object]]] = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ..environment.overview import FlagView
 from ..monitoring.status_text import ago
-from ..snapshots.overview import FlagView
 from ..storage.history import PastChange
 
 

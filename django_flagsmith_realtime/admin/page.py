@@ -11,12 +11,12 @@ from flagsmith.models import Flag
 
 from ..api import Flags, get_flags
 from ..conf import get_config
+from ..environment.overview import list_flags, show_value
 from ..exceptions import StoreError
 from ..monitoring.health import Health, examine
 from ..monitoring.status_text import Styles, to_rows
 from ..reading import overrides
 from ..reading.reader import get_reader
-from ..snapshots.overview import list_flags, show_value
 from ..storage.history import PastChange
 from .forms import FilterForm, IdentityForm
 from .listing import list_with_changes, show_changes

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from django.core.checks import CheckMessage, Tags, Warning
 
 from ..conf import Config
-from ..snapshots.snapshot_file import EXAMPLE
+from ..storage.snapshot_file import EXAMPLE
 from .registry import checks_config
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ..conf import Config, hide_password
+from ..environment.snapshot import Head
 from ..exceptions import StoreError
-from ..snapshots.snapshot import Head
 from ..storage.cache import carries_lease
 from ..storage.status import Status
 from ..storage.store import Store

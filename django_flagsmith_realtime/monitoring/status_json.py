@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any
 
-from ..snapshots.timestamps import to_datetime
+from ..environment.timestamps import to_datetime
 from ..storage.status import DAY, HOUR, Status
 from .health import Health
 

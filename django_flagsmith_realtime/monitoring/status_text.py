@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ..snapshots.snapshot import Head
-from ..snapshots.timestamps import to_datetime
+from ..environment.snapshot import Head
+from ..environment.timestamps import to_datetime
 from ..storage.status import BACKING_OFF, CONNECTED, DAY, HOUR, POLL_ONLY, Status
 from .health import Health
 

@@ -9,12 +9,12 @@ from typing import Any, cast
 
 from flagsmith.models import Flag
 
+from ..environment.snapshot import Snapshot
 from ..identity import Identity, Whose
 from ..reading.flags import Flags
 from ..reading.reader import get_reader
+from ..reading.request_identity import RequestIdentity
 from ..reading.scope import ATTRIBUTE, current_flags, innermost_stay
-from ..reading.whom import OfRequest
-from ..snapshots.snapshot import Snapshot
 from .places import caller
 
 
@@ -82,7 +82,7 @@ class ObservedFlags(Flags):
     @property
     def has_identity(self) -> bool:
         """Tell whether it is settled whom the flags are for."""
-        return not isinstance(self._whom, OfRequest) or self._whom.is_settled
+        return not isinstance(self._whom, RequestIdentity) or self._whom.is_settled
 
     @property
     def seen_snapshot(self) -> Snapshot | None:

@@ -15,10 +15,10 @@ from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 
 from ..conf import get_config
+from ..environment.snapshot import Snapshot
 from ..monitoring.health import examine
 from ..monitoring.status_text import ago
 from ..reading.reader import get_reader
-from ..snapshots.snapshot import Snapshot
 from .observed import Observation, ObservedFlags, Read, observe
 
 NOBODY = "nobody"

@@ -13,15 +13,15 @@ from flagsmith.models import Flag
 from flagsmith.models import Flags as SdkFlags
 
 from ..conf import Config, get_config
+from ..environment.defaults import default_flag, unknown_flag
+from ..environment.snapshot import Environment, Snapshot
 from ..exceptions import UnknownFlag
 from ..identity import UNSET, Identity, Whose, is_same
-from ..snapshots.defaults import default_flag, unknown_flag
-from ..snapshots.snapshot import Environment, Snapshot
-from ..snapshots.snapshot_file import load_snapshot
+from ..storage.snapshot_file import load_snapshot
 from . import overrides
 from .reader import fresh_snapshot, get_reader
+from .request_identity import RequestIdentity
 from .values import WrongKind, read_as
-from .whom import OfRequest
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Flags(Mapping[str, Flag]):
 
     def __init__(
         self,
-        whom: Identity | OfRequest | None = None,
+        whom: Identity | RequestIdentity | None = None,
         pinned: list[Snapshot | None] | None = None,
         others: Others | None = None,
     ) -> None:
@@ -75,14 +75,14 @@ class Flags(Mapping[str, Flag]):
         if not self._pinned and not overrides.entered:
             config = get_config()
             self._pinned.append(await get_reader(config).acurrent(self._max_age or config.freshness))
-        if self.snapshot and isinstance(self._whom, OfRequest):
+        if self.snapshot and isinstance(self._whom, RequestIdentity):
             await self._whom.aidentity()
         return self
 
     @property
     def identity(self) -> Identity | None:
         """Whom these flags are for; the first read asks `IDENTITY`."""
-        return self._whom.identity() if isinstance(self._whom, OfRequest) else self._whom
+        return self._whom.identity() if isinstance(self._whom, RequestIdentity) else self._whom
 
     def of(self, identity: Whose) -> Flags:
         """Return the flags of an identity or of nobody in the same snapshot; `UNSET`: these."""
@@ -158,7 +158,7 @@ class Flags(Mapping[str, Flag]):
         return name in self._known
 
     def __repr__(self) -> str:
-        if isinstance(self._whom, OfRequest):
+        if isinstance(self._whom, RequestIdentity):
             return "<Flags of a request>"
         return f"<Flags of {'an identity' if self._whom else 'the environment'}>"
 
@@ -190,8 +190,8 @@ class Flags(Mapping[str, Flag]):
         if snapshot is None or (flag := snapshot.environment.flags_by_name.get(name)) is None:
             return self._default(name, has_default)
         whom = self._whom
-        is_settled = not isinstance(whom, OfRequest) or whom.is_settled  # before it is asked, which others do too
-        identity = whom.identity() if isinstance(whom, OfRequest) else whom
+        is_settled = not isinstance(whom, RequestIdentity) or whom.is_settled  # before it is asked, which others do too
+        identity = whom.identity() if isinstance(whom, RequestIdentity) else whom
         if identity is not None:
             return self._settle(flag, identity, snapshot.environment)
         if is_settled:

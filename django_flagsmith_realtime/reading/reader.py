@@ -17,10 +17,10 @@ from django.db import close_old_connections
 from django.dispatch import receiver
 
 from ..conf import Config, get_config
+from ..environment.snapshot import Head, Snapshot
 from ..exceptions import StoreError
 from ..signals import snapshot_loaded
-from ..snapshots.snapshot import Head, Snapshot
-from ..snapshots.snapshot_file import SnapshotFileError, load_snapshot
+from ..storage.snapshot_file import SnapshotFileError, load_snapshot
 from ..storage.store import Store
 from . import event_loop
 

@@ -14,7 +14,7 @@ from ..conf import get_config
 from ..identity import UNSET, Identity, Whose, check_identity
 from .around import Around, Undo
 from .flags import Flags, environment_flags
-from .whom import OfRequest
+from .request_identity import RequestIdentity
 
 UNSCOPED_SECONDS = 1.0  # outside a scope the cache is asked at most this often
 ATTRIBUTE = "_flagsmith_flags"
@@ -30,14 +30,14 @@ class Unscoped(Flags):
         return max(UNSCOPED_SECONDS, get_config().freshness)
 
 
-class Stay:
+class Scope:
     """One time in a scope. When it is over, contexts that were copied meanwhile are out of the scope too.
 
     The flags are None until somebody asks for a request's, and after the end.
     """
 
     # No `__init__`: to call it takes a request longer than all else that the middleware does with this.
-    outer: Stay | None = None
+    outer: Scope | None = None
     request: HttpRequest | None = None
     flags: Flags | None = None
 
@@ -70,8 +70,8 @@ class Stay:
             set_innermost(interrupted)
 
 
-NOWHERE = Stay()
-innermost: ContextVar[Stay] = ContextVar("flagsmith_stay", default=NOWHERE)
+NOWHERE = Scope()
+innermost: ContextVar[Scope] = ContextVar("flagsmith_stay", default=NOWHERE)
 innermost_stay, set_innermost, reset_innermost = innermost.get, innermost.set, innermost.reset  # faster when bound
 
 
@@ -92,7 +92,7 @@ def _find_or_add(request: HttpRequest) -> Flags:
             return found
         request = _unwrapped(request)
     config = get_config()
-    made = Flags(OfRequest(request)) if config.identity else environment_flags(config)
+    made = Flags(RequestIdentity(request)) if config.identity else environment_flags(config)
     flags: Flags = request.__dict__.setdefault(ATTRIBUTE, made)
     return flags
 
@@ -117,13 +117,13 @@ class flags_scope(Around):  # noqa: N801 - read as a statement
     def enter(self) -> Undo:
         outer = current_flags()
         flags = Flags() if isinstance(outer, Unscoped) else outer
-        stay = Stay()
+        stay = Scope()
         stay.outer, stay.flags = innermost_stay(), flags.of(self._identity)
         set_innermost(stay)
         return partial(_leave, stay)
 
 
-def _leave(stay: Stay) -> None:
+def _leave(stay: Scope) -> None:
     stay.end()
     outer = innermost_stay()
     while outer.is_over and outer.outer:
@@ -131,7 +131,7 @@ def _leave(stay: Stay) -> None:
     set_innermost(outer)
 
 
-def steps_in_scope(stay: Stay, content: Iterable[bytes]) -> Iterator[bytes]:
+def steps_in_scope(stay: Scope, content: Iterable[bytes]) -> Iterator[bytes]:
     """Go through the content of a streaming response, each step in the request's scope."""
     steps = iter(content)
     try:
@@ -146,7 +146,7 @@ def steps_in_scope(stay: Stay, content: Iterable[bytes]) -> Iterator[bytes]:
         stay.end()
 
 
-async def asteps_in_scope(stay: Stay, content: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+async def asteps_in_scope(stay: Scope, content: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
     """Do what `steps_in_scope` does, for content that is made by coroutines."""
     steps = aiter(content)
     try:

@@ -13,10 +13,10 @@ from functools import cached_property
 from itertools import accumulate, takewhile
 from typing import Any
 
-from ..snapshots.changes import FlagChange
-from ..snapshots.overview import FlagView, State, list_flags
-from ..snapshots.snapshot import Environment, Head
-from ..snapshots.timestamps import to_datetime
+from ..environment.diff import FlagChange
+from ..environment.overview import FlagView, State, list_flags
+from ..environment.snapshot import Environment, Head
+from ..environment.timestamps import to_datetime
 
 KEPT = 50  # changes
 MAX_BYTES = 32_000  # of all of them

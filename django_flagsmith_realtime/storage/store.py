@@ -12,8 +12,8 @@ from typing import Any
 
 from django.core.cache.backends.base import BaseCache
 
+from ..environment.snapshot import Document, Environment, Head, Snapshot
 from ..exceptions import Overtaken, StoreError
-from ..snapshots.snapshot import Document, Environment, Head, Snapshot
 from .cache import CacheHandle, cache_errors, cache_key, read
 from .history import PastChange, parse_history, to_plain
 from .status import Status, parse_status

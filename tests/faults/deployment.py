@@ -18,14 +18,13 @@ from django.test import override_settings
 from standin.server import StandIn
 
 from django_flagsmith_realtime.conf import get_config
+from django_flagsmith_realtime.environment.snapshot import Snapshot
 from django_flagsmith_realtime.exceptions import StoreError
-from django_flagsmith_realtime.listening.build import build_listener
+from django_flagsmith_realtime.listener.factory import build_listener
 from django_flagsmith_realtime.reading.reader import get_reader
 from django_flagsmith_realtime.signals import flags_updated
-from django_flagsmith_realtime.snapshots.snapshot import Snapshot
-
-from ..documents import banner, configured_store
-from ..processes import project_environment, wait_until
+from tests.support.documents import banner, configured_store
+from tests.support.processes import project_environment, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
 FIRST = "Welcome to Northwind"

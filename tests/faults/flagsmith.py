@@ -15,18 +15,17 @@ import pytest
 from django.test import override_settings
 
 from django_flagsmith_realtime.conf import get_config
-from django_flagsmith_realtime.listening import build
-from django_flagsmith_realtime.listening import listener as listener_module
-from django_flagsmith_realtime.listening.agenda import COALESCE_SECONDS
-from django_flagsmith_realtime.listening.build import build_listener
-from django_flagsmith_realtime.listening.listener import Listener
+from django_flagsmith_realtime.environment.timestamps import to_datetime
+from django_flagsmith_realtime.listener import factory as build
+from django_flagsmith_realtime.listener import listener as listener_module
+from django_flagsmith_realtime.listener.factory import build_listener
+from django_flagsmith_realtime.listener.listener import Listener
+from django_flagsmith_realtime.listener.schedule import COALESCE_SECONDS
 from django_flagsmith_realtime.reading.reader import get_reader
-from django_flagsmith_realtime.snapshots.timestamps import to_datetime
-
-from ..documents import RECORDED
-from ..http_server import Answer, Connection, EventStream, Reply, Request, ScriptedServer
-from ..processes import wait_until
-from .conftest import Healing
+from tests.faults.conftest import Healing
+from tests.support.documents import RECORDED
+from tests.support.http_server import Answer, Connection, EventStream, Reply, Request, ScriptedServer
+from tests.support.processes import wait_until
 
 SERVER_KEY = "ser.the-key-of-the-tests"
 CLIENT_KEY = RECORDED["api_key"]

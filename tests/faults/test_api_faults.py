@@ -10,10 +10,8 @@ from typing import Any
 
 import pytest
 
-from ..http_server import Answer, Drip, Raw, Redirect, Refuse, Reply, Reset, Silence, Truncated, head
-from ..processes import wait_until
-from .conftest import Healing
-from .flagsmith import (
+from tests.faults.conftest import Healing
+from tests.faults.flagsmith import (
     DOCUMENT_PATH,
     FIRST,
     FIRST_TIME,
@@ -26,6 +24,8 @@ from .flagsmith import (
     wait_for_recovery,
     warnings,
 )
+from tests.support.http_server import Answer, Drip, Raw, Redirect, Refuse, Reply, Reset, Silence, Truncated, head
+from tests.support.processes import wait_until
 
 HOUR = 3600 * MICROSECONDS
 BODY = b'{"api_key": "' + b"x" * 5_000 + b'"}'

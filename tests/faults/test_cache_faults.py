@@ -16,13 +16,12 @@ import pytest
 from django.db import connections
 from standin.server import StandIn
 
-from django_flagsmith_realtime.snapshots.snapshot import Head, Snapshot
-from django_flagsmith_realtime.snapshots.snapshot_file import write_snapshot_file
-
-from ..documents import HEAD, KEY, PREFIX, configured_store, make_document, payload_key, publish
-from ..processes import MemcachedServer, RedisServer, wait_until
-from .conftest import Healing
-from .deployment import FIRST, Deployment, delete, deployed, is_there, put, read_in_new_process
+from django_flagsmith_realtime.environment.snapshot import Head, Snapshot
+from django_flagsmith_realtime.storage.snapshot_file import write_snapshot_file
+from tests.faults.conftest import Healing
+from tests.faults.deployment import FIRST, Deployment, delete, deployed, is_there, put, read_in_new_process
+from tests.support.documents import HEAD, KEY, PREFIX, configured_store, make_document, payload_key, publish
+from tests.support.processes import MemcachedServer, RedisServer, wait_until
 
 Server = RedisServer | MemcachedServer
 Deploy = Callable[..., AbstractContextManager[Deployment]]

@@ -14,21 +14,20 @@ import pytest
 from django.core.cache import caches
 from standin.server import StandIn
 
-from django_flagsmith_realtime.listening import refresh
+from django_flagsmith_realtime.listener import publisher as refresh
 from django_flagsmith_realtime.signals import flags_updated
 from django_flagsmith_realtime.storage.store import SUPERSEDED_SECONDS, Store
-
-from ..backends import RecordingCache, use
-from ..documents import KEY, LEASE, RECORDED, configured_store, make_document
-from ..http_server import Answer, EventStream, Refuse, Reply, ScriptedServer, Silence
-from ..processes import Command, RedisServer, free_port, wait_until
-from .conftest import Healing
-from .deployment import FIRST, Readers, deployed
-from .flagsmith import DOCUMENT_PATH, STREAM_PATH, event
+from tests.faults.conftest import Healing
+from tests.faults.deployment import FIRST, Readers, deployed
+from tests.faults.flagsmith import DOCUMENT_PATH, STREAM_PATH, event
+from tests.support.backends import RecordingCache, use
+from tests.support.documents import KEY, LEASE, RECORDED, configured_store, make_document
+from tests.support.http_server import Answer, EventStream, Refuse, Reply, ScriptedServer, Silence
+from tests.support.processes import Command, RedisServer, free_port, wait_until
 
 Start = Callable[..., Command]
 STOPS_WITHIN = 2.0  # seconds: one, and another for a machine that is busy
-FATAL = "tests.backends.FatalCache"
+FATAL = "tests.support.backends.FatalCache"
 STEPS = {
     "the payload is added": "1 add payload",
     "the head is set": "1 set head",
@@ -88,12 +87,12 @@ def announce(store: Store, **flags: Any) -> None:
 
 
 def test_the_steps_are_those_of_a_publish(settings: Any) -> None:
-    use(settings, "tests.backends.RecordingCache")
+    use(settings, "tests.support.backends.RecordingCache")
     store = configured_store()
     announce(store, banner_text="of before")
     RecordingCache.operations.clear()
     source = Scripted(lambda: make_document(banner_text="new"))
-    refresh.Refresher(source=source, store=store).refresh()
+    refresh.Publisher(source=source, store=store).refresh()
     store.write_events(None, ())
     writes = [f"{operation} {key}" for operation, key in RecordingCache.operations if operation != "get"]
     assert writes == [step[2:] for step in STEPS.values() if step != "signals"]

@@ -13,13 +13,10 @@ from typing import Any
 
 import pytest
 
-from django_flagsmith_realtime.listening import listener as listener_module
-from django_flagsmith_realtime.listening import stream as stream_module
-
-from ..http_server import Answer, EventStream, Raw, Redirect, Refuse, Reply, Silence
-from ..processes import wait_until
-from .conftest import Healing
-from .flagsmith import (
+from django_flagsmith_realtime.listener import listener as listener_module
+from django_flagsmith_realtime.listener import stream as stream_module
+from tests.faults.conftest import Healing
+from tests.faults.flagsmith import (
     FIRST,
     FIRST_TIME,
     MICROSECONDS,
@@ -32,6 +29,8 @@ from .flagsmith import (
     wait_for_recovery,
     warnings,
 )
+from tests.support.http_server import Answer, EventStream, Raw, Redirect, Refuse, Reply, Silence
+from tests.support.processes import wait_until
 
 SSE = {"Content-Type": "text/event-stream"}
 HTML = Answer(200, {"Content-Type": "text/html"}, b"<!doctype html><title>Sign in</title>")

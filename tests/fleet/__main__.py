@@ -12,11 +12,11 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[2] / "example_project"))
 
-from .announcements import Course
-from .faults import COURSES, Figure, holds
-from .tables import announcement_table, cost_table, fault_table, put_into
-from .workers import compare
-from .world import running
+from tests.fleet.announcements import Course
+from tests.fleet.faults import COURSES, Figure, holds
+from tests.fleet.tables import announcement_table, cost_table, fault_table, put_into
+from tests.fleet.workers import compare
+from tests.fleet.world import running
 
 Part = Callable[[argparse.Namespace], tuple[str, bool]]  # its table, and whether all held
 

@@ -9,8 +9,7 @@ from typing import Any
 from django.apps import AppConfig
 
 from django_flagsmith_realtime.signals import flags_updated
-
-from .watched import directory
+from tests.fleet.watched import directory
 
 TAKES = 0.01  # seconds, before and after
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..processes import wait_until
-from .processes import HostProcess
-from .world import World
+from tests.fleet.processes import HostProcess
+from tests.fleet.world import World
+from tests.support.processes import wait_until
 
 KILL_EVERY = 8  # versions, on average
 KILLED_WITHIN = 0.06  # seconds after a change: it is fetched, stored and announced in about that time

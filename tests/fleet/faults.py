@@ -8,12 +8,12 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from ..processes import wait_until
-from .flagsmith import FOREVER, at_once, longest_gap
-from .heads import stood_back
-from .network import FLAGSMITH, REDIS
-from .processes import HostProcess
-from .world import STARTED_WITHIN, World
+from tests.fleet.flagsmith import FOREVER, at_once, longest_gap
+from tests.fleet.heads import stood_back
+from tests.fleet.network import FLAGSMITH, REDIS
+from tests.fleet.processes import HostProcess
+from tests.fleet.world import STARTED_WITHIN, World
+from tests.support.processes import wait_until
 
 SIGTERM_WITHIN = 1.5  # seconds
 SEEN_WITHIN = 5.0  # seconds, beside those of the lease

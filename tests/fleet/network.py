@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TypeAlias
 
-from .links import Links
-from .namespaces import Namespaces, NotPermitted
+from tests.fleet.links import Links
+from tests.fleet.namespaces import Namespaces, NotPermitted
 
 HOSTS = ("a", "b")
 REDIS, FLAGSMITH = "redis", "flagsmith"

@@ -11,8 +11,8 @@ from typing import Any
 
 import redis
 
-from ..processes import RedisServer, ServerProcess, die_with_parent
-from .network import REDIS, Network
+from tests.fleet.network import REDIS, Network
+from tests.support.processes import RedisServer, ServerProcess, die_with_parent
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from flagsmith import Flagsmith
 
-from .reader import FLAG
-from .site import answer
+from tests.fleet.reader import FLAG
+from tests.fleet.site import answer
 
 
 @cache

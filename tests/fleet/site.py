@@ -9,7 +9,7 @@ from typing import Any
 from django.core.handlers.wsgi import WSGIRequest
 from django.core.wsgi import get_wsgi_application
 
-from .reader import FLAG
+from tests.fleet.reader import FLAG
 
 HOLD = 0.05  # seconds, so that requests that come at once go to different workers
 

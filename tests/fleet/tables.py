@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from .announcements import Announcements
-from .faults import Figure
-from .workers import Cost
+from tests.fleet.announcements import Announcements
+from tests.fleet.faults import Figure
+from tests.fleet.workers import Cost
 
 
 def spread(values: Sequence[float]) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from .announcements import Course
-from .faults import COURSES, holds
-from .links import Links
-from .network import PLACES
-from .workers import compare
-from .world import World, running
+from tests.fleet.announcements import Course
+from tests.fleet.faults import COURSES, holds
+from tests.fleet.links import Links
+from tests.fleet.network import PLACES
+from tests.fleet.workers import compare
+from tests.fleet.world import World, running
 
 LEASE_SECONDS = 8
 

@@ -6,11 +6,11 @@ import pickle
 
 import pytest
 
-from .faults import COURSES
-from .flagsmith import FOREVER, Visit, at_once, longest_gap
-from .heads import Put, parse, stood_back
-from .processes import ROOT
-from .tables import spread
+from tests.fleet.faults import COURSES
+from tests.fleet.flagsmith import FOREVER, Visit, at_once, longest_gap
+from tests.fleet.heads import Put, parse, stood_back
+from tests.fleet.processes import ROOT
+from tests.fleet.tables import spread
 
 
 def monitored(*arguments: bytes) -> bytes:

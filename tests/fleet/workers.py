@@ -10,10 +10,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..processes import wait_until
-from .network import HOSTS
-from .processes import HostProcess
-from .world import World
+from tests.fleet.network import HOSTS
+from tests.fleet.processes import HostProcess
+from tests.fleet.world import World
+from tests.support.processes import wait_until
 
 UPDATES = 5
 SITES = {"this package": "tests.fleet.site", "Flagsmith's SDK": "tests.fleet.sdk_site"}

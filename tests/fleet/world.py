@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from ..processes import wait_until
-from .flagsmith import NAME_HEADER, NotingStandIn
-from .heads import HeadLog
-from .network import FLAGSMITH, HOSTS, REDIS, Network, open_network
-from .processes import FleetRedis, HostProcess, Readers
-from .reader import FLAG
+from tests.fleet.flagsmith import NAME_HEADER, NotingStandIn
+from tests.fleet.heads import HeadLog
+from tests.fleet.network import FLAGSMITH, HOSTS, REDIS, Network, open_network
+from tests.fleet.processes import FleetRedis, HostProcess, Readers
+from tests.fleet.reader import FLAG
+from tests.support.processes import wait_until
 
 LISTENERS = {"a1": "a", "a2": "a", "b1": "b"}
 READERS = 10  # on each host
@@ -80,7 +80,7 @@ class World:
         }
         return {
             **os.environ,
-            "DJANGO_SETTINGS_MODULE": "tests.project_settings",
+            "DJANGO_SETTINGS_MODULE": "tests.support.project_settings",
             "TEST_APPS": "tests.fleet.announced.AnnouncedConfig",
             "TEST_CACHES": json.dumps({"default": cache}),
             "TEST_FLAGSMITH": json.dumps(flagsmith),

@@ -17,11 +17,11 @@ from flagsmith.models import Flag
 from ...api import Flags, get_flags
 from ...checks import find_command_problems, find_inline_problems
 from ...conf import Config, get_config
+from ...environment.snapshot import Snapshot
+from ...environment.traits import read_value
 from ...exceptions import StoreError
 from ...identity import Identity
-from ...reading.traits import read_value
-from ...snapshots.snapshot import Snapshot
-from ...snapshots.snapshot_file import SEQUENCE
+from ...storage.snapshot_file import SEQUENCE
 from ...storage.store import Store
 from ..table import format_age, format_flag, format_table, printable
 

@@ -17,9 +17,9 @@ from django.core.management.base import BaseCommand, CommandError
 from ...checks import find_command_problems
 from ...conf import Config, get_config
 from ...exceptions import FlagsmithError
-from ...listening.build import build_listener
-from ...listening.listener import Listener
-from ...listening.on_demand import refresh_now
+from ...listener.factory import build_listener
+from ...listener.listener import Listener
+from ...listener.on_demand import refresh_now
 
 PATIENCE = 0.6  # seconds for a stop, while the cache hangs
 LEVELS = {0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG, 3: logging.DEBUG}

@@ -1,0 +1,76 @@
+"""The listener in a thread of a process that is there for something else."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from django.db import connections
+
+from ..conf import get_config
+
+if TYPE_CHECKING:
+    from .listener import Listener
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = 1.0  # seconds for a stop
+PAUSE = 10.0  # seconds before a listener that ended by a bug is begun again
+
+
+def _build_listener() -> Listener:
+    from .factory import build_listener  # a process that does not listen does not load the engine
+
+    return build_listener(get_config())
+
+
+class BackgroundListener:
+    """Runs a listener from `start` to `stop`; a forked child is rid of it, and may start one of its own."""
+
+    def __init__(self, build: Callable[[], Listener] = _build_listener) -> None:
+        self._build = build
+        self._pid: int | None = None
+
+    @property
+    def is_started(self) -> bool:
+        """Whether this very process runs it."""
+        return self._pid == os.getpid()
+
+    def start(self) -> None:
+        """Start it, unless that was done; what it needs is built in its own thread, which holds up nobody."""
+        if not self.is_started:
+            self._pid = os.getpid()
+            self._listener: Listener | None = None
+            self._stopping = threading.Event()
+            self._thread = threading.Thread(target=self._run, name="flagsmith-listener", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End it and hand over to another; wait a second at most."""
+        if not self.is_started:
+            return
+        self._stopping.set()
+        if self._listener:
+            self._listener.stop()
+        self._thread.join(PATIENCE)
+        if self._thread.is_alive() and self._listener:
+            self._listener.give_way()
+        self._pid = None
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._listen()
+
+    def _listen(self) -> None:
+        try:
+            self._listener = listener = self._build()
+            if not self._stopping.is_set():
+                listener.run()
+        except BaseException:  # a bug must not end the updates
+            logger.exception("The listener failed in an unexpected way; it begins again in %.0f s", PAUSE)
+            self._stopping.wait(PAUSE)
+        finally:
+            connections.close_all()

@@ -1,0 +1,127 @@
+"""The engine as the settings describe it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from functools import partial
+
+from ..conf import Config
+from ..reading.reader import get_reader
+from ..storage.cache import carries_lease
+from ..storage.lease import Alone, Leadership, Lease, LeaseKeeper
+from ..storage.snapshot_file import FileSource
+from ..storage.store import Store
+from .backoff import Backoff
+from .event_log import EventLog
+from .events import Event, Subscriber
+from .http import can_connect
+from .listener import Listener
+from .publisher import Publisher
+from .schedule import Budget, Schedule
+from .signal_sender import SignalSender
+from .sources import ApiSource
+from .status_tracker import StatusTracker
+from .stream import Stream
+from .stream_health import NEVER
+from .upkeep import Upkeep
+
+logger = logging.getLogger("django_flagsmith_realtime.listener.listener")
+
+FILE_SECONDS = 0.5  # between looks at a file that is edited by hand
+
+
+def build_listener(config: Config) -> Listener:
+    """Return the listener: of Flagsmith, or of the file that is edited in place of an account there."""
+    clock, poll_only = time.monotonic, _why_poll_only(config)
+    secrets = (config.environment_key, config.stream_key, *config.headers.values())
+    status_tracker = StatusTracker(poll_only=poll_only, secrets=secrets, asks_flagsmith=bool(config.environment_key))
+    subscribers = (EventLog(poll_only=poll_only, clock=clock).take, status_tracker.take, SignalSender(clock).take)
+    publisher, tell = build_publisher(config), partial(_tell, subscribers)
+    schedule = _api_schedule(config) if config.environment_key else _file_schedule()
+    return Listener(
+        publisher=publisher,
+        upkeep=Upkeep(publisher=publisher, schedule=schedule, status_tracker=status_tracker, tell=tell, clock=clock),
+        schedule=schedule,
+        tell=tell,
+        open_stream=None if poll_only else partial(_build_stream, config),
+        stream_key=config.stream_key,
+        leadership=_build_leadership(config),
+        clock=clock,
+    )
+
+
+def _tell(subscribers: Iterable[Subscriber], event: Event) -> None:
+    for take in subscribers:
+        take(event)
+
+
+def _why_poll_only(config: Config) -> str | None:
+    if not config.environment_key:
+        return f"FLAGSMITH['SNAPSHOT_FILE'] is the source; a look every {FILE_SECONDS:g} s."
+    if config.realtime_url is None:
+        return f"FLAGSMITH['REALTIME_URL'] is None; a poll every {config.poll_interval:g} s."
+    return None
+
+
+def build_publisher(config: Config) -> Publisher:
+    """Return what fetches and publishes."""
+    path = config.snapshot_file
+    store, reader = build_store(config), get_reader(config)
+    if path and not config.environment_key:
+        return Publisher(source=FileSource(path), store=store, reader=reader)
+    source = ApiSource(
+        api_url=config.api_url,
+        environment_key=config.environment_key or "",
+        timeout=config.request_timeout,
+        headers=config.headers,
+    )
+    return Publisher(source=source, store=store, snapshot_file=path, reader=reader)
+
+
+def build_store(config: Config) -> Store:
+    """Return the cache's side of the snapshot."""
+    return Store(config.cache, config.namespace)
+
+
+def build_lease(config: Config) -> Lease | None:
+    """Return the lease of the deployment; None where its cache can't carry one."""
+    if not carries_lease(config.cache):
+        return None
+    return Lease(config.cache, config.namespace, seconds=config.lease_seconds)
+
+
+def _build_leadership(config: Config) -> Leadership:
+    if lease := build_lease(config):
+        return LeaseKeeper(lease, partial(can_connect, config.realtime_url or config.api_url))
+    logger.warning(
+        "The cache %r can't tell which of several listeners leads: this one leads, and must be the only one. "
+        "Redis, memcached and DatabaseCache can.",
+        config.cache,
+    )
+    return Alone()
+
+
+def _build_stream(config: Config, key: str) -> Stream:
+    assert config.realtime_url
+    return Stream(realtime_url=config.realtime_url, key=key, timeout=config.stream_timeout, headers=config.headers)
+
+
+def _api_schedule(config: Config) -> Schedule:
+    return Schedule(
+        poll_interval=config.poll_interval,
+        fallback_poll_interval=config.fallback_poll_interval if config.realtime_url else config.poll_interval,
+        now=time.monotonic(),
+    )
+
+
+def _file_schedule() -> Schedule:
+    return Schedule(
+        poll_interval=FILE_SECONDS,
+        fallback_poll_interval=FILE_SECONDS,
+        budget=Budget(capacity=NEVER),
+        retry=Backoff(first=FILE_SECONDS, limit=FILE_SECONDS, least=1.0),
+        holds_back=False,
+        now=time.monotonic(),
+    )

@@ -1,0 +1,203 @@
+"""The subscription to Flagsmith's server-sent events: one connection's life, and the reader that renews it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from urllib.parse import quote, urljoin
+
+import requests
+from sseclient import Event
+
+from ..environment.timestamps import parse_time
+from ..exceptions import HttpError, TimedOut, UnexpectedAnswer
+from . import backoff
+from .backoff import Backoff
+from .http import CONNECT_SECONDS, TRANSPORT_ERRORS, InterruptibleSession, describe, refuse_status
+from .sse import EventFramer
+
+logger = logging.getLogger(__name__)
+
+CHUNK = 64 * 1024
+ANSWER_SECONDS = 10.0  # for the answer's headers
+LIVED_SECONDS = 10.0  # a stream that lived this long was a healthy one
+MAX_EVENTS_PER_SECOND = 100
+SETTING = "FLAGSMITH['REALTIME_URL']"
+KEY_REMEDY = "check FLAGSMITH['STREAM_KEY'] and FLAGSMITH['REALTIME_URL']."
+
+
+@dataclass(frozen=True)
+class Connected:
+    """The stream is open."""
+
+
+@dataclass(frozen=True)
+class EnvironmentUpdated:
+    """Flagsmith says that the environment changed; `time` in microseconds, None where it could not be read."""
+
+    time: int | None
+
+
+@dataclass(frozen=True)
+class Disconnected:
+    """The stream ended, or could not be opened: `error` is None for a clean end. The next try is in `delay` seconds."""
+
+    error: HttpError | None
+    lived: float
+    delay: float
+
+    @property
+    def is_routine(self) -> bool:
+        """Whether the server ended a healthy stream, as it does every 30 seconds."""
+        return self.error is None and self.lived >= LIVED_SECONDS
+
+
+Message = Connected | EnvironmentUpdated | Disconnected
+
+
+class Stream:
+    """`GET {realtime_url}sse/environments/{key}/stream`. `timeout`: seconds without a complete line."""
+
+    def __init__(self, *, realtime_url: str, key: str, timeout: float, headers: Mapping[str, str]) -> None:
+        self._url = urljoin(realtime_url, f"sse/environments/{quote(key, safe='')}/stream")
+        self._timeout = timeout
+        # With gzip, Flagsmith's service holds events back until the stream ends.
+        self._session = InterruptibleSession({**headers, "Accept": "text/event-stream", "Accept-Encoding": "identity"})
+        self.retry = 0.0  # seconds, the server's last `retry:`
+
+    def listen(self) -> Iterator[Connected | EnvironmentUpdated]:
+        """Connect, and yield what happens until the stream ends; raise `HttpError` unless that is clean."""
+        try:
+            with self._open() as response:
+                refuse_status(response, SETTING, KEY_REMEDY)
+                _refuse_content(response.headers.get("Content-Type", ""))
+                yield Connected()
+                yield from self._read(response.raw)
+        except TRANSPORT_ERRORS as error:
+            raise describe(error, self._url, SETTING) from None  # what it was made from holds the stream's key
+
+    def interrupt(self) -> None:
+        """End the connection under way and all to come; any thread may call this."""
+        self._session.interrupt()
+
+    def _open(self) -> requests.Response:
+        with self._session.within(ANSWER_SECONDS) as passed:
+            try:
+                return self._session.get(
+                    self._url, stream=True, allow_redirects=False, timeout=(CONNECT_SECONDS, self._timeout)
+                )
+            except TRANSPORT_ERRORS:
+                if passed.is_set():
+                    raise TimedOut(f"The stream did not open within {ANSWER_SECONDS:g} s.") from None
+                raise
+
+    def _read(self, raw: Any) -> Iterator[EnvironmentUpdated]:
+        framer, flood = EventFramer(), _FloodGate()
+        lines, deadline = 0, time.monotonic() + self._timeout
+        while chunk := raw.read1(CHUNK, decode_content=True):
+            for event in flood.watch(framer.feed(chunk)):
+                self._note_retry(event)
+                if event.event in ("environment_updated", "message"):
+                    yield EnvironmentUpdated(read_event_time(event.data))
+            if framer.lines > lines:
+                lines, deadline = framer.lines, time.monotonic() + self._timeout
+            if (patience := deadline - time.monotonic()) <= 0:
+                raise TimedOut(f"The stream sent no complete line for {self._timeout:g} s.")
+            self._session.limit_wait(patience)
+
+    def _note_retry(self, event: Event) -> None:
+        if event.retry and event.retry.isascii() and event.retry.isdigit() and len(event.retry) < 7:
+            self.retry = int(event.retry) / 1000
+
+
+class _FloodGate:
+    """Ends a stream that says more in a second than Flagsmith does: reading on would cost more than it tells."""
+
+    def __init__(self) -> None:
+        self._latest: deque[float] = deque(maxlen=MAX_EVENTS_PER_SECOND)
+
+    def watch(self, found: Iterable[Event | None]) -> Iterator[Event]:
+        """Yield the events; what is none counts as well."""
+        for event in found:
+            self._count(time.monotonic())
+            if event:
+                yield event
+
+    def _count(self, now: float) -> None:
+        if len(self._latest) == self._latest.maxlen and now - self._latest[0] < 1:
+            raise UnexpectedAnswer(
+                f"The stream sent more than {MAX_EVENTS_PER_SECOND} events within a second: "
+                "check FLAGSMITH['REALTIME_URL']."
+            )
+        self._latest.append(now)
+
+
+def _refuse_content(content_type: str) -> None:
+    if content_type.partition(";")[0].strip().lower() != "text/event-stream":
+        raise UnexpectedAnswer(
+            f"FLAGSMITH['REALTIME_URL'] answers with {content_type[:80] or 'no content type'!r}, "
+            "not with an event stream."
+        )
+
+
+def read_event_time(data: str) -> int | None:
+    """Return the `updated_at` of an event's data in microseconds; None where there is no time to read."""
+    try:
+        return parse_time(json.loads(data, parse_float=Decimal)["updated_at"])
+    except (ValueError, TypeError, KeyError, RecursionError, ArithmeticError):
+        return None
+
+
+def next_wait(state: Backoff, error: HttpError | None, lived: float, retry: float) -> tuple[float, Backoff]:
+    """Return the seconds to wait after a stream that ended, and the state after that; `retry` is the server's."""
+    if lived >= LIVED_SECONDS:
+        state = backoff.STREAM
+        if error is None:
+            return backoff.RENEWAL.next()[0], state
+    return state.next(floor=max(retry, (error and error.retry_after) or 0.0))
+
+
+class StreamReader(threading.Thread):
+    """Keeps a stream open and reports what happens to `report`; never reconnects without a wait."""
+
+    def __init__(self, stream: Stream, report: Callable[[Message], None]) -> None:
+        super().__init__(name="flagsmith-stream", daemon=True)
+        self._stream = stream
+        self._report = report
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        state = backoff.STREAM
+        while not self._stopping.is_set():
+            error, lived = self._listen()
+            delay, state = next_wait(state, error, lived, self._stream.retry)
+            self._report(Disconnected(error, lived, delay))
+            self._stopping.wait(delay)
+
+    def stop(self) -> None:
+        """End the thread, also while it waits for the network."""
+        self._stopping.set()
+        self._stream.interrupt()
+
+    def _listen(self) -> tuple[HttpError | None, float]:
+        connected_at: float | None = None
+        error: HttpError | None = None
+        try:
+            for message in self._stream.listen():
+                connected_at = connected_at or time.monotonic()
+                if self._stopping.is_set():
+                    break
+                self._report(message)
+        except HttpError as failure:
+            error = failure
+        except Exception as failure:  # a bug must not end the subscription
+            logger.exception("The stream failed in an unexpected way")
+            error = HttpError(f"The stream failed: {type(failure).__name__}.")
+        return error, time.monotonic() - connected_at if connected_at else 0.0

@@ -1,0 +1,135 @@
+"""The last known good document in a file: written by the listener, read where the cache holds nothing.
+
+Without an `ENVIRONMENT_KEY` the file is the source itself: whoever edits it sees the flags change.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from ..conf import DEFAULTS
+from ..environment.defaults import default_flag
+from ..environment.snapshot import Document, Head, Snapshot, parse_document
+from ..environment.timestamps import EPOCH, to_datetime
+from ..exceptions import FlagsmithError, InvalidDocument
+
+EXAMPLE = '{"flags": {"new_checkout": true, "banner": "Welcome"}}'
+SEQUENCE = 0  # lower than that of any snapshot in the cache
+SHARED_DIRECTORY = stat.S_ISGID | stat.S_IWGRP
+
+
+class SnapshotFileError(FlagsmithError):
+    """The file of `SNAPSHOT_FILE` could not be read or written."""
+
+
+def write_snapshot_file(path: Path, snapshot: Snapshot) -> None:
+    """Replace the file at once: a reader sees the old or the new one. Raise `SnapshotFileError`.
+
+    Only the owner may read it; the group too where the directory is shared with it (setgid or group-writable).
+    """
+    document = {"updated_at": to_datetime(snapshot.head.updated_at).isoformat(), **snapshot.environment.document}
+    try:
+        mode = 0o640 if path.parent.stat().st_mode & SHARED_DIRECTORY else 0o600
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogatepass") as file:
+                os.fchmod(descriptor, mode)
+                json.dump(document, file, indent=1, ensure_ascii=False)
+                file.flush()
+                os.fsync(descriptor)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise SnapshotFileError(
+            f"FLAGSMITH['SNAPSHOT_FILE'] can't be written: {path}: {error.strerror}. "
+            "Make its directory writable for the listener."
+        ) from error
+
+
+def read_snapshot_file(path: Path) -> Document:
+    """Read the file; raise `SnapshotFileError` where it is not there or no environment document."""
+    try:
+        return parse_document(_expand(json.loads(path.read_bytes()), path.name))
+    except FileNotFoundError as error:
+        raise SnapshotFileError(
+            f"FLAGSMITH['SNAPSHOT_FILE'] is not there: {path}. To write one by hand, begin with {EXAMPLE}."
+        ) from error
+    except OSError as error:
+        raise SnapshotFileError(f"FLAGSMITH['SNAPSHOT_FILE'] can't be read: {path}: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise SnapshotFileError(f"FLAGSMITH['SNAPSHOT_FILE'] is no JSON: {path}: {error}.") from error
+    except InvalidDocument as error:
+        raise SnapshotFileError(
+            f"FLAGSMITH['SNAPSHOT_FILE'] is no environment document: {path}: "
+            f"{str(error).partition(': ')[2] or error} To write one by hand, begin with {EXAMPLE}."
+        ) from error
+
+
+def _expand(body: Any, name: str) -> Any:
+    """Return the environment document that a short form means: flags by name, in the forms of `DEFAULTS`."""
+    if not (isinstance(body, dict) and "flags" in body and "feature_states" not in body):
+        return body
+    if not DEFAULTS.accepts(body["flags"]):
+        raise InvalidDocument(f"Flagsmith's answer is no environment document: flags is not {DEFAULTS.words}.")
+    return {
+        "api_key": "",
+        "name": name,
+        "updated_at": EPOCH.isoformat(),
+        "project": {"segments": []},
+        "feature_states": [_feature_state(*item) for item in enumerate(body["flags"].items())],
+    }
+
+
+def _feature_state(id: int, flag: tuple[str, Any]) -> dict[str, Any]:
+    meant = default_flag(*flag)
+    return {
+        "feature": {"id": id, "name": meant.feature_name},
+        "enabled": meant.enabled,
+        "feature_state_value": meant.value,
+    }
+
+
+def load_snapshot(path: Path) -> Snapshot:
+    """Return the file's content as a snapshot that any of the cache comes after; raise `SnapshotFileError`."""
+    document = read_snapshot_file(path)
+    try:
+        published_at = path.stat().st_mtime_ns // 1_000
+    except OSError:  # removed since
+        published_at = document.updated_at
+    head = Head(SEQUENCE, document.environment.version, document.updated_at, published_at)
+    return Snapshot(head, document.environment)
+
+
+class FileSource:
+    """Documents from a file that a person edits: each new content is as of when it was first read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._signature: tuple[int, ...] | None = None
+        self._document: Document | None = None
+
+    def fetch(self) -> Document:
+        """Read the file unless it is as it was; raise `SnapshotFileError`."""
+        signature = self._sign()
+        if self._document is None or signature != self._signature:
+            read = read_snapshot_file(self._path)
+            self._document = Document(read.environment, time.time_ns() // 1_000, realtime_enabled=True)
+            self._signature = signature
+        return self._document
+
+    def close(self) -> None: ...
+
+    def _sign(self) -> tuple[int, ...] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None  # reading it says why
+        return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino

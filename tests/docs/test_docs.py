@@ -1,0 +1,137 @@
+"""Links between the pages, and what the comparison says."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.pages import PAGES, ROOT, prose, table
+
+LINK = re.compile(r"(?<!!)\[[^]]*\]\(([^)\s]+)\)")
+INCLUDING = {page for page in PAGES if page.read_text().startswith("```{include}")}  # of the site only
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives to a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+# Links
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_link_leads_somewhere(page: Path) -> None:
+    dead = []
+    for link in LINK.findall(prose(page)):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if "://" not in link and not (target.exists() and (not anchor or anchor in anchors(target))):
+            dead.append(link)
+    assert dead == []
+
+
+def test_each_page_can_be_reached_from_the_readme() -> None:
+    linked, new = set[Path](), {ROOT / "README.md"}
+    while new:
+        page = new.pop()
+        linked.add(page)
+        paths = {(page.parent / link.partition("#")[0]).resolve() for link in LINK.findall(prose(page))}
+        new |= {path for path in paths if path.suffix == ".md" and path.exists()} - linked
+    assert set(PAGES) - INCLUDING <= linked
+
+
+# The comparison
+
+TESTS = {
+    "a change reaches every process": (
+        "test_listener.py::test_a_change_is_published_with_one_request",
+        "test_servers.py::test_workers_that_gunicorn_forks_after_preloading_see_each_update",
+    ),
+    "after a fork (gunicorn `--preload`, Celery)": (
+        "test_fork.py::test_children_hold_what_the_parent_held_and_see_later_updates",
+        "test_servers.py::test_workers_that_gunicorn_forks_after_preloading_see_each_update",
+    ),
+    "the service is away": (
+        "test_listener.py::test_what_is_published_stays_while_flagsmith_cannot_be_asked",
+        "test_snapshot_file.py::TestReading::test_a_process_that_finds_an_empty_cache_begins_with_the_file",
+    ),
+    "values that are no booleans": ("test_api.py::TestFlags::test_each_kind_of_value_comes_as_it_is",),
+    "for whom a flag is on": (
+        "test_evaluation.py::test_the_recorded_document_reads_as_the_official_sdk_evaluates_it",
+        "test_evaluation.py::test_a_thousand_generated_documents_read_as_the_official_sdk_evaluates_them",
+        "test_whom.py::TestCallable::test_each_way_to_read_asks_each_kind_of_callable_once",
+        "test_identity.py::TestFromUser::test_a_page_that_reads_no_flag_does_not_touch_the_session",
+    ),
+    "flags that depend on flags": ("test_evaluation.py::test_a_flag_may_depend_on_another",),
+    "one snapshot for a whole request": (
+        "test_middleware.py::TestOneSnapshot::test_all_reads_of_a_sync_view_agree_although_it_changes_meanwhile",
+        "test_middleware.py::TestStreaming::test_each_step_sees_what_the_request_saw",
+    ),
+    "async reads": (
+        "test_middleware.py::TestOneSnapshot::test_all_reads_of_an_async_view_agree_although_it_changes_meanwhile",
+        "test_evaluation.py::test_an_async_read_is_the_same",
+    ),
+    "decorator for views": ("test_decorators.py::TestViews::test_do_not_exist_while_it_is_off",),
+    "class-based views": (
+        "test_mixins.py::test_the_view_runs_while_the_flag_is_on_and_does_not_exist_while_it_is_off",
+    ),
+    "Django REST framework": (
+        "test_rest_framework.py::test_a_view_answers_in_the_frameworks_way_while_the_flag_is_on_and_while_it_is_off",
+    ),
+    "template tags": ("test_templatetags.py::TestFlag::test_one_of_two_parts_is_rendered",),
+    "Jinja2": (
+        "test_jinja2.py::TestTag::test_one_of_two_parts_is_rendered",
+        "test_jinja2.py::test_an_async_environment_reads_without_blocking_its_loop",
+    ),
+    "flags for the page's JavaScript": (
+        "test_rendering.py::test_named_flags_and_no_others_are_in_the_page",
+        "test_rendering.py::test_a_flag_for_servers_only_never_reaches_a_page",
+        "test_rendering.py::test_a_strict_content_security_policy_lets_the_page_read_it",
+    ),
+    "unknown flags": (
+        "test_api.py::TestUnknownFlags::test_they_are_off_and_logged_once_per_name",
+        "test_api.py::TestUnknownFlags::test_strict_raises_and_names_the_remedy",
+    ),
+    "tests set flags": (
+        "test_test.py::TestWhatIsSeen::test_overrides_are_above_pins_memos_and_identities",
+        "test_test.py::TestWhatIsSeen::test_nothing_asks_the_cache_nor_for_the_identity",
+    ),
+    "signals on a change": (
+        "test_refresh.py::test_a_change_sends_flags_updated_and_then_each_flag",
+        "test_reader.py::TestSnapshotLoaded::test_it_fires_once_per_adoption_and_tells_what_was_before",
+    ),
+    "why a flag is what it is": ("test_flagsmith_flags.py::test_reasons_of_every_kind_come_up",),
+    "health": (
+        "test_flagsmith_status.py::test_each_trouble_has_an_exit_code",
+        "test_health.py::test_a_healthy_deployment_reads_like_this",
+    ),
+    "system checks": ("test_checks.py::test_each_check_has_a_fault_that_raises_it",),
+}
+
+
+def names_of_tests(path: Path) -> set[str]:
+    """Return the tests of a file, as `Class::test` or `test`."""
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        inner = node.body if isinstance(node, ast.ClassDef) else [node]
+        prefix = f"{node.name}::" if isinstance(node, ast.ClassDef) else ""
+        functions = (each for each in inner if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)))
+        found |= {prefix + each.name for each in functions if each.name.startswith("test_")}
+    return found
+
+
+def test_each_cell_of_here_leads_to_its_page_and_has_its_tests() -> None:
+    rows = {cells[0]: cells for cells in table(ROOT / "docs/comparison.md", "feature")}
+    assert [name for name, cells in rows.items() if not LINK.search(cells[1]) or len(cells) != 7] == []
+    assert rows.keys() == TESTS.keys()
+    named = {name for names in TESTS.values() for name in names}
+    assert [name for name in sorted(named) if not exists(name)] == []
+
+
+def exists(name: str) -> bool:
+    file, _, test = name.partition("::")
+    return any(test in names_of_tests(path) for path in (ROOT / "tests").rglob(file))

@@ -1,0 +1,57 @@
+"""What the README says, compared with the code."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.docs.test_docs import exists
+from tests.support.pages import ROOT
+
+README = (ROOT / "README.md").read_text()
+CLAIMS = {
+    "Flip a switch and the next request sees it": (
+        "test_middleware.py::TestOneSnapshot::test_the_next_request_sees_the_change",
+        "test_servers.py::test_the_next_request_under_uvicorn_sees_an_update",
+        "test_servers.py::test_workers_that_gunicorn_forks_after_preloading_see_each_update",
+        "test_celery.py::test_a_change_reaches_all_processes_of_a_worker",
+        "test_fork.py::test_children_hold_what_the_parent_held_and_see_later_updates",
+    ),
+    "One stream, one request per update": (
+        "test_fleet.py::test_workers_of_all_hosts_share_one_stream_and_one_request_per_update",
+    ),
+    "A read never waits on Flagsmith and never fails": (
+        "test_reader.py::TestFailingCache::test_what_is_held_survives_a_redis_that_dies_and_heals_by_itself",
+        "test_imports.py::test_what_reads_cannot_reach_the_network",
+        "test_middleware.py::TestCost::test_fifty_flags_cost_one_read_of_the_cache",
+        "test_middleware.py::TestCost::test_no_flag_costs_nothing",
+    ),
+    "Evaluation is Flagsmith's own": (
+        "test_evaluation.py::test_a_thousand_generated_documents_read_as_the_official_sdk_evaluates_them",
+    ),
+}
+
+
+@pytest.mark.parametrize("claim", re.findall(r"^- \*\*(.+?)\*\*", README, re.MULTILINE))
+def test_each_claim_has_its_tests(claim: str) -> None:
+    assert [name for name in CLAIMS[claim.rstrip(".")] if not exists(name)] == []
+
+
+def test_the_first_flag_is_within_two_screens() -> None:
+    before, _, _ = README.partition("## Try it")
+    assert before.rstrip().endswith(".")
+    assert before.count("\n") <= 2 * 30
+
+
+def test_the_two_commands_are_targets_of_the_makefile() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    commands = re.findall(r"^make ([a-z-]+)$", README, re.MULTILINE)
+    assert commands == ["demo", "test"]
+    assert all(re.search(rf"^{command}:.*## ", makefile, re.MULTILINE) for command in commands)
+
+
+def test_the_pictures_are_there() -> None:
+    pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", README)
+    assert pictures
+    assert [picture for picture in pictures if not (ROOT / picture).is_file()] == []

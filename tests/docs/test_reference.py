@@ -1,0 +1,232 @@
+"""The tables of the reference, compared with the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+import time
+from argparse import SUPPRESS, Action
+from configparser import ConfigParser
+from functools import cache
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+from django.core.cache import caches
+from django.core.management import call_command, get_commands, load_command_class
+from django.core.management.base import BaseCommand
+
+import django_flagsmith_realtime
+from django_flagsmith_realtime import signals
+from django_flagsmith_realtime.conf import KEYS, get_config
+from django_flagsmith_realtime.jinja2 import FlagsmithExtension
+from django_flagsmith_realtime.signals import RobustSignal
+from django_flagsmith_realtime.storage.cache import SCHEMA
+from django_flagsmith_realtime.storage.lease import OFFER_SECONDS, Lease
+from django_flagsmith_realtime.storage.status import CONNECTED, Leader, Status, StreamStatus
+from django_flagsmith_realtime.templatetags.flagsmith import register
+from tests.support.documents import PREFIX, configured_store, publish
+from tests.support.pages import DOCS, ROOT, names, table
+
+PACKAGE = "django_flagsmith_realtime"
+OURS = {"dev", "docs", "test"}  # extras for those who work on the package
+
+# Settings
+
+
+def test_the_settings_table_has_each_key_that_does_something_with_its_default() -> None:
+    told = {names(key)[0]: names(default)[0] for key, default, _ in table(DOCS / "settings.md", "key")}
+    defaults = {key: item.default for key, item in KEYS.items()}
+    assert told == {
+        key: repr(dict(default)) if hasattr(default, "keys") else repr(default).replace("'", '"')
+        for key, default in defaults.items()
+    }
+
+
+# Signals
+
+
+@cache
+def sent_arguments() -> dict[str, list[str]]:
+    """Return the arguments that each signal is sent with."""
+    package = Path(django_flagsmith_realtime.__file__).parent
+    calls = (
+        node
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".send_robust") and node.args
+    )
+    return {
+        ast.unparse(call.func).removesuffix(".send_robust"): [str(keyword.arg) for keyword in call.keywords]
+        for call in calls
+        if isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name)
+    }
+
+
+def test_the_signals_table_has_each_signal_with_its_arguments() -> None:
+    declared = {name for name, value in vars(signals).items() if isinstance(value, RobustSignal)}
+    sent = sent_arguments()
+    assert sent.keys() == declared
+    rows = table(DOCS / "signals.md", "signal")
+    told = {names(name)[0]: [word for word in names(arguments) if word.islower()] for name, _, arguments in rows}
+    assert told == sent
+
+
+def test_the_signals_docstring_has_each_signal_with_its_arguments() -> None:
+    told = dict(re.findall(r"`(\w+)\(sender, ([^)]+)\)`", signals.__doc__ or ""))
+    assert {name: arguments.split(", ") for name, arguments in told.items()} == sent_arguments()
+
+
+# Commands
+
+COMMANDS = sorted(name for name, app in get_commands().items() if app == PACKAGE)
+COMMON = {action.dest for action in BaseCommand().create_parser("manage.py", "x")._actions}
+
+
+def told_name(action: Action) -> str:
+    metavar = action.metavar if isinstance(action.metavar, str) else action.dest.upper()
+    name = action.option_strings[-1] if action.option_strings else ""
+    return " ".join(filter(None, (name, metavar if action.nargs != 0 else "")))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_commands_arguments_are_told(command: str) -> None:
+    parser = load_command_class(PACKAGE, command).create_parser("manage.py", command)
+    own = [action for action in parser._actions if action.dest not in COMMON and action.help != SUPPRESS]
+    section = f"`manage.py {command}`"
+    heading = "argument" if any(not action.option_strings for action in own) else "option"
+    told = [cells[0].strip("`") for cells in table(DOCS / "commands.md", heading, section)]
+    assert told == list(map(told_name, own))
+
+
+def test_the_example_of_flagsmith_flags_is_what_it_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    [(command, told)] = re.findall(
+        r"^\$ python manage.py (flagsmith_flags [^\n]*)\n(.*?)^```$",
+        (DOCS / "commands.md").read_text(),
+        re.M | re.S,
+    )
+    publish()
+    output = StringIO()
+    call_command(*command.split(), stdout=output)
+    printed = re.sub(r"published \d+ s ago", "published 5 min ago", output.getvalue()).splitlines()
+    assert [line for line in told.splitlines() if line not in (*printed, "…")] == []
+
+
+# Templates
+
+
+def test_the_tags_table_has_each_tag() -> None:
+    told = [re.findall(r"{% (\w+) ", cells[0])[0] for cells in table(DOCS / "templates.md", "tag")]
+    assert sorted(told) == sorted(register.tags)
+
+
+def test_the_jinja2_table_has_each_name() -> None:
+    environment = jinja2.Environment(extensions=[FlagsmithExtension])
+    added = environment.globals.keys() - jinja2.Environment().globals.keys()
+    told = {re.findall(r"`(\w+)", cells[0])[0] for cells in table(DOCS / "templates.md", "name")}
+    assert told == {*FlagsmithExtension.tags, *added}
+
+
+# Cache keys
+
+LASTS = {"for ever": None, "ten minutes": 600, "5 s": 5, "`LEASE_SECONDS` less three": 12, "as the lease": 12}
+
+
+def stored_keys() -> dict[str, float | None]:
+    """Return the key and the life of all that a listener may keep in the cache, each written once."""
+    store = configured_store()
+    snapshot = publish()
+    store.mark_announced(snapshot.head)
+    store.write_events(None, ())
+    store.write_history([])
+    store.write_nudge()
+    store.write_status(Status(0.0, Leader("host", 1, 0.0), StreamStatus(CONNECTED, 0.0)))
+    lease = Lease("default", get_config().namespace, seconds=15)
+    lease.take()
+    lease.stand_by()
+    lease.handle.get().set(lease._offer_key, lease.token, OFFER_SECONDS)
+    kept: Any = caches["default"]
+    lives = {key.removeprefix(f":1:{PREFIX}:"): ends for key, ends in kept._expire_info.items()}
+    return {key: ends and round(ends - time.time()) for key, ends in lives.items()}
+
+
+def test_the_cache_keys_table_has_each_with_its_life() -> None:
+    rows = table(DOCS / "cache-keys.md", "key")
+    told = {names(key)[0]: LASTS[lasts.partition(" while")[0]] for key, _, lasts in rows}
+    stored = {re.sub(r"\d+", "SEQUENCE", key): life for key, life in stored_keys().items()}
+    assert told == stored
+
+
+def test_the_cache_keys_page_says_which_schema_it_is() -> None:
+    assert f"`flagsmith:{SCHEMA}:`" in (DOCS / "cache-keys.md").read_text()
+
+
+# What Flagsmith bills
+
+DAYS, SDK_SECONDS = 30, 60
+
+
+def test_the_calculators_table_is_what_its_formulas_say() -> None:
+    seconds = DAYS * 86_400
+    for cells in table(DOCS / "billing.md", "processes"):
+        processes, changes, *told = (int(cell.replace(",", "")) for cell in cells)
+        updates = DAYS * changes
+        assert told == [
+            seconds // KEYS["POLL_INTERVAL"].default + updates,
+            seconds // 3_600 + updates,
+            seconds // KEYS["FALLBACK_POLL_INTERVAL"].default,
+            processes * updates,
+            processes * seconds // SDK_SECONDS,
+        ]
+
+
+# Versions
+
+
+def metadata() -> ConfigParser:
+    parser = ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    return parser
+
+
+def requirements(text: str) -> list[tuple[str, str]]:
+    """Return the name and the lower bound of each line of a list in setup.cfg."""
+    return [tuple(re.split(r">=|,", line)[:2]) for line in text.split()]  # type: ignore[misc]
+
+
+def test_the_dependencies_table_has_each_with_its_lowest_version() -> None:
+    rows = table(DOCS / "versions.md", "dependency")
+    told = [(names(name)[0], lowest.partition(",")[0]) for name, lowest, _ in rows]
+    assert told == requirements(metadata()["options"]["install_requires"])
+
+
+def test_the_extras_table_has_each_extra_for_users_with_what_it_brings() -> None:
+    extras = {name: text for name, text in metadata()["options.extras_require"].items() if name not in OURS}
+    rows = table(DOCS / "versions.md", "extra")
+    told = {names(extra)[0]: [(names(brings)[0], brings.rpartition(" ")[2])] for extra, brings, _ in rows}
+    assert told == {name: requirements(text) for name, text in extras.items()}
+
+
+def test_the_classifiers_and_the_page_name_the_versions_that_tox_runs() -> None:
+    _, _, tox = (ROOT / "tox.ini").read_text().partition("env_list =")
+    environments = tox.partition("[testenv]")[0]
+    pythons = {f"3.{minor}" for minor in re.findall(r"\b3(\d\d)\b", environments.replace("py", ""))}
+    djangos = {f"{major}.{minor}" for major, minor in re.findall(r"\b(\d)(\d)\b", environments.replace("django", ""))}
+    classifiers = metadata()["metadata"]["classifiers"]
+    assert set(re.findall(r"Python :: (3\.\d+)", classifiers)) == pythons
+    assert set(re.findall(r"Django :: (\d\.\d)", classifiers)) == djangos
+    for page in (ROOT / "README.md", DOCS / "versions.md"):
+        told = re.search(r"Django ((?:\d\.\d[, and]*)+)", page.read_text())
+        assert told and set(re.findall(r"\d\.\d", told[1])) == djangos, page
+
+
+def test_the_lowest_versions_that_are_tested_are_those_of_setup_cfg() -> None:
+    extras = (text for name, text in metadata()["options.extras_require"].items() if name not in OURS)
+    wanted = requirements("\n".join([metadata()["options"]["install_requires"], *extras]))
+    tested = dict(re.findall(r"^([\w-]+)==([\d.]+)$", (ROOT / "tests/lowest.txt").read_text(), re.MULTILINE))
+    assert {name: (tested[name] + ".0").startswith(f"{bound}.") for name, bound in wanted} == dict.fromkeys(
+        tested, True
+    )

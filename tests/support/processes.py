@@ -1,0 +1,272 @@
+"""Real server processes for tests: started on the loopback, awaited, frozen, killed, and ended for sure."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+STARTED_WITHIN = 10.0  # seconds
+ATTEMPTS = 5
+
+
+def wait_until(condition: Callable[[], Any], what: str = "the condition", timeout: float = 10.0) -> Any:
+    """Return the first true answer of `condition`; fail after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not (answer := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what} did not come true within {timeout:g} s")
+        time.sleep(0.005)
+    return answer
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def require(program: str) -> str:
+    """Return a program's path. Where it is missing, skip the test, or fail it in CI."""
+    if path := shutil.which(program):
+        return path
+    reason = f"{program} is not installed: this test talks to a real one"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def die_with_parent() -> list[str]:
+    """Return a prefix for a command that must not outlive a test run that is killed."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
+
+
+class ServerProcess:
+    """A child process that serves one port of the loopback; subclasses say which program and when it answers."""
+
+    program: str
+
+    def __init__(self) -> None:
+        self.path = require(self.program)
+        self.directory = Path(tempfile.mkdtemp(prefix=f"{Path(self.program).name}-"))
+        self.process: subprocess.Popen[bytes] | None = None
+        self.port = 0
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def environment(self) -> dict[str, str]:
+        return dict(os.environ)
+
+    def answers(self) -> bool:
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Start on a free port; another process may take that first, so try again."""
+        for _ in range(ATTEMPTS):
+            self.port = free_port()
+            if self._launch():
+                return
+        pytest.fail(f"{self.program} did not start:\n{self.log()}")
+
+    def restart(self) -> None:
+        """Start again on the port of before."""
+        if not self._launch():
+            pytest.fail(f"{self.program} did not start again on port {self.port}:\n{self.log()}")
+
+    def _launch(self) -> bool:
+        with (self.directory / "log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [*die_with_parent(), *self.command()],
+                cwd=self.directory,
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + STARTED_WITHIN
+        while time.monotonic() < deadline and self.process.poll() is None:
+            if self.answers() and self.process.poll() is None:
+                return True
+            time.sleep(0.005)
+        self.kill()
+        return False
+
+    def log(self) -> str:
+        return (self.directory / "log").read_text(errors="replace")
+
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def send(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def freeze(self) -> None:
+        """Stop the process as a hung host does: connections stay open, nothing answers."""
+        self.send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.send(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End the process at once; the port refuses from then on."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(10)
+
+    def terminate(self, timeout: float = 10) -> None:
+        """Ask the process to end; insist when it does not."""
+        if self.process is not None:
+            self.process.terminate()
+            try:
+                self.process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def end(self) -> None:
+        self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class RedisServer(ServerProcess):
+    program = "redis-server"
+
+    def command(self) -> list[str]:
+        arguments = {"bind": "127.0.0.1", "port": self.port, "save": "", "appendonly": "no", "dir": self.directory}
+        return [self.path, *(str(part) for key, value in arguments.items() for part in (f"--{key}", value))]
+
+    def answers(self) -> bool:
+        with self.client() as client:
+            try:
+                return bool(client.ping() and client.info("server")["tcp_port"] == self.port)
+            except redis.RedisError:
+                return False
+
+    def client(self, **options: Any) -> redis.Redis:
+        """Return a connection of the test's own, to be closed by its `with` block."""
+        return redis.Redis(host="127.0.0.1", port=self.port, socket_timeout=5, **options)
+
+    def url(self, database: int = 0) -> str:
+        return f"redis://127.0.0.1:{self.port}/{database}"
+
+    def cache(self, **options: Any) -> dict[str, Any]:
+        """Return an entry of `CACHES`; `options` go to the client."""
+        return {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": self.url(),
+            "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1, **options},
+        }
+
+    def put_raw(self, key: str, value: bytes) -> None:
+        """Store bytes as they are, not as Django's backend writes them."""
+        with self.client() as client:
+            client.set(f":1:{key}", value)
+
+    def info(self, section: str) -> dict[str, Any]:
+        with self.client() as client:
+            return dict(client.info(section))
+
+    def commands(self) -> dict[str, int]:
+        """Return how often each command was called since the server's counters were reset."""
+        return {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in self.info("commandstats").items()}
+
+    def reset(self) -> None:
+        with self.client() as client:
+            client.flushall()
+            client.config_resetstat()
+
+
+class MemcachedServer(ServerProcess):
+    program = "memcached"
+
+    def command(self) -> list[str]:
+        user = ["-u", "root"] if os.geteuid() == 0 else []
+        return [self.path, "-l", "127.0.0.1", "-p", str(self.port), "-U", "0", "-m", "16", "-t", "2", *user]
+
+    def answers(self) -> bool:
+        try:
+            return self.ask("version").startswith("VERSION")
+        except OSError:
+            return False
+
+    def ask(self, line: str, end: str = "\r\n") -> str:
+        """Return the answer to one line of the text protocol, up to `end`."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            connection.sendall(f"{line}\r\n".encode())
+            answer = b""
+            while not answer.endswith(end.encode()) and (part := connection.recv(65536)):
+                answer += part
+        return answer.decode()
+
+    def put_raw(self, key: str, value: bytes) -> None:
+        """Store bytes under the mark of a pickled value."""
+        assert self.ask(f"set :1:{key} 1 0 {len(value)}\r\n{value.decode('ascii')}") == "STORED\r\n"
+
+    def stats(self) -> dict[str, str]:
+        lines = self.ask("stats", end="END\r\n").splitlines()
+        return dict(line.split(" ", 2)[1:] for line in lines if line.startswith("STAT "))
+
+    @property
+    def location(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def cache(self, **options: Any) -> dict[str, Any]:
+        """Return an entry of `CACHES`; `options` go to the client."""
+        return {
+            "BACKEND": "django.core.cache.backends.memcached.PyMemcacheCache",
+            "LOCATION": self.location,
+            "OPTIONS": {"connect_timeout": 1, "timeout": 1, **options},
+        }
+
+    def reset(self) -> None:
+        self.ask("flush_all")
+
+
+def project_environment(setting: Any, cache: dict[str, Any]) -> dict[str, str]:
+    """Return the environment variables of a process of a project with these settings."""
+    return {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "tests.support.project_settings",
+        "TEST_CACHES": json.dumps({"default": cache}),
+        "TEST_FLAGSMITH": json.dumps(setting),
+    }
+
+
+class Command:
+    """A `flagsmith_listen` that runs; what it prints goes to a file."""
+
+    def __init__(self, *arguments: str, setting: Any, cache: dict[str, Any], log: Path, **variables: str) -> None:
+        self.log = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [*die_with_parent(), sys.executable, "-m", "django", "flagsmith_listen", *arguments],
+                env={**project_environment(setting, cache), **variables},
+                cwd=Path(__file__).parents[2],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def wait_for(self, text: str) -> None:
+        wait_until(lambda: text in self.said() or self.process.poll() is not None, what=f"{text!r} in the log")
+        assert text in self.said()
+
+    def exit_code(self, timeout: float = 10) -> int:
+        return self.process.wait(timeout)

@@ -1,0 +1,312 @@
+"""The admin page: who may see it, what it shows, and what it does not."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import Permission, User
+from django.template.loader import render_to_string
+from django.test import Client
+
+from django_flagsmith_realtime import get_flags
+from django_flagsmith_realtime.environment.snapshot import parse_document
+from django_flagsmith_realtime.listener.publisher import Publisher
+from django_flagsmith_realtime.test import override_flags
+from tests.support.backends import use
+from tests.support.documents import KEY, RECORDED, configured_store, make_document, publish
+from tests.unit.monitoring.test_health import led
+
+APP = "django_flagsmith_realtime"
+PAGE = f"/admin/{APP}/flags/"
+STATUS = f"{PAGE}status/"
+PERMISSION = "auth.view_group"
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def admin_project(settings: Any) -> None:
+    settings.ROOT_URLCONF = "tests.support.admin_urls"
+    settings.MIDDLEWARE = [
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.middleware.csrf.CsrfViewMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        "django.contrib.messages.middleware.MessageMiddleware",
+        "django_flagsmith_realtime.middleware.FlagsmithMiddleware",
+    ]
+    settings.FLAGSMITH = {"ENVIRONMENT_KEY": KEY, "ADMIN_PERMISSION": PERMISSION}
+
+
+def client_of(*permissions: str, **user: Any) -> Client:
+    client, made = Client(), User.objects.create(username="ann", **user)
+    for permission in permissions:
+        app, _, codename = permission.partition(".")
+        made.user_permissions.add(Permission.objects.get(content_type__app_label=app, codename=codename))
+    client.force_login(made)
+    return client
+
+
+@pytest.fixture
+def superuser() -> Client:
+    return client_of(is_staff=True, is_superuser=True)
+
+
+def text(response: Any) -> str:
+    """Return what a page says, without its markup."""
+    main = response.content.decode().partition('id="content-main"')[2]
+    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", main)))
+
+
+def names(response: Any) -> list[str]:
+    return [each.flag.name for each in response.context["page"]]
+
+
+def publish_and_announce(**flags: Any) -> None:
+    class Source:
+        def fetch(self) -> Any:
+            return make_document(**flags)
+
+        def close(self) -> None: ...
+
+    Publisher(source=Source(), store=configured_store()).refresh()
+
+
+class TestWhoMaySeeIt:
+    @pytest.mark.parametrize("url", [PAGE, STATUS])
+    def test_nobody_who_is_not_logged_in(self, url: str) -> None:
+        response = Client().get(url)
+        assert response.status_code == 302
+        assert response["Location"].startswith("/admin/login/")
+
+    @pytest.mark.parametrize("url", [PAGE, STATUS])
+    def test_no_staff_without_the_permission(self, url: str) -> None:
+        client = client_of(is_staff=True)
+        assert client.get(url).status_code == 403
+        assert client.post(PAGE, {"identifier": "42"}).status_code == 403
+        assert "django_flagsmith_realtime" not in client.get("/admin/").content.decode()
+
+    @pytest.mark.parametrize("url", [PAGE, STATUS])
+    def test_staff_with_the_permission(self, url: str) -> None:
+        client = client_of(PERMISSION, is_staff=True)
+        assert client.get(url).status_code == 200
+        assert PAGE in client.get("/admin/").content.decode()
+
+    @pytest.mark.parametrize("url", [PAGE, STATUS])
+    def test_no_holder_of_the_permission_who_is_not_staff(self, url: str) -> None:
+        assert client_of(PERMISSION).get(url).status_code == 302
+
+    @pytest.mark.parametrize("setting", [{}, {"ADMIN_PERMISSION": None}])
+    def test_superusers_only_where_no_permission_is_named(self, settings: Any, setting: dict[str, Any]) -> None:
+        settings.FLAGSMITH = {"ENVIRONMENT_KEY": KEY, **setting}
+        assert client_of(PERMISSION, is_staff=True).get(PAGE).status_code == 403
+        User.objects.update(is_superuser=True)
+        client = Client()
+        client.force_login(User.objects.get())
+        assert client.get(PAGE).status_code == 200
+
+    def test_nobody_may_change_anything(self, superuser: Client) -> None:
+        for method in ("put", "patch", "delete"):
+            assert getattr(superuser, method)(PAGE).status_code == 405
+        assert superuser.post(STATUS).status_code == 405
+        index = superuser.get("/admin/django_flagsmith_realtime/").content.decode()
+        assert "addlink" not in index
+
+    def test_a_form_of_another_site_is_refused(self) -> None:
+        User.objects.create(username="eve", is_staff=True, is_superuser=True)
+        client = Client(enforce_csrf_checks=True)
+        client.force_login(User.objects.get())
+        assert client.post(PAGE, {"identifier": "42"}).status_code == 403
+
+
+class TestWhereItIs:
+    def test_the_index_the_apps_page_and_each_site_lead_to_it(self, superuser: Client) -> None:
+        for page in ("/admin/", "/admin/django_flagsmith_realtime/", PAGE):
+            assert f'href="{PAGE}"' in superuser.get(page).content.decode()
+        other = PAGE.replace("admin", "other", 1)
+        assert f'href="{other}"' in superuser.get("/other/").content.decode()
+        assert f'data-source="{other}status/"' in superuser.get(other).content.decode()
+
+    def test_it_needs_no_table_and_no_migration(self) -> None:
+        assert not list(apps.get_app_config("django_flagsmith_realtime").get_models())
+        assert not Permission.objects.filter(content_type__app_label="django_flagsmith_realtime").exists()
+
+
+class TestFlags:
+    def test_each_is_listed_as_it_is(self, superuser: Client) -> None:
+        publish(banner_text="Hello", new_checkout=False)
+        page = superuser.get(PAGE)
+        assert names(page) == sorted(state["feature"]["name"] for state in RECORDED["feature_states"])
+        flags = {each.flag.name: each.flag for each in page.context["page"]}
+        assert flags["banner_text"].state.value == "Hello"
+        assert not flags["new_checkout"].state.enabled
+        assert [each.segment for each in flags["banner_text"].overrides] == ["gold_members", "ten_percent"]
+        assert "gold_members on" in text(page)
+        assert "server-side only" in text(page)
+
+    def test_values_are_escaped(self, superuser: Client) -> None:
+        publish(banner_text="<script>alert(1)</script>")
+        assert b"<script>alert" not in superuser.get(PAGE).content
+
+    @pytest.mark.parametrize(
+        ("query", "expected"),
+        [
+            ({"q": "BANNER_te"}, ["banner_text"]),
+            ({"q": "gold_members checkout"}, ["new_checkout"]),
+            ({"q": "no such flag"}, []),
+            ({"q": "new_checkout", "state": "on"}, []),
+            ({"q": "new_checkout", "state": "off"}, ["new_checkout"]),
+            ({"q": "new_checkout", "state": "overridden"}, ["new_checkout"]),
+            ({"q": "new_checkout", "state": "changed"}, []),
+            ({"q": "new_checkout", "state": "sideways", "p": "x"}, ["new_checkout"]),
+        ],
+    )
+    def test_they_can_be_searched_and_filtered(
+        self, superuser: Client, query: dict[str, str], expected: list[str]
+    ) -> None:
+        publish(new_checkout=False)
+        assert names(superuser.get(PAGE, query)) == expected
+
+    def test_many_come_in_pages(self, superuser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("django_flagsmith_realtime.admin.page.PER_PAGE", 20)
+        publish()
+        assert "22 flags page 1 of 2 Next" in text(superuser.get(PAGE))
+        assert len(names(superuser.get(PAGE, {"p": "2"}))) == 2
+
+    def test_no_key_and_no_identity_with_an_override_is_shown(self, superuser: Client) -> None:
+        publish()
+        publish_and_announce(new_checkout=True, banner_text="Hello")
+        led(publish(banner_text="More"))
+        hidden = [KEY, RECORDED["api_key"], *(each["identifier"] for each in RECORDED["identity_overrides"])]
+        assert len(hidden) > 2
+        for page in (superuser.get(PAGE), superuser.get(STATUS), superuser.post(PAGE, {"identifier": "42"})):
+            assert page.status_code == 200
+            assert [each for each in hidden if each in page.content.decode()] == []
+        assert "1 identity" in text(superuser.get(PAGE))
+
+
+class TestIdentities:
+    def test_one_with_traits_is_evaluated(self, superuser: Client) -> None:
+        publish(banner_text="Hello")
+        page = superuser.post(PAGE, {"identifier": "42", "traits": "plan=gold\nage = 40"})
+        own = {each.flag.feature_name: each for each in page.context["tried"].own}
+        assert own.keys() == {"banner_text", "new_checkout"}
+        assert own["banner_text"].value == "Welcome back, gold member"
+        assert "gold_members" in own["banner_text"].flag.reason
+        assert "For 42 with 2 traits, 2 of 22 flags differ from" in text(page)
+        assert "20 flags as everybody has them" in text(page)
+
+    def test_nobody_is_tried_before_somebody_is_named(self, superuser: Client) -> None:
+        publish()
+        assert superuser.get(PAGE).context["tried"] is None
+
+    @pytest.mark.parametrize(
+        ("data", "error"),
+        [
+            ({"identifier": ""}, "This field is required."),
+            ({"identifier": "42", "traits": "plan"}, "'plan' is not key=value"),
+            ({"identifier": "42", "traits": "a=1\na=2"}, "'a' is there twice"),
+            ({"identifier": "42", "traits": '{"plan": }'}, "This is no JSON object"),
+        ],
+    )
+    def test_bad_input_is_an_error_of_the_form(self, superuser: Client, data: dict[str, str], error: str) -> None:
+        publish()
+        page = superuser.post(PAGE, data)
+        assert page.status_code == 200
+        assert page.context["tried"] is None
+        assert error in text(page)
+
+    def test_who_is_tried_is_in_no_address_and_in_no_report_of_an_error(self, superuser: Client) -> None:
+        publish()
+        assert superuser.get(PAGE, {"identifier": "42", "traits": "plan=gold"}).context["tried"] is None
+        page = superuser.post(PAGE, {"identifier": "alice@northwind.example"})
+        assert page.wsgi_request.sensitive_post_parameters == "__ALL__"
+        assert re.findall(r'(?:href|action)="[^"]*alice', page.content.decode()) == []
+        assert page["Cache-Control"].endswith("private")
+        assert "no-store" in page["Cache-Control"]
+
+    def test_there_may_be_no_flags(self, superuser: Client) -> None:
+        assert "There are no flags to evaluate." in text(superuser.post(PAGE, {"identifier": "42"}))
+
+    def test_the_filter_stays(self, superuser: Client) -> None:
+        publish()
+        assert names(superuser.post(f"{PAGE}?q=banner_text", {"identifier": "42"})) == ["banner_text"]
+
+
+class TestChanges:
+    def test_the_last_ones_are_told(self, superuser: Client) -> None:
+        publish_and_announce(new_checkout=False, banner_text="Old")
+        assert "None since" in text(superuser.get(PAGE))
+        publish_and_announce(new_checkout=True, banner_text="New")
+        said = text(superuser.get(PAGE))
+        assert "new_checkout state off → on just now" in said
+        assert "banner_text value Old → New just now" in said
+        assert names(superuser.get(PAGE, {"state": "changed"})) == ["banner_text", "new_checkout"]
+
+
+class TestTroubles:
+    def test_an_empty_cache(self, superuser: Client) -> None:
+        said = text(superuser.get(PAGE))
+        assert "There are no flags yet." in said
+        assert "Nobody is listening" in said
+
+    def test_a_cache_that_fails(self, superuser: Client, settings: Any) -> None:
+        use(settings, "nowhere.Cache")
+        assert "The cache failed" in text(superuser.get(PAGE))
+        assert superuser.get(STATUS).json()["status"][0]["parts"][0]["tone"] == "bad"
+
+    @pytest.mark.parametrize("setting", [{"NO_KEY": 1}, {"ENVIRONMENT_KEY": KEY, "CACHE": "nowhere"}])
+    def test_wrong_settings(self, superuser: Client, settings: Any, setting: dict[str, Any]) -> None:
+        settings.FLAGSMITH = setting
+        settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "flagsmith" not in name]  # that fails before
+        assert superuser.get("/admin/").status_code == 200
+        assert "FLAGSMITH[" in text(superuser.get(PAGE))
+        assert superuser.get(STATUS).status_code == 503
+
+    def test_flags_that_a_test_overrides(self, superuser: Client) -> None:
+        publish()
+        with override_flags(new_checkout=True):
+            assert "A test overrides the flags" in text(superuser.get(PAGE))
+            assert "new_checkout" in text(superuser.post(PAGE, {"identifier": "42"}))
+        assert "22 flags" in text(superuser.get(PAGE))
+
+    def test_an_environment_without_flags(self, superuser: Client) -> None:
+        document = parse_document({**RECORDED, "feature_states": [], "identity_overrides": []})
+        configured_store().publish(document, after=None)
+        assert "environment has no flags" in text(superuser.get(PAGE))
+
+
+def test_it_leaves_no_document_in_memory(superuser: Client) -> None:
+    publish()
+    assert superuser.get(PAGE).status_code == 200
+    snapshot = get_flags().snapshot
+    assert snapshot
+    assert "document" not in vars(snapshot.environment)
+
+
+def test_a_nonce_is_passed_on(superuser: Client) -> None:
+    html = render_to_string(f"{APP}/admin/flags.html", {"csp_nonce": "abc", "problem": "none"})
+    own = [tag for tag in re.findall(r"<(?:script|link)[^>]*>", html) if APP in tag]
+    assert len(own) == 2
+    assert all(' nonce="abc"' in tag for tag in own)
+    assert f'{APP}/admin.css">' in superuser.get(PAGE).content.decode()
+
+
+def test_the_status_is_that_of_the_command(superuser: Client) -> None:
+    snapshot = publish()
+    led(snapshot)
+    told = superuser.get(STATUS).json()
+    assert told["version"] == snapshot.version
+    assert [line["label"] for line in told["status"]][:4] == ["Health", "Listener", "Stream", "Snapshot"]
+    [verdict] = told["status"][0]["parts"]
+    assert (verdict["mark"], verdict["tone"]) == ("good", "good")
+    assert "web-1, process 42" in text(superuser.get(PAGE))
+
+
+def test_no_script_and_no_style_is_inline(superuser: Client) -> None:
+    publish()
+    own = superuser.post(PAGE, {"identifier": "42"}).content.decode().partition('id="content-main"')[2]
+    assert not re.search(r"<style|<script|\sstyle=|\son\w+=", own.partition('id="footer"')[0])

@@ -1,0 +1,50 @@
+"""Traits as a person writes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from django_flagsmith_realtime.environment.traits import InvalidTraits, parse_traits
+
+
+@pytest.mark.parametrize(
+    ("text", "traits"),
+    [
+        ("", {}),
+        (" \n ", {}),
+        ("plan=gold", {"plan": "gold"}),
+        ("plan = gold \r\n\n age=40\nvip=true", {"plan": "gold", "age": 40, "vip": True}),
+        ("formula=a=b", {"formula": "a=b"}),
+        ("empty=", {"empty": ""}),
+        ('zip="01234"', {"zip": "01234"}),
+        (' {"plan": "gold", "tags": ["a"], "none": null}', {"plan": "gold", "tags": ["a"], "none": None}),
+        ("{}", {}),
+        ("größe=ü 🎉", {"größe": "ü 🎉"}),
+    ],
+)
+def test_lines_and_json_objects_are_read(text: str, traits: dict[str, Any]) -> None:
+    assert parse_traits(text) == traits
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("plan", "'plan' is not key=value"),
+        ("plan=gold\n=7", "'=7' is not key=value"),
+        ("[1]", "'[1]' is not key=value"),
+        ("plan=gold\nplan=free", "'plan' is there twice"),
+        ('{"plan": }', "no JSON object"),
+        ('{"age": Infinity}', "Infinity is no JSON"),
+        ('{"a": 1} {"b": 2}', "no JSON object"),
+        ('{"a":' * 100_000, "no JSON object"),
+        ('{"a":' + "[" * 600 + "]" * 600 + "}", "no JSON object"),
+        ('{"age": 1' + "0" * 5_000 + "}", "no JSON object"),
+    ],
+)
+def test_anything_else_says_what_is_wrong_with_it(text: str, why: str) -> None:
+    with pytest.raises(InvalidTraits) as caught:
+        parse_traits(text)
+    assert why in str(caught.value)
+    assert len(str(caught.value)) < 300

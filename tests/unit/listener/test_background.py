@@ -1,0 +1,64 @@
+"""A listener in a thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from django_flagsmith_realtime.listener import background
+from django_flagsmith_realtime.listener.background import BackgroundListener
+from django_flagsmith_realtime.listener.listener import Listener
+from tests.support.processes import wait_until
+
+
+def threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("flagsmith-listener")]
+
+
+@pytest.fixture
+def build(settings: Any) -> Callable[[], Listener]:
+    settings.FLAGSMITH = {"ENVIRONMENT_KEY": "ser.tests", "API_URL": "http://127.0.0.1:1/", "REALTIME_URL": None}
+    return BackgroundListener()._build
+
+
+def test_it_is_started_once_and_ends_when_it_is_stopped(build: Callable[[], Listener]) -> None:
+    listener = BackgroundListener(build)
+    listener.start()
+    listener.start()
+    assert threads() == ["flagsmith-listener"]
+    assert listener.is_started
+    listener.stop()
+    assert threads() == []
+    assert not listener.is_started
+    listener.stop()
+
+
+def test_it_may_be_started_again(build: Callable[[], Listener]) -> None:
+    listener = BackgroundListener(build)
+    for _ in range(2):
+        listener.start()
+        assert threads() == ["flagsmith-listener"]
+        listener.stop()
+
+
+@pytest.mark.parametrize("bug", [RuntimeError("a bug"), SystemExit(1)], ids=repr)
+def test_one_that_ends_by_a_bug_begins_again(
+    bug: BaseException, build: Callable[[], Listener], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(background, "PAUSE", 0.01)
+    built = []
+
+    def fail_twice() -> Listener:
+        built.append(1)
+        if len(built) < 3:
+            raise bug
+        return build()
+
+    listener = BackgroundListener(fail_twice)
+    listener.start()
+    wait_until(lambda: len(built) == 3)
+    listener.stop()
+    assert caplog.text.count("failed in an unexpected way") == 2

@@ -1,0 +1,191 @@
+"""A listener inside the processes that serve requests."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.cache import caches
+from django.core.handlers.wsgi import WSGIHandler
+from django.test import Client
+from standin.server import StandIn
+
+from django_flagsmith_realtime import inline
+from django_flagsmith_realtime.test import override_flags
+from tests.servers.test_servers import WebServer
+from tests.support.documents import KEY, LEASE
+from tests.support.processes import RedisServer, wait_until
+
+FIRST = "Welcome to Northwind"
+GUNICORN = ("gunicorn", "tests.support.wsgi:application", "--bind=127.0.0.1:{port}")
+UVICORN = ("uvicorn", "tests.support.asgi:application", "--port={port}", "--log-level=warning", "--lifespan=off")
+RUNSERVER = ("django", "runserver", "127.0.0.1:{port}")
+
+
+@pytest.fixture
+def standin(tmp_path: Path) -> Iterator[StandIn]:
+    with StandIn(state_path=tmp_path / "flags.json", server_key=KEY) as standin:
+        yield standin
+
+
+class InlineServer(WebServer):
+    """A server whose processes may listen."""
+
+    def __init__(self, cache: dict[str, Any], standin: StandIn, *arguments: str) -> None:
+        super().__init__(cache, *arguments)
+        urls = {"API_URL": standin.api_url, "REALTIME_URL": standin.realtime_url}
+        self.flagsmith = {"ENVIRONMENT_KEY": KEY, "LISTENER": "inline", "LEASE_SECONDS": 8, **urls}
+
+    def environment(self) -> dict[str, str]:
+        return {**super().environment(), "TEST_FLAGSMITH": json.dumps(self.flagsmith)}
+
+    def answers(self) -> bool:
+        """Tell whether it accepts connections: an answer would be the first request."""
+        try:
+            with self.connect() as connection:
+                connection.connect()
+        except OSError:
+            return False
+        return True
+
+    def banner(self, url: str = "/banner/") -> tuple[int, str]:
+        pid, _, text = self.get(url).partition(" ")
+        return int(pid), text
+
+
+Serve = Callable[..., InlineServer]
+
+
+@pytest.fixture
+def serve(redis_server: RedisServer, standin: StandIn, settings: Any) -> Iterator[Serve]:
+    settings.CACHES = {"default": redis_server.cache()}
+    with ExitStack() as stack:
+
+        def serve(*arguments: str, cache: dict[str, Any] | None = None) -> InlineServer:
+            server = InlineServer(cache or redis_server.cache(), standin, *arguments)
+            stack.callback(server.end)
+            server.start()
+            return server
+
+        yield serve
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "url"),
+    [(GUNICORN, "/banner/"), ((*GUNICORN, "--preload"), "/banner/"), (UVICORN, "/abanner/"), (RUNSERVER, "/banner/")],
+    ids=["gunicorn", "gunicorn that preloads", "uvicorn", "runserver"],
+)
+def test_it_begins_with_the_first_request_and_hands_over_at_the_end(
+    arguments: tuple[str, ...], url: str, serve: Serve, standin: StandIn
+) -> None:
+    server = serve(*arguments)
+    assert standin.counts.environment_document == standin.counts.stream == 0, "nobody asked for anything yet"
+    server.banner(url)
+    wait_until(lambda: server.banner(url)[1] == FIRST)
+    for text in ("one", "two"):
+        standin.set_flag("banner_text", value=text)
+        wait_until(lambda text=text: server.banner(url)[1] == text)
+    wait_until(lambda: standin.counts.open_streams == 1)
+    leader = str(caches["default"].get(LEASE)).split(":")[1]
+    assert leader == str(server.banner(url)[0]), "the process that serves, not one that watches or preloads"
+    assert standin.counts.stream == 1
+    server.terminate()
+    if arguments[0] == "gunicorn":  # uvicorn and runserver end by the signal, and leave the lease to its end
+        assert caches["default"].get(LEASE) is None
+
+
+@pytest.mark.slow
+def test_many_workers_hold_one_stream_and_another_takes_over(serve: Serve, standin: StandIn) -> None:
+    server = serve(*GUNICORN, "--workers=4")
+    pids: set[int] = set()
+
+    def all_serve() -> bool:
+        pids.add(server.banner()[0])
+        return len(pids) == 4
+
+    wait_until(all_serve, timeout=30)
+    wait_until(lambda: standin.counts.open_streams == 1)
+    leader = int(str(caches["default"].get(LEASE)).split(":")[1])
+    assert leader in pids
+    os.kill(leader, signal.SIGKILL)
+    standin.set_flag("banner_text", value="new")
+    wait_until(lambda: standin.counts.stream == 2 and standin.counts.open_streams == 1, timeout=20)
+    wait_until(lambda: server.banner()[1] == "new")
+    assert standin.counts.environment_document == 2
+
+
+@pytest.mark.slow
+def test_with_one_process_local_memory_is_enough(serve: Serve, standin: StandIn) -> None:
+    locmem = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    server = serve(*GUNICORN, "--threads=4", cache=locmem)
+    wait_until(lambda: server.banner()[1] == FIRST)
+    standin.set_flag("banner_text", value="new")
+    wait_until(lambda: server.banner()[1] == "new")
+    assert (standin.counts.stream, standin.counts.environment_document) == (1, 2)
+
+
+@pytest.mark.slow
+def test_a_child_that_is_forked_is_rid_of_it_and_begins_its_own(serve: Serve, standin: StandIn) -> None:
+    program = """
+import os, sys, django
+django.setup()
+from django.core.handlers.wsgi import WSGIHandler
+from django_flagsmith_realtime import inline
+inline._start(sender=WSGIHandler)
+assert inline._background.is_started
+if os.fork() == 0:
+    alone = not inline._background.is_started
+    inline._start(sender=WSGIHandler)
+    os._exit(0 if alone and inline._background.is_started else 1)
+sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+    environment = InlineServer(caches.settings["default"], standin).environment()
+    root = Path(__file__).parents[3]
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], env=environment, cwd=root, check=True, timeout=30)
+
+
+def test_django_s_test_client_does_not_begin_it(settings: Any) -> None:
+    settings.FLAGSMITH = {"ENVIRONMENT_KEY": KEY, "LISTENER": "inline"}
+    assert Client().get("/none/").status_code == 200
+    assert not inline._background.is_started
+
+
+def test_a_server_under_test_does_not_begin_it(settings: Any) -> None:
+    settings.FLAGSMITH = {"ENVIRONMENT_KEY": KEY, "LISTENER": "inline"}
+    with override_flags():
+        inline._start(sender=WSGIHandler)
+    assert not inline._background.is_started
+
+
+def test_the_default_begins_nothing() -> None:
+    inline._start(sender=WSGIHandler)
+    assert not inline._background.is_started
+
+
+@pytest.mark.parametrize(
+    ("setting", "backend", "said"),
+    [
+        ({"ENVIRONMENT_KEY": KEY}, "dummy.DummyCache", "keeps nothing"),
+        ({}, "locmem.LocMemCache", "FLAGSMITH['ENVIRONMENT_KEY'] is missing"),
+    ],
+)
+def test_what_cannot_work_is_said_once_and_serves_nevertheless(
+    settings: Any, setting: dict[str, str], backend: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.CACHES = {"default": {"BACKEND": f"django.core.cache.backends.{backend}"}}
+    settings.FLAGSMITH = {"LISTENER": "inline", **setting}
+    inline._complaints.clear()
+    for _ in range(3):
+        inline._start(sender=WSGIHandler)
+    assert not inline._background.is_started
+    assert caplog.text.count(said) == 1
+    assert caplog.text.count("Nobody listens to Flagsmith") == 1

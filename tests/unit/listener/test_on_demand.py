@@ -1,0 +1,142 @@
+"""Fetching now: here, or by whoever leads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.cache import caches
+from standin.server import StandIn
+
+from django_flagsmith_realtime.conf import get_config
+from django_flagsmith_realtime.exceptions import Refused
+from django_flagsmith_realtime.listener.factory import build_lease
+from django_flagsmith_realtime.listener.on_demand import Outcome, refresh_now
+from django_flagsmith_realtime.signals import flags_updated
+from django_flagsmith_realtime.storage.lease import Lease
+from tests.support.documents import KEY, LEASE, PREFIX
+from tests.support.processes import wait_until
+from tests.unit.listener.test_listener import banner
+
+NUDGE = f"{PREFIX}:nudge"
+FIRST = "Welcome to Northwind"
+
+
+@pytest.fixture(autouse=True)
+def standin(tmp_path: Path, settings: Any) -> Iterator[StandIn]:
+    with StandIn(state_path=tmp_path / "flags.json", server_key=KEY) as standin:
+        urls = {"API_URL": standin.api_url, "REALTIME_URL": standin.realtime_url}
+        settings.FLAGSMITH = {"ENVIRONMENT_KEY": KEY, **urls}
+        yield standin
+
+
+@pytest.fixture
+def leader() -> Iterator[Lease]:
+    """The lease of another process."""
+    lease = build_lease(get_config())
+    assert lease and lease.take()
+    yield lease
+    lease.close()
+
+
+def test_it_fetches_where_nobody_leads_and_gives_the_lease_back(standin: StandIn) -> None:
+    outcome = refresh_now(get_config())
+    assert outcome.update and outcome.leader is None
+    assert banner() == FIRST
+    assert caches["default"].get(LEASE) is None
+    assert refresh_now(get_config()) == Outcome()
+    assert standin.counts.environment_document == 2
+
+
+def test_it_holds_the_lease_while_receivers_are_told() -> None:
+    held = []
+
+    def note(**kwargs: Any) -> None:
+        held.append(caches["default"].get(LEASE))
+
+    flags_updated.connect(note)
+    try:
+        refresh_now(get_config())
+    finally:
+        flags_updated.disconnect(note)
+    assert held and held[0]
+
+
+def test_it_leaves_a_nudge_where_somebody_leads(leader: Lease, standin: StandIn) -> None:
+    outcome = refresh_now(get_config())
+    assert outcome == Outcome(leader=leader.leader, is_pending=True)
+    assert caches["default"].get(NUDGE)
+    assert standin.counts.environment_document == 0
+
+
+def test_it_waits_for_the_leaders_answer(leader: Lease) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(refresh_now, get_config(), patience=10)
+        wait_until(lambda: caches["default"].get(NUDGE))
+        caches["default"].delete(NUDGE)
+        assert waiting.result() == Outcome(leader=leader.leader)
+
+
+def test_it_fetches_itself_when_the_leader_goes_meanwhile(leader: Lease) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(refresh_now, get_config(), patience=10)
+        wait_until(lambda: caches["default"].get(NUDGE))
+        leader.give_back()
+        assert waiting.result().update
+    assert caches["default"].get(NUDGE) is None
+
+
+def test_what_is_asked_for_while_another_fetches_is_fetched_after_it(standin: StandIn) -> None:
+    outcomes = []
+
+    def change_and_ask(**kwargs: Any) -> None:
+        if not outcomes:
+            standin.set_flag("banner_text", value="Sale")
+            outcomes.append(refresh_now(get_config()))
+
+    flags_updated.connect(change_and_ask)
+    try:
+        outcome = refresh_now(get_config())
+    finally:
+        flags_updated.disconnect(change_and_ask)
+    assert outcomes[0].is_pending
+    assert outcome.update and outcome.update.previous, "the later one of two"
+    assert banner() == "Sale"
+    assert caches["default"].get(NUDGE) is None
+    assert standin.counts.environment_document == 2
+
+
+def test_a_failure_gives_the_lease_back_and_is_raised(standin: StandIn, settings: Any) -> None:
+    settings.FLAGSMITH = {**settings.FLAGSMITH, "ENVIRONMENT_KEY": "ser.wrong"}
+    with pytest.raises(Refused):
+        refresh_now(get_config())
+    assert caches["default"].get(LEASE) is None
+
+
+def test_a_snapshot_file_that_cannot_be_written_is_said_and_the_flags_are_stored(
+    settings: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.FLAGSMITH = {**settings.FLAGSMITH, "SNAPSHOT_FILE": str(tmp_path / "missing" / "flags.json")}
+    assert refresh_now(get_config()).update
+    assert "can't be written" in caplog.text
+
+
+def test_without_a_lease_it_just_fetches(
+    settings: Any, tmp_path: Path, standin: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": str(tmp_path / "cache")}
+    settings.CACHES = {"default": files}
+    assert refresh_now(get_config()).update
+    assert banner() == FIRST
+    assert not caplog.records
+
+
+def test_many_at_once_make_few_requests(standin: StandIn) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(lambda _: refresh_now(get_config(), patience=10), range(8)))
+    assert not any(outcome.is_pending for outcome in outcomes)
+    assert banner() == FIRST
+    assert sum(outcome.update is not None for outcome in outcomes) == 1

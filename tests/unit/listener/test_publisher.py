@@ -1,0 +1,271 @@
+"""Fetch, compare, publish, announce."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.cache import caches
+from django.dispatch import Signal
+
+from django_flagsmith_realtime.environment.snapshot import Document, Snapshot, parse_document
+from django_flagsmith_realtime.exceptions import WrongEnvironment
+from django_flagsmith_realtime.listener.publisher import Publisher
+from django_flagsmith_realtime.signals import flag_changed, flags_updated
+from django_flagsmith_realtime.storage.store import Store
+
+RECORDED = json.loads((Path(__file__).parents[2] / "support/recordings/api/environment_document.json").read_text())
+
+
+class EditedSource:
+    """Answers with the recorded document as a test has edited it."""
+
+    def __init__(self) -> None:
+        self.body = copy.deepcopy(RECORDED)
+        self.meanwhile: Callable[[], object] | None = None
+
+    def fetch(self) -> Document:
+        document = parse_document(copy.deepcopy(self.body))
+        if meanwhile := self.meanwhile:
+            self.meanwhile = None
+            meanwhile()
+        return document
+
+    def close(self) -> None: ...
+
+    def state(self, name: str) -> dict[str, Any]:
+        return next(state for state in self.body["feature_states"] if state["feature"]["name"] == name)
+
+
+class Sent(list[tuple[Signal, dict[str, Any]]]):
+    """The signals that were sent, in order."""
+
+    def take(self, signal: Signal, **values: Any) -> None:
+        self.append((signal, values))
+
+    def of(self, signal: Signal) -> list[dict[str, Any]]:
+        return [values for sent, values in self if sent is signal]
+
+
+@pytest.fixture
+def sent() -> Iterator[Sent]:
+    sent = Sent()
+    for signal in (flags_updated, flag_changed):
+        signal.connect(sent.take)
+    yield sent
+    for signal in (flags_updated, flag_changed):
+        signal.disconnect(sent.take)
+
+
+@pytest.fixture
+def source() -> EditedSource:
+    return EditedSource()
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store("default", "ser.tests")
+
+
+@pytest.fixture
+def publisher(source: EditedSource, store: Store) -> Publisher:
+    return Publisher(source=source, store=store)
+
+
+def test_the_first_snapshot_of_an_empty_cache_sends_flags_updated_alone(publisher: Publisher, sent: Sent) -> None:
+    update = publisher.refresh()
+    assert update and update.previous is None
+    [values] = sent.of(flags_updated)
+    assert values["previous"] is None
+    assert values["snapshot"] is update.snapshot
+    assert set(values["changes"]) == {state["feature"]["name"] for state in RECORDED["feature_states"]}
+    assert sent.of(flag_changed) == []
+
+
+def test_an_unchanged_document_sends_nothing(publisher: Publisher, sent: Sent) -> None:
+    publisher.refresh()
+    sent.clear()
+    assert publisher.refresh() is None
+    assert sent == []
+
+
+def test_an_environment_saved_without_a_change_moves_the_date_alone(
+    publisher: Publisher, source: EditedSource, store: Store, sent: Sent
+) -> None:
+    publisher.refresh()
+    before = store.read_head()
+    sent.clear()
+    source.body["updated_at"] = "2026-11-22T20:00:00.000001+00:00"
+    assert publisher.refresh() is None
+    after = store.read_head()
+    assert before and after and after.updated_at > before.updated_at
+    assert (after.sequence, after.version) == (before.sequence, before.version)
+    assert sent == []
+
+
+def test_a_change_sends_flags_updated_and_then_each_flag(
+    publisher: Publisher, source: EditedSource, sent: Sent
+) -> None:
+    publisher.refresh()
+    sent.clear()
+    source.state("new_checkout")["enabled"] = True
+    source.state("banner_text")["feature_state_value"] = "Sale"
+    source.body["updated_at"] = "2026-11-22T20:00:00+00:00"
+    update = publisher.refresh()
+    assert update
+    assert [signal for signal, _ in sent] == [flags_updated, flag_changed, flag_changed]
+    values = sent[0][1]
+    assert values["sender"] is Snapshot
+    assert values["snapshot"].sequence > values["previous"].sequence
+    assert values["updated_at"].isoformat() == "2026-11-22T20:00:00+00:00"
+    assert {name: change.aspects for name, change in values["changes"].items()} == {
+        "banner_text": {"value"},
+        "new_checkout": {"enabled"},
+    }
+    banner, checkout = sent.of(flag_changed)
+    assert (banner["name"], banner["old"].value, banner["new"].value) == (
+        "banner_text",
+        "Welcome to Northwind",
+        "Sale",
+    )
+    assert (checkout["name"], checkout["old"].enabled, checkout["new"].enabled) == ("new_checkout", False, True)
+
+
+def test_ids_that_move_are_published_without_a_signal(publisher: Publisher, source: EditedSource, sent: Sent) -> None:
+    publisher.refresh()
+    sent.clear()
+    source.state("checkout_button")["django_id"] = 990_019  # its percentage split hashes another id now
+    update = publisher.refresh()
+    assert update and not update.changes
+    assert sent == []
+
+
+class FailingReceiver:
+    """A callable without a `__qualname__`."""
+
+    def __call__(self, **values: Any) -> None:
+        raise RuntimeError("receiver")
+
+
+def fail(reason: str, **values: Any) -> None:
+    raise RuntimeError(reason)
+
+
+@pytest.mark.parametrize("receiver", [FailingReceiver(), partial(fail, "partial")], ids=["object", "partial"])
+def test_a_receiver_that_raises_is_logged_and_stops_nobody(
+    publisher: Publisher, receiver: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    sent = Sent()
+    flags_updated.connect(receiver)
+    flags_updated.connect(sent.take)
+    try:
+        assert publisher.refresh()
+    finally:
+        flags_updated.disconnect(receiver)
+        flags_updated.disconnect(sent.take)
+    assert len(sent) == 1
+    assert "receiver of Flagsmith signals failed" in caplog.text
+
+
+def test_a_document_of_another_environment_is_refused_and_the_flags_stay(
+    publisher: Publisher, source: EditedSource, store: Store
+) -> None:
+    publisher.refresh()
+    before = store.read_head()
+    source.body["api_key"] = "another"
+    with pytest.raises(WrongEnvironment, match="API_URL"):
+        publisher.refresh()
+    assert store.read_head() == before
+
+
+def test_a_writer_that_was_overtaken_starts_over(publisher: Publisher, source: EditedSource, store: Store) -> None:
+    publisher.refresh()
+    other_source = EditedSource()
+    other_source.state("banner_text")["feature_state_value"] = "newer"
+
+    def overtake() -> None:
+        Publisher(source=other_source, store=store).refresh()
+        source.body = other_source.body  # what Flagsmith says when it is asked again
+
+    source.meanwhile = overtake
+    assert publisher.refresh() is None, "the newer one is there already"
+    assert publisher.published
+    assert publisher.published.environment.flags["banner_text"].value == "newer"
+
+
+def test_an_emptied_cache_is_filled_again_without_a_signal(publisher: Publisher, store: Store, sent: Sent) -> None:
+    first = publisher.refresh()
+    sent.clear()
+    caches["default"].clear()
+    update = publisher.refresh()
+    assert first and update and update.snapshot.sequence > first.snapshot.sequence
+    assert store.read_head() == update.snapshot.head
+    assert sent == []
+
+
+def test_an_unreadable_payload_is_replaced(publisher: Publisher, source: EditedSource, store: Store) -> None:
+    update = publisher.refresh()
+    assert update
+    store.handle.get().set(store._payload_key(update.snapshot.sequence), b"not a payload")
+    fresh = Publisher(source=source, store=store)
+    repaired = fresh.refresh()
+    assert repaired and repaired.snapshot.sequence > update.snapshot.sequence
+    assert store.read_environment(repaired.snapshot.sequence)
+
+
+def test_a_body_older_than_what_was_just_published_is_not_taken_for_news(
+    publisher: Publisher, source: EditedSource, store: Store
+) -> None:
+    source.body["updated_at"] = "2026-11-22T20:00:00+00:00"
+    publisher.refresh()
+    before = store.read_head()
+    source.body["updated_at"] = "2026-11-22T19:00:00+00:00"
+    source.state("banner_text")["feature_state_value"] = "stale"
+    assert Publisher(source=source, store=store).refresh() is None
+    assert store.read_head() == before
+
+
+def test_a_clock_that_was_set_back_does_not_keep_an_older_body_out(
+    publisher: Publisher, source: EditedSource, store: Store
+) -> None:
+    update = publisher.refresh()
+    assert update
+    head, in_an_hour = update.snapshot.head, (time.time_ns() // 1_000) + 3_600_000_000
+    store.handle.get().set(store._key("head"), [head.sequence, head.version, head.updated_at, in_an_hour])
+    source.body["updated_at"] = "2020-01-01T00:00:00+00:00"
+    source.state("banner_text")["feature_state_value"] = "restored"
+    assert Publisher(source=source, store=store).refresh()
+
+
+@pytest.mark.parametrize("end", [SystemExit(3), asyncio.CancelledError()], ids=repr)
+def test_a_receiver_that_exits_does_not_end_the_listener(
+    end: BaseException, publisher: Publisher, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    def leave(**values: Any) -> None:
+        raise end
+
+    flags_updated.connect(leave)
+    try:
+        update = publisher.refresh()
+    finally:
+        flags_updated.disconnect(leave)
+    announced = store.read_announced()
+    assert update and announced and announced.head == update.snapshot.head
+    assert "tried to end the listener" in caplog.text
+
+
+def test_a_foreign_payload_counts_as_absent(publisher: Publisher, source: EditedSource, store: Store) -> None:
+    update = publisher.refresh()
+    assert update
+    broken = zlib.compress(b'{"feature_states": [{}], "project": {"segments": []}, "api_key": "a", "name": "n"}')
+    store.handle.get().set(store._payload_key(update.snapshot.sequence), broken)
+    assert store.read_environment(update.snapshot.sequence) is None
+    assert Publisher(source=source, store=store).refresh()

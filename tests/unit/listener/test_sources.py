@@ -1,0 +1,569 @@
+"""Fetching the document: every recorded answer, and every way to fail."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+
+from django_flagsmith_realtime.environment.document import trim
+from django_flagsmith_realtime.exceptions import (
+    FlagsmithError,
+    HttpError,
+    InvalidDocument,
+    NotFound,
+    RateLimited,
+    RedirectRefused,
+    Refused,
+    ServerError,
+    TimedOut,
+    TooLarge,
+    UnexpectedAnswer,
+    Unreachable,
+)
+from django_flagsmith_realtime.listener import sources as source_module
+from django_flagsmith_realtime.listener.sources import ApiSource
+from tests.support import recorded
+from tests.support.http_server import (
+    DEADLINE,
+    Answer,
+    Drip,
+    Raw,
+    Redirect,
+    Refuse,
+    Reply,
+    Reset,
+    ScriptedServer,
+    Silence,
+    Truncated,
+    free_port,
+    head,
+)
+
+KEY = "ser.a-very-secret-key"
+PATH = "/api/v1/environment-document/"
+DOCUMENT = recorded.document()
+BODY = recorded.document_path().read_bytes()
+SHORT = 0.15  # seconds, where a test waits for a timeout
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with ScriptedServer() as server:
+        yield server
+
+
+def make_source(url: str, timeout: float = DEADLINE, headers: Mapping[str, str] | None = None) -> ApiSource:
+    return ApiSource(api_url=f"{url}/api/v1/", environment_key=KEY, timeout=timeout, headers=headers or {})
+
+
+def fetch(url: str, timeout: float = DEADLINE) -> Any:
+    source = make_source(url, timeout)
+    try:
+        return source.fetch()
+    finally:
+        source.close()
+
+
+def failure(url: str, timeout: float = DEADLINE) -> FlagsmithError:
+    """Return the error of a fetch, and see to it that nothing of it shows a key."""
+    with pytest.raises(FlagsmithError) as caught:
+        fetch(url, timeout)
+    shown = str(caught.value) + repr(caught.value) + "".join(traceback.format_exception(caught.value))
+    for secret in (KEY, "a-very-secret", DOCUMENT["api_key"]):
+        assert secret not in shown
+    assert caught.value.__cause__ is None  # it would hold the body, URLs and headers
+    return caught.value
+
+
+def failure_of(server: ScriptedServer, *replies: Reply, timeout: float = DEADLINE) -> FlagsmithError:
+    server.script(PATH, *replies)
+    return failure(server.url, timeout)
+
+
+def replay(name: str) -> Answer:
+    exchange = recorded.exchange(name)
+    return Answer(exchange.status, exchange.content_headers, exchange.body)
+
+
+# What Flagsmith was recorded to answer
+
+
+def test_the_recorded_document_is_fetched_and_parsed(server: ScriptedServer) -> None:
+    server.script(PATH, replay("environment_document"))
+    document = fetch(server.url)
+    assert document.environment.document == trim(DOCUMENT)
+    assert document.updated_at == 1_795_372_508_819_359
+    assert document.realtime_enabled is False
+    assert document.environment.api_key == "iAaKfvZfYHkgSzorPJFmbz"
+
+
+def test_the_document_is_asked_for_with_the_key_gzip_and_no_condition(server: ScriptedServer) -> None:
+    server.script(PATH, replay("environment_document"))
+    source = make_source(server.url, headers={"X-Gateway": "inside"})
+    for _ in range(2):  # a condition would come with the second request
+        source.fetch()
+    source.close()
+    for request in server.requests:
+        assert (request.method, request.target) == ("GET", PATH)
+        assert request.headers["x-environment-key"] == KEY
+        assert request.headers["accept-encoding"] == "gzip"
+        assert request.headers["x-gateway"] == "inside"
+        assert not [name for name in request.headers if name.startswith("if-")]
+
+
+def test_the_recorded_gzip_answer_is_unpacked(server: ScriptedServer) -> None:
+    exchange = recorded.exchange("gzip_enabled_environment_document")
+    assert exchange.headers["content-encoding"] == "gzip"
+    assert exchange.body == b"<2748 bytes gzip>"  # a placeholder: the recorded document goes in its place
+    server.script(PATH, Answer(200, exchange.content_headers, DOCUMENT, gzip=True))
+    assert fetch(server.url).environment.document == trim(DOCUMENT)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "environment_document_client_key_403",
+        "environment_document_missing_header_403",
+        "environment_document_wrong_server_key_403",
+    ],
+)
+def test_a_recorded_403_says_which_setting_to_check_and_not_the_key(server: ScriptedServer, name: str) -> None:
+    error = failure_of(server, replay(name))
+    assert isinstance(error, Refused)
+    assert "FLAGSMITH['ENVIRONMENT_KEY']" in str(error)
+    assert "403" in str(error)
+    assert '"ser."' in str(error)
+
+
+@pytest.mark.parametrize(
+    "name", ["environment_document_if_modified_since_304", "environment_document_after_change_stale_304"]
+)
+def test_a_304_is_an_unexpected_answer_as_nothing_conditional_was_asked(server: ScriptedServer, name: str) -> None:
+    error = failure_of(server, replay(name))
+    assert isinstance(error, UnexpectedAnswer)
+    assert "304" in str(error)
+    assert not [name for name in server.requests[0].headers if name.startswith("if-")]
+
+
+def test_the_recorded_redirect_to_the_trailing_slash_is_followed_with_the_key(server: ScriptedServer) -> None:
+    exchange = recorded.exchange("environment_document_no_trailing_slash")
+    server.script(PATH, Answer(301, {"Location": "/slash/"}))
+    server.script("/slash/", Answer(301, exchange.content_headers, framing="chunked"), replay("environment_document"))
+    server.script(PATH, Answer(301, {**exchange.content_headers, "location": "/slash/"}, framing="chunked"))
+    server.script("/slash/", replay("environment_document"))
+    assert exchange.headers["location"] == PATH
+    assert fetch(server.url).environment.name == DOCUMENT["name"]
+    assert server.requests_to("/slash/")[0].headers["x-environment-key"] == KEY
+
+
+def test_an_answer_without_its_body_is_a_broken_connection(server: ScriptedServer) -> None:
+    exchange = recorded.exchange("environment_document_head")
+    assert (exchange.status, exchange.body) == (200, b"")
+    error = failure_of(server, Raw([head(200, {**exchange.headers, "connection": "close"})]))
+    assert isinstance(error, Unreachable)
+
+
+def test_the_notes_on_caching_show_that_only_content_tells_a_change() -> None:
+    folder = recorded.RECORDINGS / "api"
+    assert ": 304" not in (folder / "document_cache_20s_and_no_env_cache.txt").read_text()
+    assert (
+        "20 s later, same conditional GET: (304" in (folder / "last_modified_one_second_resolution_304.txt").read_text()
+    )
+    assert "-> (304" in (folder / "stale_header_and_304_after_change.txt").read_text()
+    assert "queue-change POSTs since: 0" in (folder / "v2_scheduled_version_goes_live_without_bump_304.txt").read_text()
+
+
+# Refusals and broken connections
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "words"),
+    [
+        (400, UnexpectedAnswer, "FLAGSMITH['API_URL']"),
+        (401, Refused, "FLAGSMITH['ENVIRONMENT_KEY']"),
+        (403, Refused, "FLAGSMITH['ENVIRONMENT_KEY']"),
+        (404, NotFound, "FLAGSMITH['API_URL']"),
+        (407, Refused, "407"),
+        (410, NotFound, "FLAGSMITH['API_URL']"),
+        (429, RateLimited, "fewer requests"),
+        (500, ServerError, "500"),
+        (502, ServerError, "502"),
+        (503, ServerError, "503"),
+        (204, UnexpectedAnswer, "204"),
+        (206, UnexpectedAnswer, "206"),
+    ],
+)
+def test_a_status_other_than_200_has_a_type_and_a_remedy(
+    server: ScriptedServer, status: int, kind: type[HttpError], words: str
+) -> None:
+    error = failure_of(server, Answer(status, framing="length"))
+    assert type(error) is kind
+    assert words in str(error)
+    assert error.retry_after is None
+
+
+@pytest.mark.parametrize("status", [429, 503, 403])
+def test_retry_after_in_seconds_is_reported(server: ScriptedServer, status: int) -> None:
+    error = failure_of(server, Refuse(status, retry_after=7))
+    assert isinstance(error, HttpError)
+    assert error.retry_after == 7
+
+
+def test_retry_after_as_a_date_is_reported(server: ScriptedServer) -> None:
+    error = failure_of(server, Refuse(429, retry_after=formatdate(time.time() + 60, usegmt=True)))
+    assert isinstance(error, RateLimited)
+    assert error.retry_after is not None
+    assert 57 < error.retry_after <= 60
+
+
+def test_a_reset_instead_of_an_answer_is_unreachable(server: ScriptedServer) -> None:
+    assert isinstance(failure_of(server, Reset()), Unreachable)
+
+
+def test_a_close_instead_of_an_answer_is_unreachable(server: ScriptedServer) -> None:
+    assert isinstance(failure_of(server, Raw([])), Unreachable)
+
+
+def test_a_reset_within_the_body_is_unreachable(server: ScriptedServer) -> None:
+    reply = Raw([head(200, {"Content-Length": str(len(BODY))}), BODY[:500]], end="reset")
+    assert isinstance(failure_of(server, reply), Unreachable)
+
+
+def test_a_refused_connection_names_the_host_and_asks_whether_it_runs() -> None:
+    port = free_port()
+    error = failure(f"http://127.0.0.1:{port}")
+    assert isinstance(error, Unreachable)
+    assert f"127.0.0.1:{port} refused the connection" in str(error)
+
+
+def test_an_unknown_host_says_so() -> None:
+    error = failure("http://nowhere.invalid")
+    assert isinstance(error, Unreachable)
+    assert "'nowhere.invalid' could not be resolved" in str(error)
+
+
+def test_tls_to_a_plain_port_says_that_tls_failed(server: ScriptedServer) -> None:
+    error = failure(server.url.replace("http:", "https:"))
+    assert isinstance(error, Unreachable)
+    assert "TLS with 127.0.0.1" in str(error)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Silence(),
+        Drip(DOCUMENT, 60, what="headers"),
+        Drip(DOCUMENT, 60, what="body"),
+        Raw([head(200, {"Transfer-Encoding": "chunked"}), b"1\r\n{\r\n"], end="open"),
+        Raw([head(200, {"Content-Encoding": "gzip"}), gzip.compress(BODY)[:10]], end="open"),
+    ],
+    ids=["silence", "dripping headers", "dripping body", "half a chunked body", "half a gzip body"],
+)
+def test_one_deadline_bounds_the_whole_request(server: ScriptedServer, reply: Reply) -> None:
+    began = time.monotonic()
+    error = failure_of(server, reply, timeout=SHORT)
+    assert isinstance(error, TimedOut)
+    assert SHORT * 0.9 <= time.monotonic() - began < SHORT + 1
+
+
+def test_the_deadline_message_names_its_setting(server: ScriptedServer) -> None:
+    error = failure_of(server, Drip(DOCUMENT, 60), timeout=SHORT)
+    assert "within 0.15 s (FLAGSMITH['REQUEST_TIMEOUT'])" in str(error)
+
+
+def test_the_deadline_bounds_redirects_and_pages_together(server: ScriptedServer) -> None:
+    server.script(PATH, Redirect("/elsewhere/"))
+    server.script("/elsewhere/", Drip({**DOCUMENT, "more": 1}, 60))
+    assert isinstance(failure(server.url, SHORT), TimedOut)
+
+
+def test_a_fetch_that_timed_out_does_not_end_the_next(server: ScriptedServer) -> None:
+    server.script(PATH, Silence(), Answer(body=DOCUMENT))
+    source = make_source(server.url, SHORT)
+    with pytest.raises(TimedOut):
+        source.fetch()
+    assert source.fetch().environment.name == DOCUMENT["name"]
+    source.close()
+
+
+def test_a_deadline_leaves_no_thread_behind(server: ScriptedServer) -> None:
+    server.script(PATH, Answer(body=DOCUMENT))
+    fetch(server.url)
+    assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+
+
+@pytest.mark.parametrize("how", ["length", "chunk", "last chunk"])
+def test_a_truncated_body_is_unreachable_however_it_was_cut(server: ScriptedServer, how: Any) -> None:
+    assert isinstance(failure_of(server, Truncated(BODY, how)), Unreachable)
+
+
+def test_a_truncated_body_without_a_length_is_no_document(server: ScriptedServer) -> None:
+    assert isinstance(failure_of(server, Raw([head(200, {}), BODY[:5000]])), InvalidDocument)
+
+
+def test_a_truncated_gzip_body_without_a_length_fails(server: ScriptedServer) -> None:
+    reply = Raw([head(200, {"Content-Encoding": "gzip"}), gzip.compress(BODY)[:1000]])
+    assert isinstance(failure_of(server, reply), FlagsmithError)
+
+
+def test_a_body_that_only_claims_to_be_gzip_fails(server: ScriptedServer) -> None:
+    error = failure_of(server, Answer(200, {"Content-Encoding": "gzip"}, BODY))
+    assert isinstance(error, HttpError)
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked", "close"])
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_document_is_read_however_it_is_framed(server: ScriptedServer, framing: Any, packed: bool) -> None:
+    server.script(PATH, Answer(body=DOCUMENT, framing=framing, gzip=packed))
+    assert fetch(server.url).environment.document == trim(DOCUMENT)
+
+
+# What is no document
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "an empty body"),
+        (b"  <!DOCTYPE html><html></html>", "HTML"),
+        (b"{", "broken JSON"),
+        (b"\xff\xfe\x00", "broken JSON"),
+        (b"null", "JSON null"),
+        (b"[]", "JSON list"),
+        (b'"text"', "JSON str"),
+        (b"12", "JSON int"),
+        (b"{}", "project is missing"),
+        (b"[" * 100_000, "broken JSON"),
+        (b'{"a":' * 100_000, "broken JSON"),
+        (b"9" * 5_000, "JSON"),
+    ],
+)
+def test_a_body_that_is_no_document_is_refused_with_what_it_is(server: ScriptedServer, body: bytes, words: str) -> None:
+    error = failure_of(server, Answer(body=body))
+    assert type(error) is InvalidDocument
+    assert words in str(error)
+
+
+def test_rules_nested_without_end_are_refused(server: ScriptedServer) -> None:
+    rule: dict[str, Any] = {"type": "ALL", "rules": [], "conditions": []}
+    for _ in range(400):
+        rule = {"type": "ALL", "rules": [rule], "conditions": []}
+    body = recorded.document()
+    body["project"]["segments"][0]["rules"] = [rule]
+    error = failure_of(server, Answer(body=json.dumps(body).encode()))
+    assert isinstance(error, InvalidDocument)
+    assert "nested too deep" in str(error)
+
+
+def test_a_document_over_the_bound_is_refused_before_it_is_read_whole(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_module, "MAX_BYTES", 1_000)
+    reply = Raw([head(200, {"Content-Length": "1000000000"}), b" " * 300_000], end="open")
+    assert isinstance(failure_of(server, reply), TooLarge)
+
+
+@pytest.mark.slow
+def test_a_gzip_bomb_is_refused_by_its_unpacked_size(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_module, "MAX_BYTES", 100_000)
+    bomb = Answer(body=b" " * 20_000_000, gzip=True)
+    assert len(bomb.render()[1]) < 100_000
+    assert isinstance(failure_of(server, bomb), TooLarge)
+
+
+# Pages
+
+
+def page(*identifiers: str) -> dict[str, Any]:
+    overrides = recorded.document()["identity_overrides"]
+    return {**DOCUMENT, "identity_overrides": [{**overrides[0], "identifier": name} for name in identifiers]}
+
+
+def next_link(url: str) -> dict[str, str]:
+    return {"Link": f'<{url}>; rel="next"'}
+
+
+def identifiers(document: Any) -> list[str]:
+    return [override["identifier"] for override in document.environment.document["identity_overrides"]]
+
+
+def test_pages_are_followed_and_their_identity_overrides_merged(server: ScriptedServer) -> None:
+    server.script(
+        PATH,
+        Answer(200, next_link(f"{PATH}?page_id=2"), page("a", "b")),
+        Answer(200, next_link(f"{server.url}{PATH}?page_id=3"), page("c")),
+        Answer(200, {}, page("d")),
+    )
+    document = fetch(server.url)
+    assert identifiers(document) == ["a", "b", "c", "d"]
+    assert [request.target for request in server.requests] == [PATH, f"{PATH}?page_id=2", f"{PATH}?page_id=3"]
+    assert {request.headers["x-environment-key"] for request in server.requests} == {KEY}
+    assert document.environment.document["feature_states"] == trim(DOCUMENT)["feature_states"]
+
+
+def test_a_page_without_overrides_keeps_those_of_the_others(server: ScriptedServer) -> None:
+    server.script(
+        PATH,
+        Answer(200, next_link("?page_id=2"), {**DOCUMENT, "identity_overrides": None}),
+        Answer(200, next_link("?page_id=3"), page("a")),
+        Answer(200, {}, page()),
+    )
+    assert identifiers(fetch(server.url)) == ["a"]
+
+
+def test_overrides_that_are_no_list_are_refused(server: ScriptedServer) -> None:
+    error = failure_of(server, Answer(body={**DOCUMENT, "identity_overrides": {}}))
+    assert "identity_overrides is no list" in str(error)
+
+
+def test_a_failing_page_fails_the_whole_document(server: ScriptedServer) -> None:
+    assert isinstance(
+        failure_of(server, Answer(200, next_link("?page_id=2"), DOCUMENT), Refuse(503)),
+        ServerError,
+    )
+
+
+def test_a_page_elsewhere_never_gets_the_key(server: ScriptedServer) -> None:
+    with ScriptedServer() as other:
+        error = failure_of(server, Answer(200, next_link(f"{other.url}{PATH}?page_id=2"), DOCUMENT))
+        assert isinstance(error, RedirectRefused)
+        assert not other.requests
+
+
+def test_endless_pages_are_bounded(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_module, "MAX_PAGES", 5)
+    error = failure_of(server, Answer(200, next_link("?page_id=2"), {}))
+    assert isinstance(error, TooLarge)
+    assert len(server.requests) == 5
+
+
+def test_the_bound_on_bytes_counts_all_pages_together(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_module, "MAX_BYTES", int(len(json.dumps(DOCUMENT)) * 2.5))
+    assert isinstance(failure_of(server, Answer(200, next_link("?page_id=2"), DOCUMENT)), TooLarge)
+    assert len(server.requests) == 3
+
+
+# Redirects
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("target", ["/other/", "other/", "{url}/other/", "//127.0.0.1:{port}/other/"])
+def test_a_redirect_within_the_origin_is_followed(server: ScriptedServer, status: int, target: str) -> None:
+    server.script(PATH, Redirect(target.format(url=server.url, port=server.port), status))
+    for path in ("/other/", f"{PATH}other/"):
+        server.script(path, Answer(body=DOCUMENT))
+    assert fetch(server.url).environment.name == DOCUMENT["name"]
+    assert server.requests[1].method == "GET"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("target", ["{other}/", "//127.0.0.1:{port}/", r"{other}\@127.0.0.1:{home}/"])
+def test_a_redirect_to_another_origin_never_carries_the_key(server: ScriptedServer, status: int, target: str) -> None:
+    with ScriptedServer() as other:
+        other.script("/", Answer(body=DOCUMENT))
+        location = target.format(other=other.url, port=other.port, home=server.port)
+        error = failure_of(server, Redirect(location, status))
+        assert isinstance(error, RedirectRefused)
+        assert f"127.0.0.1:{other.port}" in str(error)
+        assert "FLAGSMITH['API_URL']" in str(error)
+        assert other.accepted == 0
+
+
+@pytest.mark.parametrize("target", ["https://127.0.0.1:{port}/", "http://localhost:{port}/", "ftp://127.0.0.1:{port}/"])
+def test_another_scheme_or_name_is_another_origin(server: ScriptedServer, target: str) -> None:
+    error = failure_of(server, Redirect(target.format(port=server.port)))
+    assert isinstance(error, RedirectRefused)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("target", ["http://[", "http://127.0.0.1:99999/", "http://127.0.0.1:port/", "http://"])
+def test_a_redirect_to_nowhere_is_refused(server: ScriptedServer, target: str) -> None:
+    assert isinstance(failure_of(server, Redirect(target)), (RedirectRefused, HttpError))
+
+
+def test_a_circle_of_redirects_ends(server: ScriptedServer) -> None:
+    error = failure_of(server, Redirect(PATH))
+    assert isinstance(error, RedirectRefused)
+    assert len(server.requests) == 5
+
+
+def test_a_redirect_without_a_location_is_an_unexpected_answer(server: ScriptedServer) -> None:
+    assert isinstance(failure_of(server, Answer(302)), UnexpectedAnswer)
+
+
+# Connections
+
+
+def test_two_fetches_share_a_connection(server: ScriptedServer) -> None:
+    server.script(PATH, Answer(body=DOCUMENT))
+    source = make_source(server.url)
+    for _ in range(2):
+        source.fetch()
+    assert server.accepted == 1
+    source.close()
+
+
+def test_close_drops_the_connection(server: ScriptedServer) -> None:
+    server.script(PATH, Answer(body=DOCUMENT))
+    source = make_source(server.url)
+    source.fetch()
+    assert server.open_connections == 1
+    source.close()
+    server.wait_for(lambda: server.open_connections == 0)
+
+
+def test_failures_leave_no_connection_open(server: ScriptedServer) -> None:
+    server.script(
+        PATH, Refuse(503), Redirect("http://elsewhere.invalid/"), Answer(body=b"<html>"), Answer(body=DOCUMENT)
+    )
+    source = make_source(server.url)
+    for _ in range(3):
+        with pytest.raises(FlagsmithError):
+            source.fetch()
+    source.fetch()
+    server.wait_for(lambda: server.open_connections <= 1)
+    source.close()
+
+
+def test_a_connection_that_the_server_closed_meanwhile_is_replaced(server: ScriptedServer) -> None:
+    server.script(PATH, Raw([head(200, {"Content-Length": str(len(BODY))}), BODY]), Answer(body=DOCUMENT))
+    source = make_source(server.url)
+    source.fetch()
+    server.wait_for(lambda: server.open_connections == 0)
+    assert source.fetch().environment.name == DOCUMENT["name"]
+    source.close()
+
+
+def test_close_ends_a_fetch_that_waits(server: ScriptedServer) -> None:
+    server.script(PATH, Silence())
+    source = make_source(server.url)
+    errors: list[FlagsmithError] = []
+
+    def fetch() -> None:
+        try:
+            source.fetch()
+        except FlagsmithError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=fetch)
+    thread.start()
+    server.wait_for(lambda: server.requests)
+    source.close()
+    thread.join(1)
+    assert not thread.is_alive()
+    assert isinstance(errors[0], Unreachable)
+
+
+def test_an_api_url_without_a_document_in_it_says_which_setting_to_check(server: ScriptedServer) -> None:
+    error = failure(f"{server.url}/wrong")
+    assert isinstance(error, NotFound)
+    assert "FLAGSMITH['API_URL']" in str(error)

@@ -1,0 +1,301 @@
+"""Framing: any pieces of any bytes give the events of the whole."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+from collections.abc import Iterable
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from sseclient import Event
+
+from django_flagsmith_realtime.listener.sse import MAX_EVENT_BYTES, MAX_EVENT_LINES, EventFramer
+from tests.support import recorded
+
+BOM = b"\xef\xbb\xbf"
+LINES = st.sampled_from(
+    [
+        b"data: x",
+        b"data:",
+        b"data",
+        b"event: environment_updated",
+        b"event:",
+        b"retry: 15000",
+        b": ping",
+        b"id: 1",
+        BOM,
+        b"\xff",
+        b"\xc3",
+    ]
+)
+ENDS = st.sampled_from([b"\n", b"\r", b"\r\n", b"\n\n", b"\r\r", b"\r\n\r\n", b"\r\n\n", b"\n\r\n", b""])
+STREAMS = st.lists(st.one_of(LINES, ENDS, st.binary(max_size=8)), max_size=40).map(b"".join)
+
+
+def texts(found: Iterable[Event | None]) -> list[tuple[str, str, str | None]]:
+    return [(event.event, event.data, event.retry) for event in found if event]
+
+
+def events_of(*pieces: bytes) -> list[tuple[str, str, str | None]]:
+    framer = EventFramer()
+    return texts(event for piece in pieces for event in framer.feed(piece))
+
+
+def data_of(*pieces: bytes) -> list[str]:
+    return [data for _, data, _ in events_of(*pieces)]
+
+
+def bytewise(data: bytes) -> list[bytes]:
+    return [data[at : at + 1] for at in range(len(data))]
+
+
+def held_bytes(framer: EventFramer) -> int:
+    return len(framer._line) + sum(map(len, framer._event))
+
+
+# Properties
+
+
+@given(STREAMS, st.lists(st.integers(0, 400), max_size=10))
+@example(b"data: x\r\n\r\n", [8, 10])
+@example(BOM + b"data: x\n\n", [1, 2])
+def test_any_pieces_give_the_events_of_the_whole(stream: bytes, cuts: list[int]) -> None:
+    edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
+    pieces = [stream[start:end] for start, end in pairwise(edges)]
+    assert events_of(*pieces) == events_of(stream) == events_of(*bytewise(stream))
+
+
+@given(STREAMS)
+def test_the_number_of_lines_does_not_depend_on_the_pieces(stream: bytes) -> None:
+    whole, piecewise = EventFramer(), EventFramer()
+    texts(whole.feed(stream))
+    for piece in bytewise(stream):
+        texts(piecewise.feed(piece))
+    assert whole.lines == piecewise.lines
+
+
+@given(st.lists(st.binary(max_size=300), max_size=20))
+def test_no_bytes_raise(pieces: list[bytes]) -> None:
+    events_of(*pieces)
+
+
+@given(STREAMS.map(lambda stream: stream.replace(b"\r", b"")))
+def test_the_kind_of_line_end_does_not_matter(stream: bytes) -> None:
+    assert events_of(stream) == events_of(stream.replace(b"\n", b"\r")) == events_of(stream.replace(b"\n", b"\r\n"))
+
+
+@given(st.lists(st.sampled_from([b"a" * 30_000, b"data: ", b"\n", b"\r", b"\n\n", b": c", b"data: x\n"]), max_size=60))
+def test_the_buffers_never_exceed_their_bound(pieces: list[bytes]) -> None:
+    framer = EventFramer()
+    for piece in pieces:
+        texts(framer.feed(piece))
+        assert held_bytes(framer) <= 2 * MAX_EVENT_BYTES
+        assert len(framer._event) <= MAX_EVENT_LINES
+
+
+# Lines and fields
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
+@pytest.mark.parametrize("blank", [b"\n", b"\r", b"\r\n"])
+def test_line_ends_may_be_mixed(end: bytes, blank: bytes) -> None:
+    if (end, blank) == (b"\r", b"\n"):  # together one line end
+        blank = b"\n\n"
+    assert data_of(b"data: 1" + end + blank + b"data: 2" + end + blank) == ["1", "2"]
+
+
+def test_lf_lines_with_a_crlf_blank_line_are_two_events() -> None:
+    assert data_of(b"data: 1\n\r\ndata: 2\n\r\n") == ["1", "2"]
+
+
+def test_a_cr_at_the_end_of_a_piece_and_its_lf_in_the_next_are_one_line_end() -> None:
+    assert data_of(b"data: 1\r", b"\ndata: 2\r", b"\n\r", b"\n") == ["1\n2"]
+
+
+def test_a_blank_line_that_ends_in_cr_delivers_at_once() -> None:
+    framer = EventFramer()
+    assert texts(framer.feed(b"data: 1\r\r")) == [("message", "1", None)]
+    assert texts(framer.feed(b"\n")) == []
+
+
+def test_an_empty_piece_changes_nothing() -> None:
+    assert data_of(b"data: 1\r", b"", b"\n", b"", b"\r\n") == ["1"]
+
+
+def test_a_byte_order_mark_does_not_cost_the_first_event() -> None:
+    assert data_of(BOM + b"data: 1\n\n") == ["1"]
+
+
+def test_a_byte_order_mark_may_come_in_pieces() -> None:
+    assert data_of(b"\xef", b"\xbb", b"\xbfdata: 1\n\n") == ["1"]
+
+
+def test_a_byte_order_mark_alone_on_the_first_line_is_a_blank_line() -> None:
+    assert data_of(BOM + b"\n" + b"data: 1\n\n") == ["1"]
+
+
+def test_a_byte_order_mark_is_only_one_at_the_very_beginning() -> None:
+    assert data_of(BOM + BOM + b"data: 1\n\n", BOM + b"data: 2\n\n", b"data: 3\n\n") == ["3"]
+
+
+def test_invalid_utf8_in_a_comment_raises_nothing() -> None:
+    assert data_of(b": \xff\xfe\ndata: 1\n\n") == ["1"]
+
+
+def test_invalid_utf8_in_data_is_replaced() -> None:
+    assert data_of(b"data: a\xffb\n\n") == ["a\N{REPLACEMENT CHARACTER}b"]
+
+
+def test_invalid_utf8_in_a_field_name_makes_it_an_unknown_one() -> None:
+    assert data_of(b"dat\xff: 1\ndata: 2\n\n") == ["2"]
+
+
+def test_a_character_may_be_cut_between_pieces() -> None:
+    assert data_of("data: ü".encode()[:-1], "ü".encode()[-1:] + b"\n\n") == ["ü"]
+
+
+@pytest.mark.parametrize("separator", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
+def test_only_cr_and_lf_end_a_line(separator: str) -> None:
+    assert data_of(f"data: a{separator}b\n\n".encode()) == [f"a{separator}b"]
+
+
+def test_an_unfinished_event_at_the_end_is_not_delivered() -> None:
+    assert data_of(b"data: 1\n\ndata: 2\n") == ["1"]
+
+
+def test_several_data_lines_are_joined() -> None:
+    assert data_of(b"data: 1\ndata\ndata:2\ndata:  3\n\n") == ["1\n\n2\n 3"]
+
+
+def test_comments_between_the_lines_of_an_event_do_not_count() -> None:
+    assert events_of(b"event: a\n: x\ndata: 1\n:\nretry: 5\n\n") == [("a", "1", "5")]
+
+
+def test_a_comment_block_is_no_event_but_a_sign_of_life() -> None:
+    framer = EventFramer()
+    assert texts(framer.feed(b": ping\r\n\r\n")) == []
+    assert framer.lines == 2
+
+
+def test_an_event_without_data_is_none() -> None:
+    assert events_of(b"event: environment_updated\nretry: 5\n\ndata: 1\n\n") == [("message", "1", None)]
+
+
+def test_an_unnamed_event_is_a_message() -> None:
+    assert [event for event, _, _ in events_of(b"data: 1\n\nevent:\ndata: 2\n\n")] == ["message", "message"]
+
+
+def test_the_type_of_an_event_does_not_stick_to_the_next() -> None:
+    assert [event for event, _, _ in events_of(b"event: a\ndata: 1\n\ndata: 2\n\n")] == ["a", "message"]
+
+
+# Bounds
+
+
+def test_an_event_over_the_bound_is_dropped_and_the_next_delivered() -> None:
+    line = b"data: " + b"x" * 10_000 + b"\n"
+    assert data_of(line * 7 + b"\n" + b"data: 1\n\n") == ["1"]
+
+
+def test_an_event_at_the_bound_is_delivered() -> None:
+    line = b"data: " + b"x" * (MAX_EVENT_BYTES - 6)
+    assert list(map(len, data_of(line + b"\n\n"))) == [MAX_EVENT_BYTES - 6]
+    assert data_of(line + b"x\n\n") == []
+
+
+def test_an_event_with_too_many_lines_is_dropped_and_the_next_delivered() -> None:
+    assert len(data_of(b"data: x\n" * MAX_EVENT_LINES + b"\n")) == 1
+    assert data_of(b"data: x\n" * (MAX_EVENT_LINES + 1) + b"\ndata: 1\n\n") == ["1"]
+
+
+def test_an_event_with_a_line_over_the_bound_is_dropped_whole() -> None:
+    assert data_of(b"data: 1\n", b"data: " + b"x" * 100_000, b"\ndata: 2\n\n", b"data: 3\n\n") == ["3"]
+
+
+def test_any_number_of_comments_leaves_an_event_whole() -> None:
+    assert data_of(b"data: 1\n", b": " + b"x" * 1_000 + b"\n", *[b": " + b"x" * 1_000 + b"\n"] * 100, b"\n") == ["1"]
+
+
+def test_an_endless_line_costs_no_memory() -> None:
+    framer = EventFramer()
+    piece = b"x" * MAX_EVENT_BYTES
+    texts(framer.feed(piece))
+    tracemalloc.start()
+    for _ in range(500):
+        texts(framer.feed(piece))
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 2 * MAX_EVENT_BYTES
+    assert held_bytes(framer) == 0
+    assert texts(framer.feed(b"\n\ndata: 1\n\n")) == [("message", "1", None)]
+
+
+def test_five_megabytes_of_one_event_take_no_quadratic_time() -> None:
+    framer = EventFramer()
+    began = time.process_time()
+    for _ in range(5_000):
+        texts(framer.feed(b"data: " + b"x" * 1_000 + b"\n"))
+    assert time.process_time() - began < 1
+    assert texts(framer.feed(b"\ndata: 1\n\n")) == [("message", "1", None)]
+
+
+@pytest.mark.slow
+def test_whoever_takes_the_first_events_only_pays_for_no_more() -> None:
+    flood = EventFramer().feed(b"data:1\n\n" * 1_000_000)
+    began = time.process_time()
+    assert texts([next(flood) for _ in range(100)]) == [("message", "1", None)] * 100
+    assert time.process_time() - began < 1
+
+
+def test_comments_and_blank_lines_are_told_too() -> None:
+    assert list(EventFramer().feed(b": ping\n\n\n")) == [None, None, None]
+
+
+# Recordings
+
+NAMES = sorted(path.stem for path in (recorded.RECORDINGS / "stream").glob("*.raw"))
+TIMES = {
+    "e2e_stream_real_environment": ["1795373826.879439", "1795373833.152998"],
+    "stream_known_environment": [
+        "1795372795.04822",
+        "1795372800.000001",
+        "1795372799.5",
+        "1795372860.0",
+        "1795372860.25",
+    ],
+    "stream_last_event_id": ["1795372795.04822", "1795372800.000001"],
+    "stream_never_updated_environment": [],
+    "stream_with_origin_cors": ["1795372795.04822", "1795372800.000001"],
+}
+PINGS = {"e2e_stream_real_environment": 2, "stream_known_environment": 2, "stream_never_updated_environment": 2}
+
+
+def test_every_recorded_stream_is_read_by_a_test() -> None:
+    assert set(NAMES) == {*TIMES, "stream_accept_gzip"}  # the gzip one is in test_stream.py
+
+
+@pytest.mark.parametrize("name", TIMES)
+def test_a_recorded_stream_gives_its_events_and_pings(name: str) -> None:
+    body = recorded.dechunked(recorded.stream(name).partition(b"\r\n\r\n")[2])
+    expected = [("environment_updated", f'{{"updated_at": {time}}}', "15000") for time in TIMES[name]]
+    assert events_of(body) == events_of(*bytewise(body)) == expected
+    framer = EventFramer()
+    texts(framer.feed(body))
+    assert framer.lines == 4 * len(expected) + 2 * PINGS.get(name, 0)
+    assert body.count(b": ping") == PINGS.get(name, 0)
+
+
+@pytest.mark.parametrize("name", TIMES)
+def test_a_recorded_stream_gives_each_event_with_the_piece_that_brought_it(name: str) -> None:
+    framer = EventFramer()
+    for _, piece in recorded.stream_pieces(name)[1:]:
+        block = recorded.dechunked(piece)
+        assert len(texts(framer.feed(block))) == block.count(b"data:")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_recorded_pieces_are_the_recorded_bytes(name: str) -> None:
+    assert b"".join(piece for _, piece in recorded.stream_pieces(name)) == recorded.stream(name)

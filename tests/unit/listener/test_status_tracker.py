@@ -1,0 +1,205 @@
+"""The status_tracker: from what happens to a listener to its status."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from django_flagsmith_realtime.exceptions import ServerError, StoreError
+from django_flagsmith_realtime.listener import events
+from django_flagsmith_realtime.listener.publisher import Update
+from django_flagsmith_realtime.listener.status_tracker import MAX_TEXT, REALTIME_OFF, SILENT, StatusTracker
+from django_flagsmith_realtime.storage.status import DAY, Status
+from tests.support.documents import publish
+
+START = 1_800_000_000.0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def status_tracker(clock: Clock) -> StatusTracker:
+    return StatusTracker(clock=clock, secrets=["ser.secret", None, ""])
+
+
+def status(status_tracker: StatusTracker) -> Status:
+    return status_tracker.status(None, None)
+
+
+def fetched(took: float = 0.1, *, realtime: bool = True) -> events.Fetched:
+    return events.Fetched(took, realtime_enabled=realtime)
+
+
+def broke(text: str = "It broke.", *, routine: bool = False) -> events.StreamDisconnected:
+    return events.StreamDisconnected(None if routine else ServerError(text), is_routine=routine)
+
+
+def test_the_leader_is_this_process_since_it_leads(status_tracker: StatusTracker, clock: Clock) -> None:
+    clock.now += 60
+    status_tracker.take(events.BecameLeader())
+    found = status(status_tracker)
+    assert (found.leader.pid, found.leader.since, found.stream.since) == (os.getpid(), clock.now, clock.now)
+    assert found.stream.state == "connecting"
+
+
+def test_the_stream_is_connected_since_it_first_was_whatever_the_routine(
+    status_tracker: StatusTracker, clock: Clock
+) -> None:
+    status_tracker.take(events.StreamConnected())
+    for _ in range(3):
+        clock.now += 30
+        status_tracker.take(broke(routine=True))
+        status_tracker.take(events.StreamConnected())
+    assert (status(status_tracker).stream.state, status(status_tracker).stream.since) == ("connected", START)
+
+
+def test_a_stream_that_broke_backs_off_since_then_for_the_latest_reason(
+    status_tracker: StatusTracker, clock: Clock
+) -> None:
+    status_tracker.take(events.StreamConnected())
+    clock.now += 5
+    status_tracker.take(broke("First."))
+    clock.now += 5
+    status_tracker.take(broke("Second."))
+    stream = status(status_tracker).stream
+    assert (stream.state, stream.since, stream.reason) == ("backing off", START + 5, "Second.")
+    status_tracker.take(events.StreamConnected())
+    stream = status(status_tracker).stream
+    assert (stream.state, stream.since, stream.reason) == ("connected", clock.now, None)
+
+
+def test_a_stream_that_ends_too_soon_says_so(status_tracker: StatusTracker) -> None:
+    status_tracker.take(events.StreamDisconnected(None, is_routine=False))
+    assert status(status_tracker).stream.reason == "It ended too soon."
+    assert status(status_tracker).failure is None
+
+
+def test_without_a_stream_the_reason_is_the_one_given(clock: Clock) -> None:
+    stream = status(StatusTracker(poll_only="REALTIME_URL is None.", clock=clock)).stream
+    assert (stream.state, stream.reason) == ("poll only", "REALTIME_URL is None.")
+
+
+def test_poll_only_lasts_while_flagsmith_says_that_real_time_is_off(
+    status_tracker: StatusTracker, clock: Clock
+) -> None:
+    status_tracker.take(events.StreamConnected())
+    clock.now += 5
+    status_tracker.take(fetched(realtime=False))
+    clock.now += 5
+    status_tracker.take(fetched(realtime=False))
+    stream = status(status_tracker).stream
+    assert (stream.state, stream.since, stream.reason) == ("poll only", START + 5, REALTIME_OFF)
+    status_tracker.take(fetched())
+    assert status(status_tracker).stream.state == "connected"
+
+
+def test_poll_only_lasts_until_a_silent_stream_tells_something(status_tracker: StatusTracker) -> None:
+    status_tracker.take(events.StreamConnected())
+    status_tracker.take(events.StreamSilent())
+    assert status(status_tracker).stream.reason == SILENT
+    status_tracker.take(events.EventTaken(is_new=True))
+    assert status(status_tracker).stream.state == "connected"
+    assert status(status_tracker).stream.event_at == START
+
+
+def test_events_that_cost_nothing_are_counted(status_tracker: StatusTracker) -> None:
+    for is_new in (True, False, False):
+        status_tracker.take(events.EventTaken(is_new=is_new))
+    assert status(status_tracker).suppressed.within(DAY, START) == 2
+
+
+def test_requests_are_counted_whether_they_succeed_or_not(status_tracker: StatusTracker) -> None:
+    status_tracker.take(fetched(0.25))
+    status_tracker.take(events.FetchFailed(ServerError("No.")))
+    found = status(status_tracker)
+    assert found.requests.within(DAY, START) == 2
+    assert found.fetch and found.fetch.took == 0.25
+    assert found.failure and found.failure.text == "No."
+
+
+def test_looks_at_a_file_are_no_requests(clock: Clock) -> None:
+    status_tracker = StatusTracker(clock=clock, asks_flagsmith=False)
+    status_tracker.take(fetched())
+    status_tracker.take(events.FetchFailed(ServerError("No.")))
+    found = status(status_tracker)
+    assert (found.requests.within(DAY, START), found.fetch) == (0, None)
+    assert found.failure
+
+
+def test_repairs_are_counted(status_tracker: StatusTracker) -> None:
+    status_tracker.take(events.Repaired())
+    assert status(status_tracker).repairs.within(DAY, START) == 1
+
+
+def test_latency_is_that_of_the_last_hundred(status_tracker: StatusTracker) -> None:
+    snapshot = publish()
+    update = Update(snapshot, None, {})
+    status_tracker.take(events.Published(update, None))
+    assert status(status_tracker).latency is None
+    for milliseconds in range(1, 201):
+        status_tracker.take(events.Published(update, milliseconds / 1000))
+    latency = status(status_tracker).latency
+    assert latency
+    assert (latency.last, latency.p50, latency.p99, latency.count) == (0.2, 0.15, 0.199, 100)
+
+
+@pytest.mark.parametrize("error", [StoreError, ServerError])
+def test_no_error_shows_a_secret_or_fills_the_screen(status_tracker: StatusTracker, error: type[Any]) -> None:
+    text = "redis://me:password@host refused\nser.secret " + "x " * 10_000
+    status_tracker.take(events.StoreFailed(error(text)) if error is StoreError else events.FetchFailed(error(text)))
+    status_tracker.take(broke(text))
+    found = status(status_tracker)
+    assert found.failure and found.stream.reason == found.failure.text
+    assert found.failure.text.startswith("redis://…@host refused … x")
+    assert len(found.failure.text) <= MAX_TEXT
+
+
+def test_a_snapshot_is_known_since_it_was_last_current(status_tracker: StatusTracker, clock: Clock) -> None:
+    snapshot = publish()
+    assert known_at(status_tracker.status(snapshot, None)) is None
+    assert known_at(status_tracker.status(snapshot, 0.0)) == START
+    clock.now += 50
+    assert known_at(status_tracker.status(snapshot, None)) == START
+    assert known_at(status_tracker.status(snapshot, 20.0)) == START + 30
+    assert known_at(status_tracker.status(snapshot, 40.0)) == START + 30, "what was known stays so"
+    clock.now = START - 3_600
+    assert known_at(status_tracker.status(snapshot, 40.0)) == clock.now, (
+        "a clock that goes back makes nobody young for long"
+    )
+    clock.now += 100
+    assert known_at(status_tracker.status(snapshot, None)) == clock.now - 100
+    content = status_tracker.status(snapshot, None).content
+    assert content and (content.version, content.flags) == (snapshot.version, 22)
+
+
+def known_at(found: Status) -> float | None:
+    assert found.content
+    return found.content.known_at
+
+
+def test_the_next_leader_counts_on(status_tracker: StatusTracker, clock: Clock) -> None:
+    status_tracker.take(fetched())
+    before = status_tracker.status(publish(), 0.0)
+    clock.now += 50
+    successor = StatusTracker(clock=clock)
+    successor.take_over(before)
+    successor.take(fetched())
+    found = status(successor)
+    assert found.requests.within(DAY, clock.now) == 2
+    assert found.content and found.content.known_at == START
+    assert found.leader.since == clock.now
+    successor.take_over(None)
+    assert status(successor).requests.within(DAY, clock.now) == 2

@@ -1,0 +1,165 @@
+"""`manage.py flagsmith_status`."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.cache import caches
+from django.core.management import CommandError, call_command
+
+from django_flagsmith_realtime.management.commands.flagsmith_status import EXIT_CODES, Command
+from django_flagsmith_realtime.storage.status import Content
+from tests.support.documents import PREFIX, configured_store, publish
+from tests.support.processes import RedisServer, project_environment, wait_until
+from tests.unit.storage.test_status import FULL
+
+
+@pytest.fixture(autouse=True)
+def shared(tmp_path: Path, settings: Any) -> None:
+    settings.CACHES = {"default": {"BACKEND": "tests.support.backends.SharedCache", "LOCATION": str(tmp_path)}}
+
+
+def lead(age: float = 0) -> None:
+    now, snapshot = time.time(), publish()
+    content = Content(snapshot.version, 22, "Production", now - age)
+    configured_store().write_status(replace(FULL, written_at=now, content=content))
+    caches["default"].set(f"{PREFIX}:lease", "web-1:42:token")
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    """Return the exit code and what was printed."""
+    output, code = StringIO(), 0
+    try:
+        call_command("flagsmith_status", *arguments, stdout=output, no_color=True)
+    except SystemExit as end:
+        code = int(end.code or 0)
+    return code, output.getvalue()
+
+
+def test_all_is_well() -> None:
+    lead()
+    code, said = run()
+    assert code == 0
+    assert said.startswith("Health      good")
+
+
+def test_each_trouble_has_an_exit_code(settings: Any) -> None:
+    lead(age=60)
+    assert run("--max-age", "10")[0] == EXIT_CODES["stale"] == 5
+    caches["default"].delete(f"{PREFIX}:lease")
+    assert run("--max-age", "10")[0] == EXIT_CODES["no listener"] == 4
+    caches["default"].delete(f"{PREFIX}:head")
+    assert run()[0] == EXIT_CODES["no snapshot"] == 3
+    settings.CACHES = {"default": {"BACKEND": "nowhere.Cache"}}
+    assert run()[0] == EXIT_CODES["cache"] == 6
+
+
+def test_the_help_names_each_exit_code() -> None:
+    assert all(f"{code} " in Command.help for code in EXIT_CODES.values())
+
+
+def test_json_is_for_machines() -> None:
+    lead()
+    code, said = run("--json")
+    assert code == 0
+    assert json.loads(said).keys() >= {"leader", "stream", "snapshot", "requests"}
+
+
+@pytest.mark.parametrize("value", ["soon", "-1", "nan", "inf", ""])
+@pytest.mark.parametrize("option", ["--max-age", "--interval"])
+def test_a_wrong_number_is_named(option: str, value: str) -> None:
+    with pytest.raises(CommandError, match="is not a number of seconds"):
+        run(f"{option}={value}")
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [({}, "ENVIRONMENT_KEY"), ({"ENVIRONMENT_KEY": "ser.tests", "CACHE": "nowhere"}, "'nowhere'")],
+)
+def test_settings_that_cannot_work_are_named(settings: Any, setting: Any, said: str) -> None:
+    settings.FLAGSMITH = setting
+    with pytest.raises(CommandError, match=said):
+        run()
+
+
+def test_a_process_that_listens_for_itself_is_asked_elsewhere(settings: Any) -> None:
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    with pytest.raises(CommandError, match='set FLAGSMITH\\["LISTENER"\\] = "inline"'):
+        run()
+    settings.FLAGSMITH = {**settings.FLAGSMITH, "LISTENER": "inline"}
+    with pytest.raises(CommandError, match="health/ tells how it is"):
+        run()
+
+
+class Terminal:
+    """A `flagsmith_status` that runs in a terminal."""
+
+    def __init__(self, *arguments: str, cache: dict[str, Any]) -> None:
+        self.screen, side = pty.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "django", "flagsmith_status", *arguments],
+            env={**project_environment({"ENVIRONMENT_KEY": "ser.tests"}, cache), "TERM": "xterm", "COLUMNS": "80"},
+            cwd=Path(__file__).parents[3],
+            stdin=side,
+            stdout=side,
+            stderr=side,
+        )
+        os.close(side)
+        os.set_blocking(self.screen, False)
+        self.said = b""
+
+    def read(self) -> bytes:
+        with suppress(OSError):  # nothing new
+            self.said += os.read(self.screen, 65536)
+        return self.said
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+        os.close(self.screen)
+
+
+@pytest.mark.slow
+def test_watch_refreshes_in_place_until_ctrl_c(redis_server: RedisServer) -> None:
+    terminal = Terminal("--watch", "--interval", "0.05", cache=redis_server.cache())
+    try:
+        wait_until(lambda: b"Nobody is listening" in terminal.read())
+        wait_until(lambda: terminal.read().count(b"\x1b[H") >= 3)
+        redis_server.kill()
+        wait_until(lambda: b"refused" in terminal.read())
+        redis_server.restart()
+        seen = terminal.said.count(b"\x1b[H")
+        wait_until(lambda: terminal.read().count(b"\x1b[H") > seen)
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.process.wait(5) == 0
+        assert b"Traceback" not in terminal.read()
+    finally:
+        terminal.close()
+
+
+@pytest.mark.slow
+def test_watch_that_is_piped_has_a_line_of_json_for_each_look(redis_server: RedisServer) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "django", "flagsmith_status", "--watch", "--json", "--interval", "0.05"],
+        env=project_environment({"ENVIRONMENT_KEY": "ser.tests"}, redis_server.cache()),
+        cwd=Path(__file__).parents[3],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        for _ in range(3):
+            assert json.loads(process.stdout.readline())["troubles"] == ["no snapshot", "no listener"]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(5) == 0

@@ -1,0 +1,281 @@
+"""What is found wrong, and what a probe, a machine and a person are told."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.cache import caches
+from django.test import override_settings
+
+from django_flagsmith_realtime.conf import get_config
+from django_flagsmith_realtime.environment.snapshot import Snapshot
+from django_flagsmith_realtime.monitoring.health import Health, examine
+from django_flagsmith_realtime.monitoring.status_json import to_plain
+from django_flagsmith_realtime.monitoring.status_text import Styles, span, to_text
+from django_flagsmith_realtime.storage.status import Content, Failure, Status, StreamStatus
+from tests.support.backends import RecordingCache, use
+from tests.support.documents import PREFIX, configured_store, publish
+from tests.unit.storage.test_status import FULL, NOW
+
+
+def lead(process: str = "web-1:42", role: str = "lease") -> None:
+    caches["default"].set(f"{PREFIX}:{role}", f"{process}:token")
+
+
+def led(snapshot: Snapshot | None = None, **changes: Any) -> Status:
+    """Write the status of a leader that is well, but for the changes."""
+    content = snapshot and Content(snapshot.version, 22, "Production", NOW - 2)
+    status = replace(FULL, content=content, **changes)
+    configured_store().write_status(status)
+    lead()
+    return status
+
+
+def health(**options: Any) -> Health:
+    return examine(get_config(), configured_store(), now=NOW, **options)
+
+
+def kinds(found: Health) -> list[str]:
+    return [trouble.kind for trouble in found.troubles]
+
+
+def test_flags_and_a_leader_are_all_that_it_takes() -> None:
+    led(publish())
+    assert health().is_healthy
+    assert health().age == 2
+
+
+def test_an_empty_cache_has_neither() -> None:
+    found = health()
+    assert kinds(found) == ["no snapshot", "no listener"]
+    assert "flagsmith_listen" in found.troubles[-1].text
+
+
+def test_a_leader_without_flags_is_one_trouble() -> None:
+    led()
+    assert kinds(health()) == ["no snapshot"]
+
+
+def test_flags_without_a_leader_are_one_trouble() -> None:
+    led(publish())
+    caches["default"].delete(f"{PREFIX}:lease")
+    assert kinds(health()) == ["no listener"]
+
+
+def test_a_cache_that_fails_is_the_only_trouble(settings: Any) -> None:
+    use(settings, "nowhere.Cache")
+    [trouble] = health().troubles
+    assert trouble.kind == "cache"
+    assert "nowhere" in trouble.text
+
+
+def test_no_trouble_shows_the_password_of_the_cache(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        raise OSError("redis://me:SECRET@cache/0 is away")
+
+    use(settings, "tests.support.backends.RecordingCache")
+    monkeypatch.setattr(RecordingCache, "get", fail)
+    [trouble] = health().troubles
+    assert "is away" in trouble.text
+    assert "SECRET" not in trouble.text
+
+
+@pytest.mark.parametrize(("max_age", "expected"), [(1, ["stale"]), (3, []), (None, [])])
+def test_flags_are_stale_after_the_age_that_is_asked_for(max_age: float | None, expected: list[str]) -> None:
+    led(publish())
+    assert kinds(health(max_age=max_age)) == expected
+
+
+def test_flags_are_stale_after_max_stale_unless_another_age_is_asked_for() -> None:
+    led(publish())
+    with override_settings(FLAGSMITH={"ENVIRONMENT_KEY": "ser.tests", "MAX_STALE": 1}):
+        [trouble] = health().troubles
+        assert trouble.kind == "stale"
+        assert trouble.text == "The flags were known to be current last 2 s ago; the limit is 1 s."
+        assert health(max_age=10).is_healthy
+
+
+def test_flags_that_nobody_confirmed_are_stale_where_an_age_is_asked_for() -> None:
+    publish()
+    lead()
+    assert health().is_healthy
+    [trouble] = health(max_age=1e9).troubles
+    assert "never" in trouble.text
+
+
+def test_no_clock_makes_an_age_negative() -> None:
+    led(publish())
+    assert examine(get_config(), configured_store(), now=NOW - 1_000).age == 0
+
+
+@pytest.mark.parametrize("garbage", [b"\x80", "text", 7, {"written_at": "now"}, [None]])
+def test_garbage_in_the_place_of_a_status_or_a_process_is_survived(garbage: Any) -> None:
+    publish()
+    for key in ("status", "lease", "standby"):
+        caches["default"].set(f"{PREFIX}:{key}", garbage)
+    assert health().status is None
+    assert to_text(health())
+    assert json.dumps(to_plain(health()))
+
+
+def test_on_a_cache_without_a_lease_a_leader_is_who_wrote_lately(settings: Any, tmp_path: Path) -> None:
+    use(settings, "django.core.cache.backends.filebased.FileBasedCache", LOCATION=str(tmp_path))
+    led(publish(), written_at=NOW - 14)
+    caches["default"].delete(f"{PREFIX}:lease")
+    assert health().leader == "web-1:42"
+    led(publish(), written_at=NOW - 16)
+    caches["default"].delete(f"{PREFIX}:lease")
+    assert kinds(health()) == ["no listener"]
+
+
+def test_a_new_leader_is_not_taken_for_the_one_before() -> None:
+    led(publish())
+    lead("web-2:7")
+    plain = to_plain(health())
+    assert (plain["leader"]["host"], plain["leader"]["pid"], plain["leader"]["since"]) == ("web-2", 7, None)
+    assert plain["stream"] is None
+    assert "Listener    web-2, process 7, since a moment ago" in to_text(health())
+
+
+def test_a_standby_is_shown() -> None:
+    led(publish())
+    lead("web-2:7", role="standby")
+    assert to_plain(health())["leader"]["standby"] == "web-2:7"
+    assert "\nStandby     web-2, process 7\n" in to_text(health())
+
+
+def test_who_has_just_begun_to_lead_is_no_standby() -> None:
+    led(publish())
+    lead(role="standby")
+    assert health().standby is None
+
+
+# JSON
+
+
+def test_the_json_has_what_the_documentation_promises() -> None:
+    snapshot = publish()
+    led(snapshot)
+    plain = json.loads(json.dumps(to_plain(health())))
+    assert plain["healthy"] is True
+    assert plain["leader"]["host"] == "web-1"
+    assert plain["stream"]["state"] == "connected"
+    assert plain["stream"]["last_event_at"] == "2027-01-15T07:59:55.000+00:00"
+    assert plain["snapshot"]["version"] == snapshot.version
+    assert (plain["snapshot"]["flags"], plain["snapshot"]["age"]) == (22, 2.0)
+    assert plain["snapshot"]["latency"] == {"last": 0.01, "p50": 0.02, "p99": 0.03, "count": 7}
+    assert plain["requests"] == {
+        "last_hour": 3,
+        "last_day": 3,
+        "last_at": "2027-01-15T07:59:55.000+00:00",
+        "took": 0.2,
+    }
+    assert plain["error"]["text"] == "It failed."
+
+
+def test_the_public_json_has_no_host_no_reason_and_no_error() -> None:
+    led(publish(), stream=StreamStatus("backing off", NOW, "secret.host refused"), failure=Failure(NOW, "secret.host"))
+    shown = json.dumps(to_plain(health(max_age=1), private=False))
+    assert "stale" in shown
+    assert "backing off" in shown
+    for hidden in ("web-1", '"pid"', "secret.host", "remedies"):
+        assert hidden not in shown
+        assert hidden in json.dumps(to_plain(health(max_age=1)))
+
+
+def test_a_leader_that_is_gone_is_not_shown_as_one() -> None:
+    led(publish())
+    caches["default"].delete(f"{PREFIX}:lease")
+    plain = to_plain(health())
+    assert (plain["leader"], plain["stream"]) == (None, None)
+    assert plain["requests"]["last_hour"] == 3
+
+
+def test_flags_that_another_published_have_no_figures_of_the_leaders() -> None:
+    led(publish())
+    publish(banner_text="by another")
+    assert to_plain(health())["snapshot"]["flags"] is None
+    assert "22 flags" not in to_text(health())
+
+
+# Text
+
+
+def test_a_healthy_deployment_reads_like_this() -> None:
+    snapshot = publish()
+    led(snapshot, failure=None)
+    lines = to_text(health()).splitlines()
+    assert lines[0] == "Health      good: the flags are what Flagsmith has, as of 2 s ago"
+    assert lines[1] == "Listener    web-1, process 42, for 1 min"
+    assert lines[2] == "Stream      connected for 50 s; last event 5 s ago"
+    assert lines[3] == f"Snapshot    version {snapshot.version[:8]}, 22 flags of Production"
+    assert lines[4].startswith("            changed 20")
+    assert (
+        lines[5] == "Latency     10 ms from the last event to its flags; median 20 ms, 99 % within 30 ms (7 measured)"
+    )
+    assert lines[6] == "Requests    3 in the last hour, 3 in the last day; the last one, 5 s ago, took 0.20 s"
+    assert lines[7] == "Last day    0 suppressed events, 0 cache repairs"
+    assert len(lines) == 8
+
+
+def test_each_trouble_has_a_line_of_its_own() -> None:
+    lines = to_text(health()).splitlines()
+    assert lines[0].startswith("Health      no snapshot: There are no flags in the cache.")
+    assert lines[1].startswith("            no listener: Nobody is listening.")
+
+
+def test_long_errors_are_wrapped_beside_their_label() -> None:
+    led(publish(), failure=Failure(NOW - 60, "word " * 50))
+    text = to_text(health(), width=60)
+    assert all(len(line) <= 60 for line in text.splitlines())
+    assert "\nLast error  1 min ago: word" in text
+    assert f"\n{' ' * 12}word" in text
+    assert to_text(health(), width=1)
+
+
+@pytest.mark.parametrize(
+    ("state", "style"), [("connected", "good"), ("backing off", "bad"), ("poll only", "odd"), ("connecting", "odd")]
+)
+def test_the_state_of_the_stream_is_coloured(state: str, style: str) -> None:
+    led(publish(), stream=StreamStatus(state, NOW, "Why."))
+    never = "" if state == "poll only" else "; no event yet"
+    styles = Styles(**{name: lambda text, name=name: f"<{name} {text}>" for name in ("good", "bad", "odd")})
+    assert f"Stream      <{style} {state}> for 0 s{never}. Why." in to_text(health(), styles=styles)
+
+
+def test_what_the_stream_says_is_no_second_error() -> None:
+    led(publish(), stream=StreamStatus("backing off", NOW, "Why."), failure=Failure(NOW, "Why."))
+    assert to_text(health()).count("Why.") == 1
+    caches["default"].delete(f"{PREFIX}:lease")
+    assert "Last error  0 s ago: Why." in to_text(health()).replace("just now", "0 s ago"), "nor lost"
+
+
+def test_who_listened_last_is_told() -> None:
+    led(publish(), written_at=NOW - 90)
+    caches["default"].delete(f"{PREFIX}:lease")
+    assert "\nListener    none; the last was web-1, process 42, 1 min 30 s ago\n" in to_text(health())
+
+
+def test_a_leader_that_does_not_move_is_told() -> None:
+    led(publish(), written_at=NOW - 40)
+    assert "last heard of 40 s ago" in to_text(health())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-5, "0 s"),
+        (0.4, "0 s"),
+        (59, "59 s"),
+        (60, "1 min"),
+        (3_725, "1 h 2 min"),
+        (90_061, "1 d 1 h"),
+        (3_605, "1 h 5 s"),
+    ],
+)
+def test_a_span_has_two_units(seconds: float, text: str) -> None:
+    assert span(seconds) == text

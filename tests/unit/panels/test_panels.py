@@ -1,0 +1,373 @@
+"""The debug toolbar's panel: what a request reads of the flags, in each of Django's worlds."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import inspect
+import re
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.http import HttpResponse
+from django.test import AsyncClient, Client, RequestFactory
+
+from django_flagsmith_realtime import Flags, Identity, get_flags
+from django_flagsmith_realtime.environment.snapshot import Snapshot
+from django_flagsmith_realtime.test import override_flags
+from tests.support import observed_pages
+from tests.support.browser import chromium, complaints, lay_out
+from tests.support.browser.axe import violations
+from tests.support.demo_pages import open_panel
+from tests.support.demo_process import running_demo
+from tests.support.documents import configured_store, pin, publish
+from tests.support.processes import RedisServer
+
+OURS = "django_flagsmith_realtime.middleware.FlagsmithMiddleware"
+TOOLBAR = "debug_toolbar.middleware.DebugToolbarMiddleware"
+PANEL = "django_flagsmith_realtime.panels.FlagsmithPanel"
+OBSERVED = "django_flagsmith_realtime.panels.observed"
+Get = Callable[..., HttpResponse]
+
+
+@pytest.fixture(autouse=True)
+def toolbar(settings: Any) -> Any:
+    """A project with the toolbar, and its settings, which a test may change."""
+    settings.DEBUG = True
+    settings.INTERNAL_IPS = ["127.0.0.1"]
+    settings.DEBUG_TOOLBAR_PANELS = [PANEL]  # before the toolbar is installed: it patches Django for its own panels
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "debug_toolbar"]
+    settings.MIDDLEWARE = [TOOLBAR, OURS]
+    settings.ROOT_URLCONF = "tests.support.observed_urls"
+    settings.FLAGSMITH = {**settings.FLAGSMITH, "IDENTITY": "tests.support.observed_pages.identify"}
+    settings.TEMPLATES = [
+        *settings.TEMPLATES,
+        {
+            "BACKEND": "django.template.backends.jinja2.Jinja2",
+            "NAME": "jinja2",
+            "DIRS": settings.TEMPLATES[0]["DIRS"],
+            "OPTIONS": {"extensions": ["django_flagsmith_realtime.jinja2.FlagsmithExtension"]},
+        },
+    ]
+    return settings
+
+
+@pytest.fixture(params=["wsgi", "asgi"])
+def get(request: pytest.FixtureRequest) -> Get:
+    """Send a GET through one of Django's handlers."""
+    if request.param == "wsgi":
+        return Client().get
+    return lambda *args, **kwargs: asyncio.run(AsyncClient().get(*args, **kwargs))
+
+
+def load(name: str) -> Any:
+    """Import what imports the toolbar, which is possible while that is installed."""
+    return import_module(name)
+
+
+def panel() -> Any:
+    """Return the panel of the request that was last answered, as the toolbar keeps it."""
+    request_ids = list(load("debug_toolbar.store").get_store().request_ids())
+    stored = load("debug_toolbar.toolbar").DebugToolbar.fetch(request_ids[-1], "FlagsmithPanel")
+    assert stored
+    return stored.get_panel_by_id("FlagsmithPanel")
+
+
+def reads() -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the rows of that panel by flag and by whose it is."""
+    return {(row["name"], row["whose"]): row for row in panel().get_stats()["flags"]}
+
+
+def places(name: str, whose: str = "nobody") -> dict[str, int]:
+    return {each["place"]: each["count"] for each in reads()[name, whose]["places"]}
+
+
+def line(view: Any, text: str) -> str:
+    """Return the place of a line in a view, as the panel names it."""
+    source, first = inspect.getsourcelines(inspect.unwrap(view))
+    [number] = [number for number, each in enumerate(source, first) if text in each]
+    return f"tests/support/observed_pages.py:{number} in {inspect.unwrap(view).__name__}"
+
+
+class TestReads:
+    @pytest.mark.parametrize("view", [observed_pages.page, observed_pages.apage])
+    def test_of_a_view_and_its_templates_are_told_with_their_lines(self, get: Get, view: Any) -> None:
+        publish(new_checkout=True)
+        get(f"/{view.__name__}/")
+        assert places("dark_mode") == {line(view, "dark_mode"): 1}
+        assert places("new_checkout") == {"observed/page.html:4": 1}
+        assert places("banner_text") == {"observed/base.html:2": 1}
+        assert places("max_cart_items") == {"observed/part.html:3": 3}
+        assert places("gift_cards") == {"observed/part.html:3": 3}
+
+    def test_of_jinja2_are_told_with_their_lines(self, get: Get) -> None:
+        publish()
+        get("/jinja/")
+        assert places("banner_text") == {"observed/page.jinja:2": 1}
+        assert places("new_checkout") == {"observed/page.jinja:4": 1}
+
+    @pytest.mark.parametrize(
+        ("url", "place"),
+        [
+            ("/checkout/", "@flag_enabled on tests.support.observed_pages.checkout"),
+            ("/acheckout/", "@flag_enabled on tests.support.observed_pages.acheckout"),
+            ("/class/", "FlagEnabledMixin of tests.support.observed_pages.Checkout"),
+        ],
+    )
+    @pytest.mark.parametrize("enabled", [True, False])
+    def test_of_views_behind_a_flag_are_told_by_the_view(self, get: Get, url: str, place: str, enabled: bool) -> None:
+        publish(new_checkout=enabled)
+        get(url)
+        assert places("new_checkout") == {place: 1}
+        assert reads()["new_checkout", "nobody"]["enabled"] is enabled
+
+    def test_tell_whose_they_are(self, get: Get) -> None:
+        publish()
+        get("/calls/?who=user_bob")
+        view = observed_pages.calls
+        assert places("max_cart_items", "user_bob") == {line(observed_pages.limit, "max_cart_items"): 1}
+        assert places("banner_text", "user_bob") == {line(view, "caller's"): 1, line(view, "request.flags["): 1}
+        assert reads()["dark_mode", "user_alice"]["count"] == 2
+        assert places("dark_mode") == {line(view, "identity=None"): 1}
+        assert panel().get_stats()["identity"] == "user_bob, plan = 'gold'"
+        assert [whose for _, whose in reads()] == ["user_bob"] * 3 + ["user_alice", "nobody"]
+
+    def test_show_what_was_read_and_why(self, get: Get) -> None:
+        publish()
+        get("/calls/?who=user_bob")
+        rows = reads()
+        assert rows["banner_text", "user_bob"]["value"] == '"Welcome back, gold member"'
+        assert rows["banner_text", "user_bob"]["reason"] == "TARGETING_MATCH; segment=gold_members"
+        assert rows["nowhere", "user_bob"]["value"] == '"as the caller says"'
+        assert rows["nowhere", "user_bob"]["reason"] == "ERROR; code=FLAG_NOT_FOUND"
+
+    def test_with_a_default_that_is_no_json_are_told(self, get: Get) -> None:
+        publish()
+        assert get("/defaults/").status_code == 200
+        values = {name: row["value"] for (name, _), row in reads().items()}
+        assert values == {"unknown_0": "Decimal('1.5')", "unknown_1": "{(1, 2): 3}"}
+
+    def test_do_not_take_the_place_of_a_projects_own(self, toolbar: Any, get: Get) -> None:
+        toolbar.MIDDLEWARE = ["tests.support.observed_pages.OwnFlags", *toolbar.MIDDLEWARE]
+        assert "of the project" in get("/own-flags/").content.decode()
+
+    def test_in_threads_of_an_async_view_are_told(self, get: Get) -> None:
+        publish()
+        get("/acalls/")
+        assert places("max_cart_items") == {line(observed_pages.limit, "max_cart_items"): 1}
+
+    def test_before_a_view_crashes_are_told(self) -> None:
+        publish()
+        Client(raise_request_exception=False).get("/crash/")
+        assert places("max_cart_items") == {line(observed_pages.limit, "max_cart_items"): 1}
+
+    @pytest.mark.parametrize("middleware", [[OURS, TOOLBAR], [TOOLBAR, OURS]], ids=["inside", "outside"])
+    def test_are_told_wherever_the_toolbar_stands(self, toolbar: Any, get: Get, middleware: list[str]) -> None:
+        toolbar.MIDDLEWARE = middleware
+        publish()
+        get("/page/")
+        assert places("dark_mode") == {line(observed_pages.page, "dark_mode"): 1}
+        get("/calls/")
+        assert places("max_cart_items") == {line(observed_pages.limit, "max_cart_items"): 1}
+
+    def test_without_our_middleware_the_panel_changes_nobodys_identity(self, toolbar: Any, get: Get) -> None:
+        toolbar.MIDDLEWARE = [TOOLBAR]
+        publish()
+        assert get("/without-scope/?who=user_bob").content.startswith(b"<body>None")
+        assert places("dark_mode", "user_bob") == {line(observed_pages.without_scope, "dark_mode"): 1}
+
+    def test_of_overridden_flags_are_told(self, get: Get) -> None:
+        publish(dark_mode=False)
+        with override_flags(dark_mode=True):
+            get("/page/")
+        assert reads()["dark_mode", ""]["enabled"] is True
+
+
+class TestSnapshot:
+    def test_is_told_with_its_age(self, get: Get) -> None:
+        snapshot = publish()
+        get("/page/")
+        told = panel().get_stats()["snapshot"]
+        assert told["version"] == snapshot.version[:8]
+        assert told["environment"] == "Production"
+        assert told["changed"].startswith(f"{snapshot.updated_at:%Y-%m-%d %H:%M:%S} UTC, ")
+        assert told["published"].endswith(", just now")
+
+    def test_is_not_asked_for_by_the_panel(self, toolbar: Any, get: Get, recording: list[tuple[str, str]]) -> None:
+        publish()
+        recording.clear()
+        get("/plain/")
+        assert recording == []
+        assert panel().get_stats() == {"flags": [], "snapshot": None, "identity": "not asked for", "cache_reads": 0}
+        assert panel().nav_subtitle == "none read"
+
+    def test_reads_of_the_cache_are_counted_as_a_real_redis_does(
+        self, redis_server: RedisServer, settings: Any, get: Get
+    ) -> None:
+        settings.CACHES = {"default": redis_server.cache()}
+
+        def asked(url: str) -> int:
+            before = redis_server.commands().get("get", 0)
+            get(url)
+            return int(redis_server.commands()["get"]) - before
+
+        publish()
+        counts = [asked("/page/"), panel().get_stats()["cache_reads"]]
+        counts += [asked("/acalls/"), panel().get_stats()["cache_reads"]]
+        publish(dark_mode=False)
+        counts += [asked("/acalls/"), panel().get_stats()["cache_reads"]]
+        assert counts == [2, 2, 1, 1, 2, 2]
+
+    def test_the_subtitle_counts_flags(self, get: Get) -> None:
+        version = publish().version[:8]
+        get("/page/")
+        assert panel().nav_subtitle == f"5 flags, version {version}"
+        get("/checkout/")
+        assert panel().nav_subtitle == f"1 flag, version {version}"
+
+
+class TestPage:
+    def test_has_all_of_it_escaped(self, get: Get) -> None:
+        publish(banner_text="<script>alert(1)</script>")
+        get("/page/?who=<b>&plan=free")
+        content = panel().content
+        assert "&lt;script&gt;alert(1)" in content
+        assert "&lt;b&gt;" in content
+        assert not re.search(r"<script|<style|<b>|style=|\son\w+=", content)
+        assert "observed/part.html:3 \N{MULTIPLICATION SIGN} 3" in html.unescape(content).replace(
+            "\N{NO-BREAK SPACE}", " "
+        )
+
+    def test_tells_of_a_version_that_was_published_since(self, get: Get) -> None:
+        publish()
+        get("/page/")
+        assert "has been published since" not in panel().content
+        newer: Snapshot = publish(dark_mode=False)
+        assert f"<code>{newer.version[:8]}</code> has been published since" in panel().content
+
+    def test_tells_that_nobody_listens(self, get: Get) -> None:
+        publish()
+        get("/page/")
+        assert "Nobody is listening. Start manage.py flagsmith_listen" in panel().content
+
+    def test_is_there_where_there_are_no_flags(self, get: Get) -> None:
+        get("/page/")
+        assert "There are no flags in the cache" in panel().content
+
+    def test_is_what_the_toolbar_serves(self, get: Get) -> None:
+        publish()
+        page = get("/page/").content.decode()
+        assert "Feature flags" in page
+        if hasattr(load("debug_toolbar.panels").Panel, "nav_icon"):  # as of 8.0
+            assert 'class="djdt-nav-icon"' in page
+        request_id = panel().toolbar.request_id
+        answer = get("/__debug__/render_panel/", {"request_id": request_id, "panel_id": "FlagsmithPanel"})
+        assert "observed/page.html:4" in answer.json()["content"]
+
+
+class TestOff:
+    """Flags are the plain ones, which note nothing."""
+
+    def kind(self, url: str = "/page/", **more: Any) -> type[Flags]:
+        return type(Client(**more).get(url).wsgi_request.flags)
+
+    def test_where_the_toolbar_is_not_shown(self, toolbar: Any) -> None:
+        publish()
+        assert self.kind() is not Flags
+        toolbar.INTERNAL_IPS = []
+        assert self.kind() is Flags
+
+    def test_where_the_panel_was_switched_off(self) -> None:
+        publish()
+        client = Client()
+        client.cookies["djdtFlagsmithPanel"] = "off"
+        assert type(client.get("/page/").wsgi_request.flags) is Flags
+
+    def test_where_the_panel_is_not_listed(self, toolbar: Any) -> None:
+        toolbar.MIDDLEWARE = [OURS]
+        assert self.kind() is Flags
+
+    def test_after_the_request(self, get: Get) -> None:
+        publish()
+        get("/page/")
+        assert type(get_flags()) is not type(observe_anew())
+        assert isinstance(get_flags(RequestFactory().get("/")), Flags)
+
+
+def observe_anew(identity: Identity | None = None) -> Any:
+    flags = load(OBSERVED).ObservedFlags(identity)
+    flags.observation = load(OBSERVED).Observation()
+    return flags
+
+
+@pytest.mark.parametrize("identity", [None, Identity("user_alice"), Identity("user_bob", {"plan": "gold"})])
+def test_observed_flags_answer_as_others_do(identity: Identity | None) -> None:
+    publish(new_checkout=True)
+    observed, plain = observe_anew(identity), Flags(identity)
+    assert dict(observed) == dict(plain)
+    for name in [*plain, "nowhere"]:
+        assert observed.is_feature_enabled(name) == plain.is_feature_enabled(name)
+        assert observed.get_feature_value(name, "none") == plain.get_feature_value(name, "none")
+        assert observed.get_feature_value(name, {}, type=dict) == plain.get_feature_value(name, {}, type=dict)
+        assert observed.of(None)[name] == plain.of(None)[name]
+    assert observed.all_flags() == plain.all_flags()
+    assert observed.snapshot is plain.snapshot
+
+
+def test_observed_flags_are_of_the_snapshot_that_the_request_saw_before() -> None:
+    request = RequestFactory().get("/")
+    publish()
+    pin(request)
+    before = get_flags(request).snapshot
+    publish(dark_mode=False)
+    flags = load(OBSERVED).observe(request, load(OBSERVED).Observation())
+    assert flags.snapshot is before
+
+
+@pytest.mark.parametrize(
+    ("module", "file", "place"),
+    [
+        ("shop.views", "/srv/app/shop/views.py", "shop/views.py:1 in <module>"),
+        ("shop", "/srv/app/shop/__init__.py", "shop/__init__.py:1 in <module>"),
+        ("__main__", "/srv/app/script.py", "script.py:1 in <module>"),
+    ],
+)
+def test_a_file_is_named_from_its_package_on(module: str, file: str, place: str) -> None:
+    names = {"__name__": module, "caller": load("django_flagsmith_realtime.panels.places").caller}
+    exec(compile("place = caller()", file, "exec"), names)
+    assert names["place"] == place
+
+
+def test_a_flag_that_is_handed_out_is_the_callers_own() -> None:
+    publish()
+    observed = observe_anew()
+    observed.get_flag("banner_text").value = "changed"
+    assert observed.observation.reads[0].flag.value == "Welcome to Northwind"
+
+
+def test_the_package_can_be_used_without_the_toolbar() -> None:
+    import django_flagsmith_realtime
+
+    package = Path(django_flagsmith_realtime.__file__).parent
+    importing = {
+        path for path in package.rglob("*.py") if re.search(r"^(from|import) debug_toolbar", path.read_text(), re.M)
+    }
+    assert {path.relative_to(package).as_posix() for path in importing} == {"panels/panel.py"}
+    assert configured_store().reads == 0
+
+
+CONTENT = {"include": [{"fromShadowDom": ["#djDebugRoot", "#FlagsmithPanel .djDebugPanelContent"]}]}
+
+
+@pytest.mark.slow
+def test_the_panel_of_the_running_shop_is_open_to_everybody(tmp_path: Path) -> None:
+    with running_demo(tmp_path, "--settings", "storefront.toolbar") as demo, chromium() as browser:
+        for width, scheme in ((1280, "light"), (1280, "dark"), (400, "light")):
+            lay_out(browser, width, scheme=scheme)
+            browser.get(demo.shop_url)
+            open_panel(browser)
+            assert violations(browser, CONTENT) == []
+        assert complaints(browser) == []

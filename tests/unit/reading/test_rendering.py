@@ -1,0 +1,183 @@
+"""What a page's JavaScript gets of the flags, by Django's tag and by Jinja2's function."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.template import Context, Template, TemplateSyntaxError
+from django.test import RequestFactory
+
+from django_flagsmith_realtime import Identity, get_flags
+from django_flagsmith_realtime.environment.snapshot import parse_document
+from django_flagsmith_realtime.exceptions import ServerSideOnly, UnknownFlag
+from django_flagsmith_realtime.reading.rendering import client_state
+from django_flagsmith_realtime.test import override_flags
+from tests.support.browser import chromium, complaints
+from tests.support.documents import RECORDED, configured_store, pin, publish
+from tests.unit.test_jinja2 import environment
+
+Render = Callable[..., str]
+
+SCRIPT = re.compile(r'<script id="([^"]*)" type="application/json">([^<]*)</script>')
+PAGE = """<!doctype html><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'nonce-abc'">
+{state}
+<script nonce="abc">document.title = JSON.parse(document.getElementById("flagsmith-state").textContent).flags.banner_text.value</script>
+<script>document.title = "an inline script ran"</script>
+"""
+
+
+def by_tag(*names: str, **more: str) -> str:
+    arguments = [f'"{name}"' for name in names] + [f'{key}="{value}"' for key, value in more.items()]
+    return Template(f"{{% load flagsmith %}}{{% flags_json {' '.join(arguments)} %}}").render(Context())
+
+
+def by_function(*names: str, **more: str) -> str:
+    arguments = [f'"{name}"' for name in names] + [f'{key}="{value}"' for key, value in more.items()]
+    return str(environment().from_string(f"{{{{ flags_json({', '.join(arguments)}) }}}}").render())
+
+
+@pytest.fixture(params=[by_tag, by_function], ids=["tag", "function"])
+def flags_json(request: pytest.FixtureRequest) -> Render:
+    found: Render = request.param
+    return found
+
+
+def state_in(page: str) -> Any:
+    script = SCRIPT.fullmatch(page)
+    assert script, page
+    return json.loads(script[2])
+
+
+def publish_edited(name: str = "dark_mode", *, marked: list[int]) -> None:
+    """Publish an environment whose first feature has a name, and where features are server-side only by their ids."""
+    document = copy.deepcopy(RECORDED)
+    document["feature_states"][0]["feature"]["name"] = name
+    document["project"]["server_key_only_feature_ids"] = marked
+    store = configured_store()
+    store.publish(parse_document(document), after=store.read_head())
+
+
+def test_named_flags_and_no_others_are_in_the_page(flags_json: Render) -> None:
+    publish(new_checkout=True)
+    assert state_in(flags_json("new_checkout", "banner_text", "max_cart_items")) == {
+        "flags": {
+            "new_checkout": {"id": 2, "enabled": True, "value": None},
+            "banner_text": {"id": 9, "enabled": True, "value": "Welcome to Northwind"},
+            "max_cart_items": {"id": 14, "enabled": True, "value": 25},
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("render", "error"),
+    [(by_tag, TemplateSyntaxError), (by_function, TypeError)],
+    ids=["tag", "function"],
+)
+def test_names_must_be_given(render: Render, error: type[Exception]) -> None:
+    with pytest.raises(error, match="name"):
+        render()
+
+
+def test_the_element_has_the_id_that_is_asked_for(flags_json: Render) -> None:
+    publish()
+    assert flags_json("dark_mode").startswith('<script id="flagsmith-state" type="application/json">')
+    assert flags_json("dark_mode", id="other").startswith('<script id="other" type="application/json">')
+
+
+@pytest.mark.parametrize("value", ["</script><script>alert(1)</script>", "<!--", "\u2028", "'\"&\\", "Grüße 🚀"])
+def test_no_value_ends_the_element(flags_json: Render, value: str) -> None:
+    publish(banner_text=value)
+    page = flags_json("banner_text")
+    assert page.count("<") == 2
+    assert state_in(page)["flags"]["banner_text"]["value"] == value
+
+
+def test_names_are_those_that_the_client_looks_up(flags_json: Render) -> None:
+    publish_edited("Dark Mode", marked=[])
+    assert list(state_in(flags_json("Dark Mode"))["flags"]) == ["dark_mode"]
+
+
+def test_an_unknown_flag_is_off_and_reported_as_everywhere(
+    flags_json: Render, caplog: pytest.LogCaptureFixture, settings: Any
+) -> None:
+    publish()
+    assert state_in(flags_json("typo")) == {"flags": {"typo": {"enabled": False, "value": None}}}
+    assert "Flag 'typo' is off" in caplog.text
+    settings.FLAGSMITH = {"ENVIRONMENT_KEY": "ser.tests", "STRICT": True}
+    with pytest.raises(UnknownFlag):
+        flags_json("typo")
+
+
+def test_defaults_stand_in_while_there_are_no_flags(flags_json: Render, settings: Any) -> None:
+    settings.FLAGSMITH = {"ENVIRONMENT_KEY": "ser.tests", "DEFAULTS": {"new_checkout": True, "banner_text": "Hi"}}
+    assert state_in(flags_json("new_checkout", "banner_text"))["flags"] == {
+        "new_checkout": {"enabled": True, "value": None},
+        "banner_text": {"enabled": True, "value": "Hi"},
+    }
+
+
+def test_what_a_test_overrides_is_in_the_page(flags_json: Render) -> None:
+    with override_flags(new_checkout=True, banner_text="Hi", server_only_secret="mine"):
+        assert state_in(flags_json("new_checkout", "banner_text", "server_only_secret"))["flags"] == {
+            "new_checkout": {"enabled": True, "value": None},
+            "banner_text": {"enabled": True, "value": "Hi"},
+            "server_only_secret": {"enabled": True, "value": "mine"},
+        }
+
+
+# Server-side only
+
+
+def test_a_flag_for_servers_only_never_reaches_a_page(flags_json: Render, caplog: pytest.LogCaptureFixture) -> None:
+    publish(new_checkout=True)
+    for _ in range(3):
+        page = flags_json("new_checkout", "server_only_secret")
+        assert list(state_in(page)["flags"]) == ["new_checkout"]
+    [record] = caplog.records
+    assert record.levelno == logging.ERROR
+    assert "flags_json leaves out 'server_only_secret': Flagsmith marks it as server-side only" in record.getMessage()
+    assert "s3cr3t" not in caplog.text
+
+
+@pytest.mark.parametrize("mode", ["DEBUG", "STRICT"])
+def test_it_raises_in_development(flags_json: Render, mode: str, settings: Any) -> None:
+    publish()
+    settings.DEBUG = mode == "DEBUG"
+    settings.FLAGSMITH = {"ENVIRONMENT_KEY": "ser.tests", "STRICT": mode == "STRICT"}
+    with pytest.raises(ServerSideOnly, match=r"'server_only_secret'.*server-side only.*Take its name out"):
+        flags_json("new_checkout", "server_only_secret")
+
+
+def test_the_mark_follows_the_feature_as_it_is_published(flags_json: Render) -> None:
+    publish_edited(marked=[1])
+    assert state_in(flags_json("dark_mode", "server_only_secret"))["flags"].keys() == {"server_only_secret"}
+    publish()
+    pin(RequestFactory().get("/"))
+    assert state_in(flags_json("dark_mode", "server_only_secret"))["flags"].keys() == {"dark_mode"}
+
+
+def test_neither_the_identity_nor_its_traits_are_in_the_page() -> None:
+    publish()
+    flags = get_flags(identity=Identity("ann@northwind.example", {"plan": "gold"}))
+    state = client_state(flags, ["banner_text"])
+    assert state == {"flags": {"banner_text": {"id": 9, "enabled": True, "value": "Welcome back, gold member"}}}
+
+
+@pytest.mark.slow
+def test_a_strict_content_security_policy_lets_the_page_read_it(tmp_path: Path) -> None:
+    publish(banner_text="</script>Grüße & 🚀")
+    page = tmp_path / "page.html"
+    page.write_text(PAGE.format(state=by_tag("banner_text")))
+    with chromium() as browser:
+        browser.get(page.as_uri())
+        assert browser.title == "</script>Grüße & 🚀"
+        [complaint] = complaints(browser)
+        assert "Content Security Policy" in complaint, "of the inline script that is there to be refused"

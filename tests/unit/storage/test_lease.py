@@ -1,0 +1,283 @@
+"""The lease on each cache that can carry one, and the thread that keeps it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.core.cache import caches
+from django.db import connections
+
+from django_flagsmith_realtime.exceptions import StoreError
+from django_flagsmith_realtime.storage.cache import cache_key, carries_lease
+from django_flagsmith_realtime.storage.lease import Lease, LeaseKeeper
+from tests.support.processes import wait_until
+
+NAMESPACE = "tests"
+KEY = cache_key(NAMESPACE, "lease")
+STANDBY = cache_key(NAMESPACE, "standby")
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(params=["locmem", "database", "redis", "memcached"])
+def cache_name(request: pytest.FixtureRequest, settings: Any) -> str:
+    """Run the test on each backend of Django's that can carry a lease."""
+    if request.param in ("redis", "memcached"):
+        settings.CACHES = {"default": request.getfixturevalue(f"{request.param}_server").cache()}
+    elif request.param == "database":
+        request.getfixturevalue("database_cache")
+    return str(request.param)
+
+
+Leases = Callable[..., Lease]
+
+
+@pytest.fixture
+def leases() -> Iterator[Leases]:
+    """Make leases as so many processes have them."""
+    made: list[Lease] = []
+
+    def make(*, seconds: float = 15, **more: Any) -> Lease:
+        made.append(Lease("default", NAMESPACE, seconds=seconds, **more))
+        return made[-1]
+
+    yield make
+    for lease in made:
+        lease.close()
+
+
+@pytest.mark.usefixtures("cache_name")
+class TestOnEachCache:
+    def test_one_of_two_has_it_until_it_gives_it_back(self, leases: Leases) -> None:
+        one, other = leases(), leases()
+        assert (one.take(), other.take(), one.take()) == (True, False, True)
+        assert (one.is_held, other.is_held) == (True, False)
+        one.give_back()
+        assert not one.is_held
+        assert other.take()
+
+    def test_it_says_who_has_it(self, leases: Leases) -> None:
+        one, other = leases(), leases()
+        one.take(), other.take()
+        assert one.leader == other.leader == f"{socket.gethostname()}:{os.getpid()}"
+        assert one.token != other.token
+
+    def test_only_its_holder_gives_it_back(self, leases: Leases) -> None:
+        one, other = leases(), leases()
+        one.take(), other.take()
+        other.give_back()
+        assert caches["default"].get(KEY) == one.token
+
+    @pytest.mark.slow
+    def test_it_expires_unless_it_is_renewed(self, leases: Leases) -> None:
+        killed, waiting = leases(seconds=6), leases(seconds=6)  # three seconds in the cache
+        assert killed.take()
+        assert not waiting.take()
+        wait_until(waiting.take)
+        assert not killed.take()
+        assert not killed.is_held
+
+    @pytest.mark.slow
+    def test_a_renewed_one_outlives_its_timeout(self, leases: Leases) -> None:
+        renewed, waiting = leases(seconds=6), leases(seconds=6)
+        watched = leases(seconds=6, clock=Clock())
+        watched._key = cache_key(NAMESPACE, "watched")
+        assert renewed.take() and watched.take()
+
+        def watched_expired() -> bool:
+            assert renewed.take()
+            assert not waiting.take()
+            return caches["default"].get(watched._key) is None
+
+        wait_until(watched_expired)
+
+    def test_of_many_that_want_it_at_once_one_gets_it(self, leases: Leases, cache_name: str) -> None:
+        for _ in range(3 if cache_name == "database" else 10):
+            candidates = [leases() for _ in range(4)]
+            barrier, takers = threading.Barrier(len(candidates)), []
+
+            def take(lease: Lease, barrier: Any = barrier, takers: list[Lease] = takers) -> None:
+                barrier.wait()
+                if lease.take():
+                    takers.append(lease)
+                connections.close_all()
+
+            threads = [threading.Thread(target=take, args=(lease,)) for lease in candidates]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert [lease.token for lease in takers] == [caches["default"].get(KEY)]
+            takers[0].give_back()
+
+    @pytest.mark.parametrize("garbage", [17, ["a"], {"b": 1}, b"bytes"])
+    def test_what_is_no_lease_and_would_stay_for_ever_is_replaced(self, leases: Leases, garbage: object) -> None:
+        caches["default"].set(KEY, garbage, None)
+        assert leases().take()
+
+    def test_a_standby_leaves_word_that_the_holder_finds(self, leases: Leases) -> None:
+        one, other = leases(), leases()
+        one.take(), one.look_for_standby()
+        assert one.standby is None
+        other.stand_by()
+        one.look_for_standby()
+        assert one.standby == other.token
+
+    def test_a_word_of_its_own_is_no_standby(self, leases: Leases) -> None:
+        one = leases()
+        one.stand_by()
+        one.look_for_standby()
+        assert one.standby is None
+
+
+class TestByTheClock:
+    def test_it_is_not_believed_in_up_to_its_end(self, leases: Leases) -> None:
+        clock = Clock()
+        lease = leases(seconds=15, clock=clock)
+        lease.take()
+        clock.now += 9.9
+        assert lease.is_held
+        clock.now += 0.2
+        assert not lease.is_held, "the cache keeps it for twelve seconds"
+
+    def test_a_process_that_slept_does_not_give_back_what_may_be_anothers(self, leases: Leases) -> None:
+        clock = Clock()
+        slept = leases(clock=clock)
+        slept.take()
+        clock.now += 60
+        slept.give_back()
+        assert caches["default"].get(KEY) == slept.token, "another may have taken it between the look and the delete"
+
+    def test_a_cache_that_fails_is_an_error_and_leaves_the_lease_to_the_clock(
+        self, leases: Leases, settings: Any, redis_server: Any
+    ) -> None:
+        settings.CACHES = {"default": redis_server.cache()}
+        lease = leases()
+        lease.take()
+        redis_server.kill()
+        with pytest.raises(StoreError):
+            lease.take()
+        assert lease.is_held
+
+
+def test_what_cannot_be_read_is_replaced_as_well(leases: Leases, settings: Any, redis_server: Any) -> None:
+    settings.CACHES = {"default": redis_server.cache()}
+    redis_server.put_raw(KEY, b"garbage")
+    assert leases().take()
+
+
+class Owner:
+    """Whoever runs a keeper."""
+
+    def __init__(self, lease: Lease, *, reaches: bool = True) -> None:
+        self.keeper = LeaseKeeper(lease, lambda: reaches)
+        self.is_alive = True
+        self.terms: list[int | None] = []
+
+    def wake(self) -> None:
+        self.terms.append(self.keeper.term)
+
+    @contextmanager
+    def keeping(self) -> Iterator[LeaseKeeper]:
+        self.keeper.start(is_alive=lambda: self.is_alive, wake=self.wake)
+        try:
+            yield self.keeper
+        finally:
+            self.keeper.stop()
+
+
+class TestKeeper:
+    def test_it_takes_the_lease_and_gives_it_back(self, leases: Leases) -> None:
+        one, other = Owner(leases()), leases()
+        with one.keeping() as keeper:
+            wait_until(lambda: keeper.term == 1)
+            assert not other.take()
+        assert other.take()
+        assert one.terms == [1]
+
+    @pytest.mark.slow
+    def test_it_takes_what_another_gives_back(self, leases: Leases) -> None:
+        one, other = Owner(leases()), leases()
+        other.take()
+        with one.keeping() as keeper:
+            wait_until(lambda: keeper.leader == other.leader)
+            assert keeper.term is None
+            other.give_back()
+            wait_until(lambda: keeper.term == 1)
+
+    def test_a_lease_that_is_offered_goes_to_who_reaches_flagsmith(self, leases: Leases) -> None:
+        one, cut_off, other = Owner(leases()), Owner(leases(), reaches=False), Owner(leases())
+        with one.keeping() as leader:
+            wait_until(lambda: leader.term == 1)
+            with cut_off.keeping():
+                wait_until(lambda: cut_off.keeper.leader == leader.leader)
+                leader.offer()
+                wait_until(lambda: leader.term is None)
+                with other.keeping() as reaching:
+                    wait_until(lambda: reaching.term == 1)
+        assert one.terms == [1, None]
+        assert cut_off.keeper._term == 0
+
+    @pytest.mark.slow
+    def test_a_lease_that_is_offered_in_vain_is_taken_again(self, leases: Leases) -> None:
+        one, cut_off = Owner(leases()), Owner(leases(), reaches=False)
+        with one.keeping() as keeper:
+            wait_until(lambda: keeper.term == 1)
+            with cut_off.keeping():
+                keeper.offer()
+                wait_until(lambda: keeper.term is None)
+                wait_until(lambda: keeper.term == 2 or cut_off.keeper.term == 1)
+
+    @pytest.mark.slow
+    def test_it_lets_go_of_the_lease_when_its_owner_does_not_move(self, leases: Leases) -> None:
+        one, other = Owner(leases(seconds=8)), leases()
+        with one.keeping() as keeper:
+            wait_until(lambda: keeper.term == 1)
+            one.is_alive = False
+            wait_until(other.take)
+            assert keeper.term is None
+
+    @pytest.mark.slow
+    def test_a_holder_learns_of_a_standby(self, leases: Leases) -> None:
+        one, other = Owner(leases(seconds=8)), leases()
+        with one.keeping() as keeper:
+            wait_until(lambda: keeper.term == 1)
+            assert not keeper.has_standby
+            other.stand_by()
+            wait_until(lambda: keeper.has_standby)
+
+
+@pytest.mark.parametrize(
+    ("backend", "carries"),
+    [
+        ("django.core.cache.backends.redis.RedisCache", True),
+        ("django.core.cache.backends.memcached.PyMemcacheCache", True),
+        ("django.core.cache.backends.db.DatabaseCache", True),
+        ("django.core.cache.backends.filebased.FileBasedCache", False),
+    ],
+)
+def test_a_cache_of_files_carries_no_lease(settings: Any, backend: str, carries: bool) -> None:
+    settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": "anywhere"}}
+    assert carries_lease("default") is carries
+
+
+def test_a_process_that_slept_through_its_lease_is_not_led_by_itself(leases: Leases) -> None:
+    clock = Clock()
+    lease = leases(clock=clock)
+    assert lease.take()
+    assert lease.leader == f"{socket.gethostname()}:{os.getpid()}"
+    clock.now += 100
+    assert lease.leader is None

@@ -1,0 +1,331 @@
+"""The system checks: each is raised by settings with one fault, and none by good ones."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.checks import CheckMessage, run_checks
+from django.core.management import call_command
+from django.test import override_settings
+
+from django_flagsmith_realtime.checks import caches
+from django_flagsmith_realtime.checks import setting as setting_checks
+from django_flagsmith_realtime.checks.middleware import AUTHENTICATION, FROM_USER, OURS, PANEL
+from django_flagsmith_realtime.middleware import FlagsmithMiddleware
+from tests.support.backends import RecordingCache
+from tests.support.pages import DOCS, ROOT, blocks
+
+BACKENDS = "django.core.cache.backends"
+GOOD = {"ENVIRONMENT_KEY": "ser.tests"}
+
+
+def backend(name: str, location: str = "", **options: Any) -> dict[str, Any]:
+    return {"BACKEND": f"{BACKENDS}.{name}", "LOCATION": location, "OPTIONS": options}
+
+
+LOCMEM = backend("locmem.LocMemCache")
+REDIS = backend("redis.RedisCache", "redis://127.0.0.1", socket_connect_timeout=1, socket_timeout=1)
+MEMCACHED = backend("memcached.PyMemcacheCache", "127.0.0.1:11211", connect_timeout=1, timeout=1)
+DATABASE = backend("db.DatabaseCache", "flags")
+DUMMY = backend("dummy.DummyCache")
+
+
+def messages(setting: Any, cache: Any = REDIS, *, deploy: bool = True, **settings: Any) -> list[CheckMessage]:
+    """Return what is said of settings that are good but for those given."""
+    settings.setdefault("CACHES", {"default": cache})
+    with override_settings(FLAGSMITH=setting, **settings):
+        return run_checks(tags=["flagsmith"], include_deployment_checks=deploy)
+
+
+class EarlyMiddleware(FlagsmithMiddleware):
+    """A project's own."""
+
+
+ALIASES = {"default": LOCMEM}
+OWN_FLAGSMITH = {**GOOD, "API_URL": "https://flags.example/api/v1/", "REALTIME_URL": "https://sse.example/"}
+IDENTIFIED = {**GOOD, "IDENTITY": FROM_USER}
+BETWEEN = [OURS, "tests.support.noting.Middleware", AUTHENTICATION]
+
+# id: the setting, the cache, other settings, and what is said of it
+FAULTS: dict[str, tuple[Any, dict[str, Any], str, str]] = {
+    "E001": ({}, {}, "ENVIRONMENT_KEY", "Create a server-side key"),
+    "E002": ({"ENVIRONMENT_KEY": "abc"}, {}, "client-side key", "Create a server-side key"),
+    "E003": ({**GOOD, "URL": ""}, {}, "FLAGSMITH['URL']", "API_URL"),
+    "E004": ({**GOOD, "API_URL": 3}, {}, "FLAGSMITH['API_URL'] is 3", "an absolute URL"),
+    "E005": (["ser.tests"], {}, "list, not a dict", "ENVIRONMENT_KEY"),
+    "E006": ({**GOOD, "CACHE": "flags"}, {}, "'flags'", "name one of: default"),
+    "E007": (
+        {**GOOD, "IDENTITY": "tests.nowhere.ask"},
+        {"MIDDLEWARE": [OURS]},
+        "No module named 'tests.nowhere'",
+        "from_user",
+    ),
+    "W002": (GOOD, {"cache": LOCMEM}, "lives in one process", '"LISTENER": "inline"'),
+    "W003": ({**GOOD, "LISTENER": "inline"}, {"cache": LOCMEM}, "each holds a stream", "Redis"),
+    "W004": (GOOD, {"cache": DUMMY}, "keeps nothing", "SILENCED_SYSTEM_CHECKS"),
+    "W005": (GOOD, {"cache": DATABASE}, "more than 300", "MAX_ENTRIES"),
+    "W006": (
+        GOOD,
+        {"cache": backend("filebased.FileBasedCache", "/tmp/flags", MAX_ENTRIES=10_000)},
+        "two listeners",
+        "exactly one listener",
+    ),
+    "W007": (
+        GOOD,
+        {"cache": backend("redis.RedisCache", "redis://127.0.0.1", socket_timeout=1)},
+        "no socket_connect_timeout",
+        'Add to CACHES["default"]["OPTIONS"], in seconds: "socket_connect_timeout": 1.',
+    ),
+    "W008": ({**GOOD, "API_URL": "https://flags.example/"}, {}, "your own (flags.example)", "to None, which polls"),
+    "W009": ({**OWN_FLAGSMITH, "API_URL": "http://flags.example/"}, {}, "environment key", "Use https"),
+    "W010": (IDENTIFIED, {"MIDDLEWARE": [AUTHENTICATION]}, "FlagsmithMiddleware is not in", "at the end"),
+    "W011": (IDENTIFIED, {"MIDDLEWARE": [OURS]}, "request.user", AUTHENTICATION),
+    "W012": (IDENTIFIED, {"MIDDLEWARE": BETWEEN}, "tests.support.noting.Middleware", "below AuthenticationMiddleware"),
+    "W020": (
+        GOOD,
+        {"DEBUG_TOOLBAR_PANELS": [PANEL], "MIDDLEWARE": []},
+        "FlagsmithMiddleware is not in MIDDLEWARE",
+        "at the end of MIDDLEWARE",
+    ),
+    "W013": ({**GOOD, "SNAPSHOT_FILE": "flags.json"}, {}, "'flags.json'", 'BASE_DIR / "flags.json"'),
+    "W014": ({**GOOD, "SNAPSHOT_FILE": "/nowhere/flags.json"}, {}, "can't be written", "Create the directory /nowhere"),
+    "W015": ({"SNAPSHOT_FILE": "/nowhere/flags.json"}, {}, "can't be read", '{"flags": {"new_checkout": true'),
+    "W018": ({**GOOD, "MAX_STALE": 30}, {}, "polled every 30 s (FALLBACK_POLL_INTERVAL)", "well above"),
+    "W019": (
+        {**GOOD, "ADMIN_PERMISSION": "auth.see_flags"},
+        {},
+        "'auth.see_flags', which no model",
+        "Correct its name",
+    ),
+    "W017": ({**GOOD, "STRICT": True}, {}, "STRICT", "development and tests"),
+}
+ELSEWHERE = {"E008", "W016"}  # take a library that is not there, and a file
+DEPLOY = {"W003", "W009", "W016", "W017"}
+
+
+def named(found: list[CheckMessage]) -> list[str]:
+    return [str(message.id).removeprefix("flagsmith.") for message in found]
+
+
+@pytest.mark.parametrize(("id", "fault"), FAULTS.items(), ids=FAULTS)
+def test_one_fault_raises_one_check_with_its_remedy(id: str, fault: tuple[Any, dict[str, Any], str, str]) -> None:
+    setting, settings, said, remedy = fault
+    [message] = messages(setting, **settings)
+    assert named([message]) == [id]
+    assert message.is_serious() == id.startswith("E")
+    assert said in message.msg
+    assert remedy in str(message.hint)
+    assert named(messages(setting, **settings, deploy=False)) == ([] if id in DEPLOY else [id])
+
+
+# Good settings
+
+
+def shown_settings(page: Path, number: int = 0) -> dict[str, Any]:
+    """Return what a page's block for settings.py sets."""
+    code = [block.code for block in blocks(page, "python") if block.code.startswith("# settings.py")][number]
+    namespace: dict[str, Any] = {"INSTALLED_APPS": [], "MIDDLEWARE": []}
+    exec(code.replace("ser.…", "ser.tests"), namespace)
+    return namespace
+
+
+def example_settings() -> dict[str, Any]:
+    return runpy.run_path(str(ROOT / "example_project/storefront/settings.py"))
+
+
+SHOWN: dict[str, Callable[[], dict[str, Any]]] = {
+    "README": lambda: shown_settings(ROOT / "README.md"),
+    "Redis": lambda: shown_settings(DOCS / "caches.md", 0),
+    "memcached": lambda: shown_settings(DOCS / "caches.md", 1),
+    "database": lambda: shown_settings(DOCS / "caches.md", 2),
+    "example project": example_settings,
+}
+
+
+@pytest.mark.parametrize("read", SHOWN.values(), ids=SHOWN)
+def test_the_settings_that_we_show_are_silent(read: Any) -> None:
+    namespace = read()
+    assert messages(namespace["FLAGSMITH"], CACHES=namespace["CACHES"], MIDDLEWARE=namespace["MIDDLEWARE"]) == []
+
+
+@pytest.mark.parametrize(
+    "cache",
+    [
+        REDIS,
+        backend("redis.RedisCache", "redis://127.0.0.1?socket_timeout=1&socket_connect_timeout=1"),
+        backend("redis.RedisCache", "redis://127.0.0.1", socket_timeout=1, socket_connect_timeout=1, MAX_ENTRIES=None),
+        {**REDIS, "LOCATION": ["redis://127.0.0.1:1", "redis://127.0.0.1:2"]},
+        MEMCACHED,
+        {**DATABASE, "OPTIONS": {"MAX_ENTRIES": 10_000}},
+        {**DATABASE, "MAX_ENTRIES": 10_000},
+        {"BACKEND": "nowhere.Cache"},  # Django's own error
+        {"BACKEND": f"{BACKENDS}.base.memcache_key_warnings"},
+    ],
+)
+def test_a_good_cache_is_silent(cache: dict[str, Any]) -> None:
+    assert messages(GOOD, cache) == []
+
+
+def test_a_database_cache_of_its_own_may_be_small() -> None:
+    setting = {**GOOD, "CACHE": "flags"}
+    assert messages(setting, CACHES={"default": LOCMEM, "flags": DATABASE}) == []
+    found = messages(setting, CACHES={"default": LOCMEM, "flags": DATABASE, "pages": DATABASE})
+    assert named(found) == ["W005"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "settings"),
+    [
+        (OWN_FLAGSMITH, {}),
+        ({**OWN_FLAGSMITH, "REALTIME_URL": None}, {}),
+        ({**GOOD, "API_URL": "https://api.flagsmith.com/api/v1/"}, {}),
+        ({**GOOD, "API_URL": "http://localhost:8000/", "REALTIME_URL": "http://127.0.0.1:8001/"}, {}),
+        ({**GOOD, "API_URL": "http://[::1]:8000/", "REALTIME_URL": None}, {}),
+        ({**GOOD, "MAX_STALE": 60}, {}),
+        ({**OWN_FLAGSMITH, "REALTIME_URL": None, "MAX_STALE": 600}, {}),
+        (IDENTIFIED, {"MIDDLEWARE": [AUTHENTICATION, OURS]}),
+        (IDENTIFIED, {"MIDDLEWARE": [OURS, "django.middleware.common.CommonMiddleware", AUTHENTICATION]}),
+        (IDENTIFIED, {"MIDDLEWARE": [AUTHENTICATION, f"{__name__}.EarlyMiddleware"]}),
+        ({**GOOD, "IDENTITY": str}, {"MIDDLEWARE": [OURS]}),
+        (GOOD, {"MIDDLEWARE": BETWEEN}),
+        ({**GOOD, "SNAPSHOT_FILE": __file__ + ".json"}, {}),
+        ({**GOOD, "ADMIN_PERMISSION": "auth.view_group"}, {}),
+        ({**GOOD, "ADMIN_PERMISSION": None}, {}),
+    ],
+)
+def test_good_settings_are_silent(setting: Any, settings: dict[str, Any]) -> None:
+    assert messages(setting, **settings) == []
+
+
+@pytest.mark.parametrize(
+    ("named_callable", "said"),
+    [
+        ("tests.unit.test_checks.nothing", "'tests.unit.test_checks.nothing'"),
+        ("tests.unit.test_checks.GOOD", "not callable"),
+        ("alice", "'alice'"),
+    ],
+)
+def test_an_identity_that_cannot_be_called_is_an_error(named_callable: str, said: str) -> None:
+    [message] = messages({**GOOD, "IDENTITY": named_callable}, MIDDLEWARE=[OURS])
+    assert named([message]) == ["E007"]
+    assert said in message.msg
+
+
+@pytest.mark.parametrize("named_callable", [None, "tests.unit.test_checks.messages", messages])
+def test_a_callable_that_names_identities_is_silent(named_callable: Any) -> None:
+    assert messages({**GOOD, "IDENTITY": named_callable}, MIDDLEWARE=[OURS]) == []
+
+
+def test_local_memory_is_enough_for_an_inline_listener() -> None:
+    assert messages({**GOOD, "LISTENER": "inline"}, LOCMEM, deploy=False) == []
+
+
+def test_the_checks_say_nothing_twice_of_a_setting_that_can_not_be_read() -> None:
+    found = messages({**GOOD, "API_URL": "", "POLL_INTERVAL": -1, "STRICT": "yes"}, LOCMEM)
+    assert named(found) == ["E004"] * 3
+
+
+# One by one
+
+
+def test_a_client_library_that_is_missing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caches, "find_spec", lambda name: None)
+    for cache, remedy in ((REDIS, "[redis]"), (MEMCACHED, "[memcached]")):
+        [message] = messages(GOOD, cache)
+        assert named([message]) == ["E008"]
+        assert remedy in str(message.hint)
+
+
+def test_a_subclass_of_a_backend_is_told_like_it() -> None:
+    assert named(messages(GOOD, {"BACKEND": f"{RecordingCache.__module__}.RecordingCache"})) == ["W002"]
+
+
+def test_the_timeouts_of_django_redis_have_names_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "django_redis"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "cache.py").write_text(
+        "from django.core.cache.backends.base import BaseCache\nclass RedisCache(BaseCache): ...\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        for options, ids in [
+            ({}, ["W007"]),
+            ({"SOCKET_TIMEOUT": 1}, ["W007"]),
+            ({"SOCKET_TIMEOUT": 1, "SOCKET_CONNECT_TIMEOUT": 1}, []),
+            ({"CONNECTION_POOL_KWARGS": {"socket_timeout": 1, "socket_connect_timeout": 1}}, []),
+        ]:
+            cache = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://x", "OPTIONS": options}
+            assert named(messages(GOOD, cache)) == ids, options
+    finally:
+        for name in ("django_redis.cache", "django_redis"):
+            sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("options", [{}, {"timeout": 1}, {"timeout": None, "connect_timeout": 1}])
+def test_a_memcached_without_timeouts_is_told(options: dict[str, Any]) -> None:
+    assert named(messages(GOOD, {**MEMCACHED, "OPTIONS": options})) == ["W007"]
+
+
+def test_a_file_that_everybody_can_read_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "flags.json"
+    path.write_text("{}")
+    path.chmod(0o640)
+    assert messages({**GOOD, "SNAPSHOT_FILE": path}) == []
+    path.chmod(0o644)
+    [message] = messages({**GOOD, "SNAPSHOT_FILE": path})
+    assert named([message]) == ["W016"]
+    assert message.hint == f"chmod o-r {path}"
+    assert messages({**GOOD, "SNAPSHOT_FILE": path}, deploy=False) == []
+
+
+@pytest.mark.parametrize("setting", [GOOD, {}], ids=["listener", "source"])
+def test_a_directory_is_no_snapshot_file(setting: dict[str, str], tmp_path: Path) -> None:
+    assert named(messages({**setting, "SNAPSHOT_FILE": tmp_path})) == ["W014" if setting else "W015"]
+
+
+def test_a_short_lease_says_why_it_is_too_short() -> None:
+    [message] = messages({**GOOD, "LEASE_SECONDS": 3})
+    assert "at least 8: it must be renewed while the cache is slow" in str(message.hint)
+
+
+def test_no_check_shows_the_password_of_a_url() -> None:
+    for url in ("http://me:SECRET@flags.example/", "http://me:SECRET@flags.example/?x", "ftp://me:SEC/SECRET@x/"):
+        found = messages({**GOOD, "API_URL": url})
+        assert found
+        assert "SECRET" not in str(found)
+
+
+def test_manage_check_has_a_tag_for_them(capsys: pytest.CaptureFixture[str]) -> None:
+    with override_settings(FLAGSMITH={**GOOD, "STRICT": True}, CACHES={"default": REDIS}):
+        call_command("check", "--tag", "flagsmith", "--deploy")
+    assert "flagsmith.W017" in capsys.readouterr().err
+
+
+# The page
+
+
+def told() -> dict[str, str]:
+    """Return what the page says of each check: its level, and whether it is one for deployments."""
+    rows = re.findall(r"^\| `flagsmith\.(\w+)` \| ([^|]+) \|", (ROOT / "docs/checks.md").read_text(), re.M)
+    assert len(rows) == len(dict(rows)), "each is listed once"
+    return dict(rows)
+
+
+def test_the_page_lists_each_check_with_its_level() -> None:
+    package = Path(setting_checks.__file__).parent.parent
+    source = "".join(path.read_text() for path in package.rglob("*.py"))
+    ids = set(re.findall(r'"flagsmith\.([EW]\d{3})"', source))
+    assert told() == {
+        id: {"E": "error", "W": "warning"}[id[0]] + (", deploy" if id in DEPLOY else "") for id in sorted(ids)
+    }
+
+
+def test_each_check_has_a_fault_that_raises_it() -> None:
+    assert {*FAULTS, *ELSEWHERE} == set(told())

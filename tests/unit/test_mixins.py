@@ -1,0 +1,171 @@
+"""`FlagEnabledMixin` on class-based views of all kinds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest, HttpResponse
+from django.test import AsyncClient, Client
+from django.urls import path
+from django.views import View
+from django.views.generic import RedirectView, TemplateView
+
+from django_flagsmith_realtime.mixins import FlagEnabledMixin
+from tests.support.documents import publish
+
+Get = Callable[[str], HttpResponse]
+
+
+def other(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    return HttpResponse(f"other {args} {kwargs}")
+
+
+async def aother(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    return HttpResponse(f"other {args} {kwargs}")
+
+
+class Sync(FlagEnabledMixin, View):
+    flag_name: Any = "new_checkout"
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return HttpResponse(f"new {args} {kwargs}")
+
+
+class Async(FlagEnabledMixin, View):
+    flag_name: Any = "new_checkout"
+
+    async def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return HttpResponse(f"new {args} {kwargs}")
+
+
+@pytest.fixture(params=[Sync, Async], ids=["sync", "async"])
+def base(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture(params=["wsgi", "asgi"])
+def get(request: pytest.FixtureRequest) -> Get:
+    return Client().get if request.param == "wsgi" else lambda url: asyncio.run(AsyncClient().get(url))
+
+
+def serve(settings: Any, view: Any) -> None:
+    settings.ROOT_URLCONF = (path("<int:number>/", view), path("old-checkout/", other, name="old-checkout"))
+
+
+def test_the_view_runs_while_the_flag_is_on_and_does_not_exist_while_it_is_off(
+    settings: Any, base: Any, get: Get
+) -> None:
+    serve(settings, base.as_view())
+    publish(new_checkout=True)
+    assert get("/1/").content == b"new () {'number': 1}"
+    publish(new_checkout=False)
+    assert get("/1/").status_code == 404
+
+
+def test_another_method_than_the_views_is_not_allowed_as_ever(settings: Any, base: Any) -> None:
+    serve(settings, base.as_view())
+    publish(new_checkout=True)
+    assert Client().post("/1/").status_code == 405
+
+
+class TestFallback:
+    @pytest.fixture(autouse=True)
+    def off(self) -> None:
+        publish(new_checkout=False)
+
+    def test_a_string_is_redirected_to(self, settings: Any, base: Any, get: Get) -> None:
+        serve(settings, type("Closed", (base,), {"flag_fallback": "old-checkout"}).as_view())
+        answer = get("/1/")
+        assert (answer.status_code, answer["Location"]) == (302, "/old-checkout/")
+
+    @pytest.mark.parametrize(
+        "fallback",
+        [
+            other,
+            staticmethod(other),
+            Sync.as_view(flag_enabled=False),
+            lambda request, number: other(request, number=number),
+        ],
+        ids=["function", "staticmethod", "as_view", "lambda"],
+    )
+    def test_a_view_gets_the_views_arguments(self, settings: Any, base: Any, get: Get, fallback: Any) -> None:
+        serve(settings, type("Closed", (base,), {"flag_fallback": fallback}).as_view())
+        assert get("/1/").content.split(b" ", 1)[1] == b"() {'number': 1}"
+
+    def test_a_method_is_one(self, settings: Any, base: Any, get: Get) -> None:
+        class Closed(base):
+            def flag_fallback(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+                return HttpResponse(f"{type(self).__name__} {self.kwargs} {kwargs}")
+
+        serve(settings, Closed.as_view())
+        assert get("/1/").content == b"Closed {'number': 1} {'number': 1}"
+
+    def test_of_an_async_view_may_be_async(self, settings: Any, get: Get) -> None:
+        class Closed(Async):
+            async def flag_fallback(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+                return HttpResponse("awaited")
+
+        serve(settings, Closed.as_view())
+        assert get("/1/").content == b"awaited"
+        serve(settings, Async.as_view(flag_fallback=aother))
+        assert get("/1/").content == b"other () {'number': 1}"
+
+    def test_options_of_as_view_count(self, settings: Any, base: Any, get: Get) -> None:
+        serve(settings, base.as_view(flag_fallback=other))
+        assert get("/1/").content.startswith(b"other")
+        serve(settings, base.as_view(flag_enabled=False))
+        assert get("/1/").content.startswith(b"new")
+        serve(settings, base.as_view(flag_name="dark_mode"))
+        assert get("/1/").content.startswith(b"new")
+
+
+@pytest.mark.parametrize("names", [["new_checkout", "gift_cards"], ("new_checkout", "gift_cards")])
+def test_several_flags_have_to_be_all_on_or_all_off(settings: Any, base: Any, get: Get, names: Any) -> None:
+    for states, enabled, status in [
+        ((True, True), True, 200),
+        ((True, False), True, 404),
+        ((True, False), False, 404),
+        ((False, False), False, 200),
+    ]:
+        publish(new_checkout=states[0], gift_cards=states[1])
+        serve(settings, base.as_view(flag_name=names, flag_enabled=enabled))
+        assert get("/1/").status_code == status
+
+
+def test_generic_views_keep_what_they_do(settings: Any, get: Get) -> None:
+    class Page(FlagEnabledMixin, TemplateView):
+        flag_name = "new_checkout"
+        template_name = "part.html"
+
+    class Away(FlagEnabledMixin, RedirectView):
+        flag_name = "new_checkout"
+        url = "/away/"
+
+    publish(new_checkout=True)
+    serve(settings, Page.as_view())
+    assert get("/1/").content.strip() == b"new"
+    serve(settings, Away.as_view())
+    assert get("/1/")["Location"] == "/away/"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"flag_name": ()}, "Unfinished.flag_name.*Name the flags"),
+        ({"flag_name": ""}, "are no names"),
+        ({"flag_name": None}, "are no names"),
+        ({"flag_name": ["a", 5]}, "are no names"),
+        ({"flag_enabled": "no"}, "True or False, not 'no'"),
+        ({"flag_fallback": 404}, "not 404"),
+        ({"flag_fallback": aother}, "async, and the view is not"),
+    ],
+)
+def test_wrong_attributes_are_found_when_urls_are_read(attributes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=message):
+        type("Unfinished", (Sync,), attributes).as_view()
+    with pytest.raises(ImproperlyConfigured, match=message.replace("Unfinished", "Sync")):
+        Sync.as_view(**attributes)

@@ -1,0 +1,116 @@
+"""What there is for sync code is there for coroutines, or here is why not."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+from django.test import RequestFactory
+
+import django_flagsmith_realtime
+from django_flagsmith_realtime import Flags, decorators, identity, mixins, test
+from django_flagsmith_realtime.reading import request_identity as whom
+from django_flagsmith_realtime.reading import scope
+from django_flagsmith_realtime.reading.reader import Reader
+
+NOTHING_TO_WAIT_FOR = "it waits for nothing"
+BOTH = "it serves both worlds itself"
+AWAITED = "`aget_flags` has awaited what a read needs"
+REASONS = {
+    "Flags": "both `get_flags` and `aget_flags` return it",
+    "Flags.of": NOTHING_TO_WAIT_FOR,
+    "Flags.prepared": "sync reads ask for themselves",
+    "Identity": NOTHING_TO_WAIT_FOR,
+    "flags_scope": BOTH,
+    **{
+        f"Flags.{name}": AWAITED for name in ("is_feature_enabled", "get_feature_value", "get_flag", "all_flags", "get")
+    },
+    "decorators.flag_enabled": BOTH,
+    "mixins.FlagEnabledMixin": BOTH,
+    "test.override_flags": BOTH,
+    "identity.FromUser": BOTH,
+    "whom.RequestIdentity": BOTH,
+    "identity.Unset": NOTHING_TO_WAIT_FOR,
+    "identity.Identity": NOTHING_TO_WAIT_FOR,
+    "identity.check_identity": NOTHING_TO_WAIT_FOR,
+    "identity.from_user": "it has `acall`",
+    "identity.is_same": NOTHING_TO_WAIT_FOR,
+    "whom.load_callable": NOTHING_TO_WAIT_FOR,
+    "scope.Unscoped": BOTH,
+    "scope.Scope": NOTHING_TO_WAIT_FOR,
+    "scope.flags_scope": BOTH,
+    "scope.flags_of": NOTHING_TO_WAIT_FOR,
+    "scope.current_flags": NOTHING_TO_WAIT_FOR,
+    "reader.Reader.after_fork": NOTHING_TO_WAIT_FOR,
+}
+
+
+def defined_in(holder: Any, prefix: str) -> dict[str, Any]:
+    """Return the public callables that a module or a class defines, by their names here."""
+    module = holder.__name__ if inspect.ismodule(holder) else holder.__module__
+    return {
+        f"{prefix}.{name}": value
+        for name, value in vars(holder).items()
+        if callable(value) and not name.startswith("_") and getattr(value, "__module__", None) == module
+    }
+
+
+PUBLIC: dict[str, Any] = {
+    **{name: getattr(django_flagsmith_realtime, name) for name in django_flagsmith_realtime.__all__},
+    **defined_in(Flags, "Flags"),
+    **defined_in(decorators, "decorators"),
+    **defined_in(mixins, "mixins"),
+    **defined_in(test, "test"),
+    **defined_in(identity, "identity"),
+    **defined_in(whom, "whom"),
+    **defined_in(whom.RequestIdentity, "whom.RequestIdentity"),
+    **defined_in(scope, "scope"),
+    **defined_in(Reader, "reader.Reader"),
+}
+
+
+def twin(name: str) -> str:
+    holder, dot, own = name.rpartition(".")
+    return f"{holder}{dot}a{own}"
+
+
+TWINS = {name: twin(name) for name in PUBLIC if twin(name) in PUBLIC}
+ALONE = PUBLIC.keys() - TWINS.keys() - set(TWINS.values()) - {"decorators.awaited"}
+
+
+def test_there_are_twins() -> None:
+    assert TWINS == {
+        "get_flags": "aget_flags",
+        "whom.RequestIdentity.identity": "whom.RequestIdentity.aidentity",
+        "reader.Reader.current": "reader.Reader.acurrent",
+        "scope.steps_in_scope": "scope.asteps_in_scope",
+    }
+
+
+@pytest.mark.parametrize("name", sorted(ALONE | REASONS.keys()))
+def test_a_name_without_a_twin_has_a_reason(name: str) -> None:
+    assert name in ALONE, "the reason is not needed any more"
+    assert REASONS.get(name)
+
+
+@pytest.mark.parametrize(("name", "other"), TWINS.items())
+def test_twins_take_the_same_arguments_and_only_one_is_a_coroutine(name: str, other: str) -> None:
+    mine, others = inspect.signature(PUBLIC[name]), inspect.signature(PUBLIC[other])
+    assert [*mine.parameters] == [*others.parameters]
+    assert [each.default for each in mine.parameters.values()] == [each.default for each in others.parameters.values()]
+    is_async = [
+        inspect.iscoroutinefunction(PUBLIC[each]) or inspect.isasyncgenfunction(PUBLIC[each]) for each in (name, other)
+    ]
+    assert is_async == [False, True]
+
+
+def test_a_request_has_both() -> None:
+    request: Any = RequestFactory().get("/")
+    assert isinstance(request.flags, Flags)
+    assert inspect.iscoroutinefunction(request.aflags)
+
+
+def test_the_callable_for_users_has_both() -> None:
+    assert not inspect.iscoroutinefunction(identity.from_user.__call__)
+    assert inspect.iscoroutinefunction(identity.from_user.acall)
