@@ -63,7 +63,7 @@ TESTS = {
     "for whom a flag is on": (
         "test_evaluation.py::test_the_recorded_document_reads_as_the_official_sdk_evaluates_it",
         "test_evaluation.py::test_a_thousand_generated_documents_read_as_the_official_sdk_evaluates_them",
-        "test_whom.py::TestCallable::test_each_way_to_read_asks_each_kind_of_callable_once",
+        "test_request_identity.py::TestCallable::test_each_way_to_read_asks_each_kind_of_callable_once",
         "test_identity.py::TestFromUser::test_a_page_that_reads_no_flag_does_not_touch_the_session",
     ),
     "flags that depend on flags": ("test_evaluation.py::test_a_flag_may_depend_on_another",),
@@ -101,7 +101,7 @@ TESTS = {
         "test_test.py::TestWhatIsSeen::test_nothing_asks_the_cache_nor_for_the_identity",
     ),
     "signals on a change": (
-        "test_refresh.py::test_a_change_sends_flags_updated_and_then_each_flag",
+        "test_publisher.py::test_a_change_sends_flags_updated_and_then_each_flag",
         "test_reader.py::TestSnapshotLoaded::test_it_fires_once_per_adoption_and_tells_what_was_before",
     ),
     "why a flag is what it is": ("test_flagsmith_flags.py::test_reasons_of_every_kind_come_up",),
