@@ -12,7 +12,7 @@ class FlagsmithRealtimeConfig(AppConfig):
     verbose_name = "Flagsmith"
 
     def ready(self) -> None:
-        from . import inline
+        from .listener import inline
         from .reading import request_flags  # noqa: F401 - adds to requests
 
         inline.start_with_first_request()

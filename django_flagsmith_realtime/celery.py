@@ -16,8 +16,9 @@ from celery.signals import task_postrun, task_prerun, worker_ready
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from .checks import find_command_problems
+from .conf import explain
 from .listener.background import BackgroundListener
+from .listener.preconditions import find_command_problems
 from .reading.around import Undo
 from .reading.scope import flags_scope
 
@@ -41,7 +42,7 @@ class ListenerStep(bootsteps.StartStopStep):
                 "or run manage.py flagsmith_listen beside the worker."
             )
         if problems := find_command_problems(getattr(settings, "FLAGSMITH", {})):
-            raise ImproperlyConfigured(str(problems[0]))
+            raise ImproperlyConfigured(explain(problems[0]))
         return self
 
     def start(self, parent: Any) -> None:

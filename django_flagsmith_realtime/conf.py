@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.dispatch import receiver
@@ -167,60 +168,45 @@ class Config:
 KEYS: Mapping[str, Key] = MappingProxyType({item.name.upper(): item.metadata["key"] for item in fields(Config)})
 
 
-@dataclass(frozen=True)
-class Problem:
-    """One thing wrong with the setting; `id` is that of its system check."""
-
-    id: str
-    message: str
-    hint: str
-
-    def __str__(self) -> str:
-        return f"{self.message} {self.hint}"
-
-
-def find_problems(setting: object) -> list[Problem]:
-    """Return what is wrong with a value of `FLAGSMITH`, missing keys aside."""
+def find_problems(setting: object) -> list[Error]:
+    """Return the errors in a value of `FLAGSMITH`; a missing key is none of them, since reading flags needs none."""
     if not isinstance(setting, Mapping):
         return [
-            Problem(
-                "flagsmith.E005",
+            Error(
                 f"FLAGSMITH is {type(setting).__name__}, not a dict.",
-                'Write FLAGSMITH = {"ENVIRONMENT_KEY": "ser.…"} in your settings.',
+                hint='Write FLAGSMITH = {"ENVIRONMENT_KEY": "ser.…"} in your settings.',
+                id="flagsmith.E005",
             )
         ]
     return [problem for key, value in setting.items() for problem in _key_problems(key, value)]
 
 
-def find_missing(setting: object) -> list[Problem]:
-    """Return what a listener needs and does not find in a well-formed value of `FLAGSMITH`."""
-    if isinstance(setting, Mapping) and not (setting.get("ENVIRONMENT_KEY") or setting.get("SNAPSHOT_FILE")):
-        return [
-            Problem(
-                "flagsmith.E001", "FLAGSMITH['ENVIRONMENT_KEY'] is missing.", f"{SERVER_KEY_HINT} {WITHOUT_ACCOUNT}"
-            )
-        ]
-    return []
+def find_missing(setting: Mapping[str, Any]) -> list[Error]:
+    """Return the error of a well-formed `FLAGSMITH` that names no source of flags."""
+    if setting.get("ENVIRONMENT_KEY") or setting.get("SNAPSHOT_FILE"):
+        return []
+    hint = f"{SERVER_KEY_HINT} {WITHOUT_ACCOUNT}"
+    return [Error("FLAGSMITH['ENVIRONMENT_KEY'] is missing.", hint=hint, id="flagsmith.E001")]
 
 
-def _key_problems(key: object, value: object) -> Iterable[Problem]:
+def explain(problem: CheckMessage) -> str:
+    """Return what is wrong and what to do about it in one line, for an exception or a log."""
+    return f"{problem.msg} {problem.hint}"
+
+
+def _key_problems(key: object, value: object) -> Iterable[Error]:
     if key not in KEYS:
-        yield Problem(
-            "flagsmith.E003",
-            f"FLAGSMITH[{key!r}] is not a known key.",
-            f"Remove it or correct its name; the keys are {', '.join(sorted(KEYS))}.",
-        )
+        hint = f"Remove it or correct its name; the keys are {', '.join(sorted(KEYS))}."
+        yield Error(f"FLAGSMITH[{key!r}] is not a known key.", hint=hint, id="flagsmith.E003")
     elif value == PLACEHOLDER:
-        yield Problem("flagsmith.E004", f"FLAGSMITH[{key!r}] is the documentation's {value!r}.", SERVER_KEY_HINT)
+        what = f"FLAGSMITH[{key!r}] is the documentation's {value!r}."
+        yield Error(what, hint=SERVER_KEY_HINT, id="flagsmith.E004")
     elif not (expected := KEYS[str(key)].expected).accepts(value):
         shown = f"a {type(value).__name__} that does not fit" if KEYS[str(key)].secret else hide_password(repr(value))
-        yield Problem("flagsmith.E004", f"FLAGSMITH[{key!r}] is {shown}.", f"Set it to {expected.words}.")
+        yield Error(f"FLAGSMITH[{key!r}] is {shown}.", hint=f"Set it to {expected.words}.", id="flagsmith.E004")
     elif key == "ENVIRONMENT_KEY" and value is not None and not str(value).startswith("ser."):
-        yield Problem(
-            "flagsmith.E002",
-            "FLAGSMITH['ENVIRONMENT_KEY'] is a client-side key; evaluating flags here takes a server-side one.",
-            SERVER_KEY_HINT,
-        )
+        what = "FLAGSMITH['ENVIRONMENT_KEY'] is a client-side key; evaluating flags here takes a server-side one."
+        yield Error(what, hint=SERVER_KEY_HINT, id="flagsmith.E002")
 
 
 def hide_password(text: str) -> str:
@@ -238,7 +224,7 @@ def get_config() -> Config:
     """Return the `FLAGSMITH` setting; raise `ImproperlyConfigured` for one with problems."""
     setting = getattr(settings, "FLAGSMITH", {})
     if problems := find_problems(setting):
-        raise ImproperlyConfigured(str(problems[0]))
+        raise ImproperlyConfigured(explain(problems[0]))
     values = {key.lower(): value for key, value in setting.items()}
     for url in ("api_url", "realtime_url"):
         values[url] = _with_slash(values.get(url, KEYS[url.upper()].default))

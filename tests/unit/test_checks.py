@@ -14,10 +14,10 @@ from django.core.checks import CheckMessage, run_checks
 from django.core.management import call_command
 from django.test import override_settings
 
-from django_flagsmith_realtime.checks import caches
-from django_flagsmith_realtime.checks import setting as setting_checks
+from django_flagsmith_realtime import checks
 from django_flagsmith_realtime.checks.middleware import AUTHENTICATION, FROM_USER, OURS, PANEL
 from django_flagsmith_realtime.middleware import FlagsmithMiddleware
+from django_flagsmith_realtime.storage import backends
 from tests.support.backends import RecordingCache
 from tests.support.pages import DOCS, ROOT, blocks
 
@@ -235,7 +235,7 @@ def test_the_checks_say_nothing_twice_of_a_setting_that_can_not_be_read() -> Non
 
 
 def test_a_client_library_that_is_missing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(caches, "find_spec", lambda name: None)
+    monkeypatch.setattr(backends, "find_spec", lambda name: None)
     for cache, remedy in ((REDIS, "[redis]"), (MEMCACHED, "[memcached]")):
         [message] = messages(GOOD, cache)
         assert named([message]) == ["E008"]
@@ -319,7 +319,7 @@ def told() -> dict[str, str]:
 
 
 def test_the_page_lists_each_check_with_its_level() -> None:
-    package = Path(setting_checks.__file__).parent.parent
+    package = Path(checks.__file__).parent.parent
     source = "".join(path.read_text() for path in package.rglob("*.py"))
     ids = set(re.findall(r'"flagsmith\.([EW]\d{3})"', source))
     assert told() == {

@@ -15,7 +15,15 @@ from django.test import RequestFactory, override_settings
 from django.views.debug import ExceptionReporter
 
 from django_flagsmith_realtime import get_flags
-from django_flagsmith_realtime.conf import KEYS, SERVER_KEY_HINT, Config, find_missing, find_problems, get_config
+from django_flagsmith_realtime.conf import (
+    KEYS,
+    SERVER_KEY_HINT,
+    Config,
+    explain,
+    find_missing,
+    find_problems,
+    get_config,
+)
 
 DEFAULTS = {
     "ENVIRONMENT_KEY": None,
@@ -226,16 +234,15 @@ def test_the_repr_shows_no_secret() -> None:
 def test_a_wrong_value_is_a_problem_with_key_and_remedy(key: str, value: Any, remedy: str) -> None:
     (problem,) = find_problems({key: value})
     assert problem.id == "flagsmith.E004"
-    assert f"FLAGSMITH['{key}']" in problem.message
+    assert f"FLAGSMITH['{key}']" in problem.msg
     assert remedy in problem.hint
-    assert str(problem) == f"{problem.message} {problem.hint}"
     with pytest.raises(ImproperlyConfigured) as caught:
         configured(**{key: value})
-    assert str(caught.value) == str(problem)
+    assert str(caught.value) == explain(problem) == f"{problem.msg} {problem.hint}"
 
 
 def test_a_wrong_value_is_shown_unless_it_is_a_secret() -> None:
-    assert "is 'soon'." in find_problems({"POLL_INTERVAL": "soon"})[0].message
+    assert "is 'soon'." in find_problems({"POLL_INTERVAL": "soon"})[0].msg
     for key in ("ENVIRONMENT_KEY", "STREAM_KEY"):
         assert "secret" not in str(find_problems({key: " secret"})[0])
     assert "secret" not in str(find_problems({"HEADERS": {"X-A": "secret\n"}})[0])
@@ -243,7 +250,7 @@ def test_a_wrong_value_is_shown_unless_it_is_a_secret() -> None:
 
 def test_the_placeholder_of_the_documentation_is_told_as_such() -> None:
     (problem,) = find_problems({"ENVIRONMENT_KEY": "ser.…"})
-    assert problem.message == "FLAGSMITH['ENVIRONMENT_KEY'] is the documentation's 'ser.…'."
+    assert problem.msg == "FLAGSMITH['ENVIRONMENT_KEY'] is the documentation's 'ser.…'."
     assert problem.hint == SERVER_KEY_HINT
 
 
@@ -251,7 +258,7 @@ def test_the_placeholder_of_the_documentation_is_told_as_such() -> None:
 def test_a_client_side_key_is_a_problem_that_says_where_to_find_the_right_one(key: str) -> None:
     (problem,) = find_problems({"ENVIRONMENT_KEY": key})
     assert problem.id == "flagsmith.E002"
-    assert "FLAGSMITH['ENVIRONMENT_KEY']" in problem.message
+    assert "FLAGSMITH['ENVIRONMENT_KEY']" in problem.msg
     assert key not in str(problem)
     assert problem.hint == SERVER_KEY_HINT
     assert '"ser."' in problem.hint
@@ -263,7 +270,7 @@ def test_a_client_side_key_is_a_problem_that_says_where_to_find_the_right_one(ke
 def test_an_unknown_key_is_a_problem_that_lists_the_known(key: object) -> None:
     (problem,) = find_problems({key: "x"})
     assert problem.id == "flagsmith.E003"
-    assert f"FLAGSMITH[{key!r}]" in problem.message
+    assert f"FLAGSMITH[{key!r}]" in problem.msg
     assert all(known in problem.hint for known in KEYS)
 
 
@@ -271,7 +278,7 @@ def test_an_unknown_key_is_a_problem_that_lists_the_known(key: object) -> None:
 def test_a_setting_that_is_no_dict_is_a_problem(setting: object) -> None:
     (problem,) = find_problems(setting)
     assert problem.id == "flagsmith.E005"
-    assert type(setting).__name__ in problem.message
+    assert type(setting).__name__ in problem.msg
     with override_settings(FLAGSMITH=setting), pytest.raises(ImproperlyConfigured, match="FLAGSMITH is"):
         get_config()
 
@@ -297,7 +304,7 @@ def test_a_setting_that_was_wrong_is_read_again_when_it_changes() -> None:
 def test_a_missing_key_is_a_problem_for_a_listener(setting: Any) -> None:
     (problem,) = find_missing(setting)
     assert problem.id == "flagsmith.E001"
-    assert "FLAGSMITH['ENVIRONMENT_KEY'] is missing" in problem.message
+    assert "FLAGSMITH['ENVIRONMENT_KEY'] is missing" in problem.msg
     assert problem.hint.startswith(SERVER_KEY_HINT)
     assert "SNAPSHOT_FILE" in problem.hint
     assert find_missing({"ENVIRONMENT_KEY": "ser.x"}) == []

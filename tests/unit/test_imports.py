@@ -19,7 +19,6 @@ ROWS = (
         "apps",
         "celery",
         "checks",
-        "inline",
         "management",
         "panels",
         "tasks",

@@ -15,12 +15,12 @@ from django.core.management.base import BaseCommand, CommandError
 from flagsmith.models import Flag
 
 from ...api import Flags, get_flags
-from ...checks import find_command_problems, find_inline_problems
-from ...conf import Config, get_config
+from ...conf import Config, explain, get_config
 from ...environment.snapshot import Snapshot
 from ...environment.traits import read_value
 from ...exceptions import StoreError
 from ...identity import Identity
+from ...listener.preconditions import find_command_problems, find_inline_problems
 from ...storage.snapshot_file import SEQUENCE
 from ...storage.store import Store
 from ..table import format_age, format_flag, format_table, printable
@@ -69,11 +69,11 @@ class Command(BaseCommand):
     def _read(self, identity: Identity | None) -> tuple[Flags, Snapshot]:
         setting = getattr(settings, "FLAGSMITH", {})
         if problems := find_inline_problems(setting):
-            raise CommandError(str(problems[0]))
+            raise CommandError(explain(problems[0]))
         flags = get_flags(identity=identity)
         if flags.snapshot is None:
             problems = find_command_problems(setting)
-            raise CommandError(str(problems[0]) if problems else say_why_not(get_config()))
+            raise CommandError(explain(problems[0]) if problems else say_why_not(get_config()))
         return flags, flags.snapshot
 
     def _paint(self, state: str) -> str:

@@ -14,12 +14,12 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from ...checks import find_command_problems
-from ...conf import Config, get_config
+from ...conf import Config, explain, get_config
 from ...exceptions import FlagsmithError
 from ...listener.factory import build_listener
 from ...listener.listener import Listener
 from ...listener.on_demand import refresh_now
+from ...listener.preconditions import find_command_problems
 
 PATIENCE = 0.6  # seconds for a stop, while the cache hangs
 LEVELS = {0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG, 3: logging.DEBUG}
@@ -44,7 +44,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, once: bool, verbosity: int, **options: Any) -> None:
         if problems := find_command_problems(getattr(settings, "FLAGSMITH", {})):
-            raise CommandError(str(problems[0]))
+            raise CommandError(explain(problems[0]))
         self._log_to_terminal(LEVELS[verbosity])
         if once:
             self._refresh(get_config())

@@ -17,8 +17,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from ...checks import find_command_problems
-from ...conf import get_config
+from ...conf import explain, get_config
+from ...listener.preconditions import find_command_problems
 from ...monitoring.health import CACHE, NO_LISTENER, NO_SNAPSHOT, STALE, Health, examine
 from ...monitoring.status_json import to_plain
 from ...monitoring.status_text import Styles, to_text
@@ -51,7 +51,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, max_age: float | None, watch: bool, **options: Any) -> None:
         if problems := find_command_problems(getattr(settings, "FLAGSMITH", {})):
-            raise CommandError(str(problems[0]))
+            raise CommandError(explain(problems[0]))
         config = get_config()
         store = Store(config.cache, config.namespace)
         look = partial(examine, config, store, max_age=max_age)

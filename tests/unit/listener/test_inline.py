@@ -18,7 +18,7 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.test import Client
 from standin.server import StandIn
 
-from django_flagsmith_realtime import inline
+from django_flagsmith_realtime.listener import inline
 from django_flagsmith_realtime.test import override_flags
 from tests.servers.test_servers import WebServer
 from tests.support.documents import KEY, LEASE
@@ -139,7 +139,7 @@ def test_a_child_that_is_forked_is_rid_of_it_and_begins_its_own(serve: Serve, st
 import os, sys, django
 django.setup()
 from django.core.handlers.wsgi import WSGIHandler
-from django_flagsmith_realtime import inline
+from django_flagsmith_realtime.listener import inline
 inline._start(sender=WSGIHandler)
 assert inline._background.is_started
 if os.fork() == 0:

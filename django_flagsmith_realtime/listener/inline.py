@@ -13,10 +13,10 @@ from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_started
 
-from .checks import find_inline_problems
-from .conf import get_config
-from .listener.background import BackgroundListener
-from .reading import overrides
+from ..conf import explain, get_config
+from ..reading import overrides
+from .background import BackgroundListener
+from .preconditions import find_inline_problems
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def _is_wanted() -> bool:
             return False
     except ImproperlyConfigured:  # whoever reads a flag is told
         return False
-    problems = [str(problem) for problem in find_inline_problems(settings.FLAGSMITH)]
+    problems = [explain(problem) for problem in find_inline_problems(settings.FLAGSMITH)]
     for problem in problems:
         if problem not in _complaints:
             _complaints.add(problem)
