@@ -1,4 +1,4 @@
-"""The part of Flagsmith's API that an SDK asks, answered as a real one was seen to answer."""
+"""The part of Flagsmith's API that an SDK uses, with the headers and bodies recorded from a real API."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def flags(document: Document, key: str | None, server_key: str, feature: str | N
 
 
 def moved_to_slash(path: str) -> Response:
-    """Send a request for an address without its last slash to the one with it."""
+    """Redirect a request whose path lacks the slash at its end."""
     headers = (("Content-Type", "text/html; charset=utf-8"), ("Location", path), VARY_ORIGIN)
     return Response(HTTPStatus.MOVED_PERMANENTLY, (*headers, *SECURITY))
 
@@ -57,7 +57,7 @@ def _ok(payload: Any, headers: Headers) -> Response:
 
 
 def _forbidden(vary: tuple[str, str], *, is_wrong: bool) -> Response:
-    # Two spellings, one for "no key of this kind" and one for "a wrong key", as recorded.
+    # The real API spells "key" in two ways: "Key" for a wrong server-side key, else "key".
     detail = "Invalid or missing Environment Key" if is_wrong else "Invalid or missing Environment key"
     return json_response({"detail": detail}, HTTPStatus.FORBIDDEN, _common_headers((vary,)))
 

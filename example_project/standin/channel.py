@@ -1,4 +1,4 @@
-"""What the stream announces: the latest time of change, and a wake-up for whoever waits for the next."""
+"""The latest announced change, and a wake-up for each stream that waits for the next one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 class Channel:
-    """Hold the latest announced time and wake its subscribers, through sockets that `select` can watch."""
+    """Hold the latest announced time, and wake subscribers through sockets that `select` can wait for."""
 
     def __init__(self) -> None:
         self.latest: float | None = None
@@ -18,7 +18,7 @@ class Channel:
 
     @contextmanager
     def subscribe(self) -> Iterator[socket.socket]:
-        """Give a socket that becomes readable with every announcement."""
+        """Yield a socket that becomes readable with every announcement."""
         sleeper, waker = socket.socketpair()
         with sleeper, waker:
             with self._lock:
@@ -30,7 +30,7 @@ class Channel:
                     self._wakers.discard(waker)
 
     def announce(self, updated_at: float) -> None:
-        """Tell every subscriber of a change."""
+        """Announce a change to every subscriber."""
         with self._lock:
             self.latest = updated_at
             for waker in self._wakers:

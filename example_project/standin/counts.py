@@ -1,4 +1,4 @@
-"""How often each route was asked."""
+"""How often each route was requested."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Counts:
-    """The requests of each route since the start, and the streams that are open now."""
+    """The requests to each route since the start, and the streams that are open now."""
 
     environment_document: int = 0
     flags: int = 0
@@ -19,7 +19,7 @@ class Counts:
 
 
 class Counter:
-    """Count from many threads."""
+    """Count requests from many threads."""
 
     def __init__(self) -> None:
         self.counts = Counts()
@@ -37,7 +37,7 @@ class Counter:
 
     @contextmanager
     def stream(self) -> Iterator[None]:
-        """Count a stream, as open too while the block runs."""
+        """Count a stream request, and an open stream while the block runs."""
         self._add_streams(opened=1, open_now=1)
         try:
             yield

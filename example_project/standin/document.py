@@ -1,4 +1,4 @@
-"""Read and change an environment document; the document that is given stays as it is."""
+"""Functions that read an environment document, or return a changed copy of it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def with_flag(
     value: Value | EllipsisType = ...,
     now: datetime,
 ) -> Document:
-    """Return the document with one flag changed at `now`, or the very same document if nothing changes."""
+    """Return a copy with one flag changed at `now`, or the same object if nothing changes."""
     before = find_state(document, name)
     after = {
         **before,
@@ -65,7 +65,7 @@ def is_server_key_only(document: Document, state: FeatureState) -> bool:
 
 
 def flag_rows(document: Document) -> list[dict[str, Any]]:
-    """Describe each flag as the page shows it."""
+    """Return each flag as the page's script needs it."""
     overrides = _segment_overrides(document)
     return [
         {
@@ -103,7 +103,7 @@ def _segment_overrides(document: Document) -> dict[str, list[dict[str, Any]]]:
 
 
 def segment_rows(document: Document) -> list[dict[str, str]]:
-    """Describe each segment as the page shows it."""
+    """Return each segment with its rule in words."""
     return [
         {"name": segment["name"], "rule": _in_words({"type": "ALL", "rules": segment["rules"]})}
         for segment in document["project"]["segments"]
@@ -111,7 +111,7 @@ def segment_rows(document: Document) -> list[dict[str, str]]:
 
 
 def _in_words(rule: dict[str, Any]) -> str:
-    """Return a rule, with those inside it, as a phrase."""
+    """Return a rule, and the rules nested in it, as a phrase."""
     parts = [*map(_in_words, rule["rules"]), *map(_condition_in_words, rule.get("conditions", ()))]
     if rule["type"] == "NONE":
         return f"not ({' or '.join(parts)})"

@@ -1,4 +1,4 @@
-"""One Flagsmith environment: its document, its keys, and who listens to it."""
+"""One Flagsmith environment: its document, its keys, and the streams that are open on it."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ class Environment:
 
     @property
     def client_key(self) -> str:
-        """Return the client-side key, the one in the stream's address."""
+        """Return the client-side key, which is part of the stream's URL."""
         return str(self.document["api_key"])
 
     @property
     def counts(self) -> Counts:
-        """Return how often each route was asked."""
+        """Return the number of requests per route and of open streams."""
         return self.counter.counts
 
     def channel(self, client_key: str) -> Channel:
-        """Return the announcements for a key; for one that is unknown there never are any."""
+        """Return the announcements for a key; as at Flagsmith, an unknown key gets a stream without any."""
         return self._channel if client_key == self.client_key else Channel()
 
     def set_flag(self, name: str, *, enabled: bool | None = None, value: Value | EllipsisType = ...) -> bool:
@@ -51,20 +51,18 @@ class Environment:
         if not self._state.set_flag(name, enabled=enabled, value=value):
             return False
         self._channel.announce(updated_at(self.document))
-        logger.info("%s, announced to %d", self._describe(name), self.counts.open_streams)
+        state = find_state(self.document, name)
+        switched = "on" if state["enabled"] else "off"
+        value = "" if state["feature_state_value"] is None else f" with {state['feature_state_value']!r}"
+        logger.info("%s is %s%s, announced to %d", name, switched, value, self.counts.open_streams)
         return True
 
     @contextmanager
-    def listening(self, client_key: str) -> Iterator[None]:
-        """Count a stream while it is open."""
+    def open_stream(self, client_key: str) -> Iterator[None]:
+        """Count a stream while the block sends it."""
         with self.counter.stream():
             logger.debug("stream opened for %s, %d open", client_key, self.counts.open_streams)
             try:
                 yield
             finally:
                 logger.debug("stream ended")
-
-    def _describe(self, name: str) -> str:
-        state = find_state(self.document, name)
-        value = "" if state["feature_state_value"] is None else f" with {state['feature_state_value']!r}"
-        return f"{name} is {'on' if state['enabled'] else 'off'}{value}"

@@ -1,4 +1,4 @@
-"""From an HTTP request to its answer."""
+"""Route each HTTP request to the API, the stream or the page."""
 
 from __future__ import annotations
 
@@ -7,30 +7,31 @@ import re
 import time
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from typing import TYPE_CHECKING
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from . import api, page
 from .document import UnknownFlag
+from .environment import Environment
 from .responses import Response, not_found
 from .stream import send_stream
-
-if TYPE_CHECKING:
-    from .server import Server
 
 logger = logging.getLogger(__name__)
 STREAM = re.compile(r"/sse/environments/([^/]+)/stream")
 FLAG = re.compile(r"/standin/flags/([^/]+)")
 API_ROUTES = ("/api/v1/environment-document/", "/api/v1/flags/")
-LONGEST_BODY = 1_000_000
+MAX_BODY = 1_000_000  # bytes; far more than any change of a flag
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answer the requests of one connection."""
+    """Answer the requests of one connection from an environment."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: Server
+
+    def __init__(self, *args: Any, environment: Environment) -> None:
+        self.environment = environment  # before the base class, whose constructor answers the requests
+        super().__init__(*args)
 
     def do_GET(self) -> None:
         """Answer a read: the API, the stream or the page."""
@@ -40,7 +41,7 @@ class Handler(BaseHTTPRequestHandler):
         elif path.startswith("/api/"):
             self._send(self._api(path))
         elif path == "/standin/state":
-            self._send(page.state(self.server.environment.document, self.server.environment.counts))
+            self._send(page.state(self.environment.document, self.environment.counts))
         else:
             self._send(page.page_file(path))
 
@@ -50,9 +51,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Answer a change from the page."""
-        body = self._body()
+        body = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), MAX_BODY))
         flag = FLAG.fullmatch(urlsplit(self.path).path)
         self._send(self._change(unquote(flag[1]), body) if flag else not_found())
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Don't log each request: the environment logs the changes, and this module the document requests."""
 
     def _api(self, path: str) -> Response:
         if f"{path}/" in API_ROUTES:
@@ -62,27 +66,27 @@ class Handler(BaseHTTPRequestHandler):
         return self._flags() if path == API_ROUTES[1] else not_found()
 
     def _environment_document(self) -> Response:
-        environment = self.server.environment
+        environment = self.environment
         environment.counter.add_document()
         key = self.headers.get("X-Environment-Key")
         response = api.environment_document(environment.document, key, environment.server_key)
         if "gzip" in self.headers.get("Accept-Encoding", "") and response.status == HTTPStatus.OK:
             response = response.gzipped()
-        logger.info("environment document asked for: %d, %d bytes", response.status, len(response.body))
+        logger.info("environment document requested: %d, %d bytes", response.status, len(response.body))
         return response
 
     def _flags(self) -> Response:
-        environment = self.server.environment
+        environment = self.environment
         environment.counter.add_flags()
         key = self.headers.get("X-Environment-Key")
         feature = parse_qs(urlsplit(self.path).query).get("feature", [None])[0]
         return api.flags(environment.document, key, environment.server_key, feature)
 
     def _change(self, name: str, body: bytes) -> Response:
-        # A page of another site can post a form, but not JSON without asking first.
+        # Another site's page can post a form here, but JSON only after a preflight request, which is not answered.
         if self.headers.get_content_type() != "application/json":
             return page.problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send application/json.")
-        environment = self.server.environment
+        environment = self.environment
         try:
             environment.set_flag(name, **page.parse_change(body))
         except page.BadChange as error:
@@ -90,10 +94,6 @@ class Handler(BaseHTTPRequestHandler):
         except UnknownFlag as error:
             return page.problem(HTTPStatus.NOT_FOUND, str(error))
         return page.state(environment.document, environment.counts)
-
-    def _body(self) -> bytes:
-        length = int(self.headers.get("Content-Length") or 0)
-        return self.rfile.read(min(length, LONGEST_BODY))
 
     def _send(self, response: Response) -> None:
         self.send_response_only(response.status)
@@ -107,20 +107,14 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(response.body)
 
     def _stream(self, client_key: str) -> None:
-        environment = self.server.environment
-        with environment.listening(client_key):
-            self._send_stream_headers()
+        environment = self.environment
+        with environment.open_stream(client_key):
+            self.send_response_only(HTTPStatus.OK)
+            self.send_header("Date", self.date_time_string(time.time()))
+            self.send_header("Server", "uvicorn")
+            self.send_header("Cache-Control", "public, max-age=29")
+            self.send_header("X-Accel-Buffering", "no")
+            self.send_header("Content-Type", "text/event-stream; charset=utf-8")
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
             send_stream(self.wfile.write, self.connection, environment.channel(client_key), environment.times)
-
-    def _send_stream_headers(self) -> None:
-        self.send_response_only(HTTPStatus.OK)
-        self.send_header("Date", self.date_time_string(time.time()))
-        self.send_header("Server", "uvicorn")
-        self.send_header("Cache-Control", "public, max-age=29")
-        self.send_header("X-Accel-Buffering", "no")
-        self.send_header("Content-Type", "text/event-stream; charset=utf-8")
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: the environment logs what matters."""

@@ -27,7 +27,7 @@ HEADERS: Headers = (
 
 
 class BadChange(ValueError):
-    """The body of a change says nothing that a flag can become."""
+    """The body of a change isn't valid."""
 
 
 def page_file(path: str) -> Response:
@@ -39,7 +39,7 @@ def page_file(path: str) -> Response:
 
 
 def state(document: Document, counts: Counts) -> Response:
-    """Answer with what the page shows."""
+    """Answer with the flags, segments and counts that the page shows."""
     payload = {
         "environment": document["name"],
         "project": document["project"]["name"],
@@ -57,19 +57,15 @@ def problem(status: HTTPStatus, detail: str) -> Response:
 
 
 def parse_change(body: bytes) -> dict[str, Any]:
-    """Return `enabled` and `value` of a change as far as it names them, checked."""
+    """Return the checked change: `enabled`, `value`, or both."""
     try:
         change = json.loads(body)
     except ValueError as error:
         raise BadChange("The body is not JSON.") from error
     if not isinstance(change, dict) or not change or not change.keys() <= {"enabled", "value"}:
         raise BadChange(f'A change is {{"enabled": …, "value": …}} or one of the two, not {change!r}.')
-    _check_types(change)
-    return change
-
-
-def _check_types(change: dict[str, Any]) -> None:
     if not isinstance(change.get("enabled", True), bool):
         raise BadChange(f"enabled is true or false, not {change['enabled']!r}.")
     if not isinstance(change.get("value"), str | int | bool | None):
         raise BadChange(f"A value is a string, an integer, a boolean or null, not {change['value']!r}.")
+    return change

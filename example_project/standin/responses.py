@@ -13,15 +13,17 @@ Headers = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Response:
-    """A whole response: `Date` and `Content-Length` are the server's to add."""
+    """A response to which the handler adds `Date` and `Content-Length`."""
 
     status: HTTPStatus
     headers: Headers
     body: bytes = b""
 
     def gzipped(self) -> Response:
-        """Return the response as it goes to a client that accepts gzip."""
-        headers = tuple((name, _vary(value) if name == "Vary" else value) for name, value in self.headers)
+        """Return the response for a client that accepts gzip."""
+        headers = tuple(
+            (name, f"{value}, Accept-Encoding" if name == "Vary" else value) for name, value in self.headers
+        )
         return replace(self, headers=(*headers, ("Content-Encoding", "gzip")), body=gzip.compress(self.body))
 
 
@@ -32,10 +34,6 @@ def json_response(payload: Any, status: HTTPStatus = HTTPStatus.OK, headers: Hea
 
 
 def not_found() -> Response:
-    """Return what an address gets that nothing is served at."""
+    """Return the response to an unknown path."""
     body = b"<!doctype html><title>Not Found</title><h1>Not Found</h1>"
     return Response(HTTPStatus.NOT_FOUND, (("Content-Type", "text/html; charset=utf-8"),), body)
-
-
-def _vary(value: str) -> str:
-    return f"{value}, Accept-Encoding"

@@ -1,4 +1,4 @@
-"""The stand-in as a server of its own thread, for tests, and in the foreground, for development."""
+"""The stand-in's HTTP server: in a thread for tests, or in the foreground for development."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import socket
 import sys
 import threading
 from contextlib import suppress
+from functools import partial
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from types import EllipsisType, TracebackType
@@ -26,12 +27,11 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def __init__(self, address: tuple[str, int], environment: Environment) -> None:
-        super().__init__(address, Handler)
-        self.environment = environment
+        super().__init__(address, partial(Handler, environment=environment))
         self._connections: set[socket.socket] = set()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread, and know the connection for as long as it is open."""
+        """Answer in a thread, and remember the connection while it is open."""
         self._connections.add(request)
         super().process_request(request, client_address)
 
@@ -41,7 +41,7 @@ class Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def server_close(self) -> None:
-        """Close the port and, other than the base class, every open connection."""
+        """Close the port and, unlike the base class, every open connection."""
         super().server_close()
         for connection in tuple(self._connections):
             with suppress(OSError):  # it may just have closed
@@ -99,7 +99,7 @@ class StandIn:
 
     @property
     def client_key(self) -> str:
-        """Return the client-side key, the one in the stream's address."""
+        """Return the client-side key, which is part of the stream's URL."""
         return self._environment.client_key
 
     @property

@@ -1,4 +1,4 @@
-"""The environment document in a file, and its changes."""
+"""The environment document, kept in a JSON file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RECORDED_DOCUMENT = Path(__file__).with_name("environment_document.json")
 
 
 class State:
-    """Keep the environment document of one JSON file, which starts as a copy of another."""
+    """Keep the environment document in the file `path`, which begins as a copy of the file `start`."""
 
     def __init__(self, path: Path, start: Path = RECORDED_DOCUMENT) -> None:
         self._path = path
@@ -24,7 +24,7 @@ class State:
         self.document: Document = json.loads((path if path.exists() else start).read_text("utf-8"))
 
     def set_flag(self, name: str, *, enabled: bool | None = None, value: Value | EllipsisType = ...) -> bool:
-        """Change one flag, on disk before in memory; return whether anything changed."""
+        """Change one flag, first in the file and then in memory; return whether anything changed."""
         with self._writing:
             now = datetime.now(timezone.utc)
             changed = with_flag(self.document, name, enabled=enabled, value=value, now=now)
@@ -36,7 +36,7 @@ class State:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace the file's text such that a reader, or a crash, sees the old or the new one."""
+    """Replace a file's text at once: readers, and a process that starts after a crash, find the old or the new text."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
         file.write(text)

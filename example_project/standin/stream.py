@@ -17,7 +17,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 @dataclass(frozen=True)
 class StreamTimes:
-    """How often an open stream says that it lives, and how long it does, in seconds."""
+    """The seconds between a stream's pings, and until the server ends it; by default those of Flagsmith's service."""
 
     ping: float = 15.0
     end: float = 30.0
@@ -35,14 +35,14 @@ def ping(now: datetime) -> bytes:
 
 
 def chunk(data: bytes) -> bytes:
-    """Return the data as one chunk of a chunked body."""
+    """Return the data as one chunk of an HTTP chunked body."""
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
 def send_stream(
     write: Callable[[bytes], object], connection: socket.socket, channel: Channel, times: StreamTimes
 ) -> None:
-    """Send what the channel announces, each new time once, until the stream's end or the client's."""
+    """Send each announced time once, until the stream's time is up or the client leaves."""
     sent = None
     opened = time.monotonic()
     next_ping = opened + times.ping
@@ -58,14 +58,9 @@ def send_stream(
             if time.monotonic() >= end:
                 write(LAST_CHUNK)
                 return
-            if _hangs_up(connection, sleeper, timeout=min(next_ping, end) - time.monotonic()):
+            timeout = max(0.0, min(next_ping, end) - time.monotonic())
+            readable, _, _ = select.select([connection, sleeper], [], [], timeout)
+            if connection in readable:  # a client sends nothing on an open stream: it has closed the connection
                 return
-
-
-def _hangs_up(connection: socket.socket, sleeper: socket.socket, timeout: float) -> bool:
-    """Wait for an announcement or the timeout; return whether the client left meanwhile."""
-    readable, _, _ = select.select([connection, sleeper], [], [], max(0.0, timeout))
-    if sleeper in readable:
-        sleeper.recv(4096)
-    # A client has nothing to say on an open stream: what can be read is its goodbye.
-    return connection in readable
+            if sleeper in readable:
+                sleeper.recv(4096)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from standin.handler import STREAM, Handler
@@ -83,7 +84,7 @@ class NotingStandIn(StandIn):
     def __init__(self, *, state_path: Path, host: str, ping_seconds: float) -> None:
         super().__init__(state_path=state_path, host=host, ping_seconds=ping_seconds)
         self.visits = self._server.visits = Visits()  # type: ignore[attr-defined]
-        self._server.RequestHandlerClass = NotingHandler
+        self._server.RequestHandlerClass = partial(NotingHandler, environment=self._environment)
 
     @property
     def port(self) -> int:
