@@ -3,50 +3,46 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any
 
 
 class InvalidTraits(ValueError):
-    """A text that tells no traits; the message says why."""
+    """A text isn't a set of traits; the message says why."""
 
 
 def parse_traits(text: str) -> dict[str, Any]:
-    """Read a JSON object, or a `key=value` on each line; raise `InvalidTraits` for anything else."""
-    if text.lstrip().startswith("{"):
-        return _parse_object(text)
+    """Parse a JSON object, or a `key=value` on each line; raise `InvalidTraits` for anything else."""
+    if not text.lstrip().startswith("{"):
+        return parse_pairs(filter(None, map(str.strip, text.splitlines())))
+    try:
+        traits: dict[str, Any] = _parse_json(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidTraits(f'This is not a JSON object such as {{"plan": "gold"}}: {error}.') from error
+    return traits
+
+
+def parse_pairs(pairs: Iterable[str]) -> dict[str, Any]:
+    """Parse texts of the form `key=value`, whose value may be JSON; raise `InvalidTraits` for anything else."""
     traits: dict[str, Any] = {}
-    for line in filter(None, map(str.strip, text.splitlines())):
-        key, equals, value = (part.strip() for part in line.partition("="))
+    for pair in pairs:
+        key, equals, value = (part.strip() for part in pair.partition("="))
         if not (key and equals):
-            raise InvalidTraits(f"{line!r} is not key=value, for instance plan=gold.")
+            raise InvalidTraits(f"{pair!r} is not key=value, for instance plan=gold.")
         if key in traits:
             raise InvalidTraits(f"{key!r} is there twice: a trait has one value.")
-        traits[key] = read_value(value)
+        try:
+            traits[key] = _parse_json(value)
+        except (ValueError, RecursionError):
+            traits[key] = value
     return traits
 
 
-def read_value(text: str) -> Any:
-    """Return what a text says as JSON, else the text."""
-    try:
-        return _decode(text)
-    except (ValueError, RecursionError):
-        return text
+def _parse_json(text: str) -> Any:
+    def refuse(constant: str) -> Any:  # NaN and Infinity, which Python would accept
+        raise ValueError(f"{constant} is not JSON")
 
-
-def _parse_object(text: str) -> dict[str, Any]:
-    try:
-        traits: dict[str, Any] = _decode(text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidTraits(f'This is no JSON object such as {{"plan": "gold"}}: {error}.') from error
-    return traits
-
-
-def _decode(text: str) -> Any:
-    decoded = json.loads(text, parse_constant=_refuse)
-    deepcopy(decoded)  # as an identity does, which can't report what is nested too deep for that
-    return decoded
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON")
+    parsed = json.loads(text, parse_constant=refuse)
+    deepcopy(parsed)  # `Identity` copies its traits: refuse here what is nested too deeply for that
+    return parsed

@@ -17,7 +17,7 @@ from flagsmith.models import Flag
 from ...api import Flags, get_flags
 from ...conf import Config, explain, get_config
 from ...environment.snapshot import Snapshot
-from ...environment.traits import read_value
+from ...environment.traits import InvalidTraits, parse_pairs
 from ...exceptions import StoreError
 from ...identity import Identity
 from ...listener.preconditions import find_command_problems, find_inline_problems
@@ -56,7 +56,7 @@ class Command(BaseCommand):
     def handle(
         self, *args: Any, name: str | None, identity: str | None, trait: list[str], as_json: bool, **options: Any
     ) -> None:
-        whom = read_identity(identity, trait)
+        whom = parse_identity(identity, trait)
         flags, snapshot = self._read(whom)
         shown = {each: flags.get_flag(each) for each in select(name, [*flags, *get_config().defaults])}
         if as_json:
@@ -84,27 +84,19 @@ class Command(BaseCommand):
         self.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
-def read_identity(identifier: str | None, traits: Iterable[str]) -> Identity | None:
-    """Return whom the flags are asked for; raise `CommandError` for arguments that name nobody."""
-    read = read_traits(traits)
-    if identifier is None and read:
-        raise CommandError("--trait tells something about an identity: name it with --identity ID.")
+def parse_identity(identifier: str | None, pairs: Iterable[str]) -> Identity | None:
+    """Return the identity of `--identity` and `--trait`; raise `CommandError` where they don't make one."""
+    try:
+        traits = parse_pairs(pairs)
+    except InvalidTraits as error:
+        raise CommandError(f"--trait: {error}") from None
+    if identifier is None and traits:
+        raise CommandError("--trait needs an identity: name it with --identity ID.")
     if identifier == "":
-        raise CommandError("--identity is empty: name somebody, or leave it out for everybody's flags.")
-    return None if identifier is None else Identity(identifier, read)
-
-
-def read_traits(arguments: Iterable[str]) -> dict[str, Any]:
-    """Return traits from `key=value`; raise `CommandError` for anything else, and for a key that comes twice."""
-    traits: dict[str, Any] = {}
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if not (key and equals):
-            raise CommandError(f"--trait {argument!r} is not KEY=VALUE, for instance --trait plan=gold.")
-        if key in traits:
-            raise CommandError(f"--trait {key}=… is there twice: a trait has one value.")
-        traits[key] = read_value(value)
-    return traits
+        raise CommandError(
+            "--identity is empty: name an identity, or leave the option out for the environment's flags."
+        )
+    return None if identifier is None else Identity(identifier, traits)
 
 
 def select(name: str | None, known: Iterable[str]) -> list[str]:

@@ -209,7 +209,7 @@ class TestIdentities:
             ({"identifier": ""}, "This field is required."),
             ({"identifier": "42", "traits": "plan"}, "'plan' is not key=value"),
             ({"identifier": "42", "traits": "a=1\na=2"}, "'a' is there twice"),
-            ({"identifier": "42", "traits": '{"plan": }'}, "This is no JSON object"),
+            ({"identifier": "42", "traits": '{"plan": }'}, "This is not a JSON object"),
         ],
     )
     def test_bad_input_is_an_error_of_the_form(self, superuser: Client, data: dict[str, str], error: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from django_flagsmith_realtime.environment.traits import InvalidTraits, parse_traits
+from django_flagsmith_realtime.environment.traits import InvalidTraits, parse_pairs, parse_traits
 
 
 @pytest.mark.parametrize(
@@ -35,12 +35,12 @@ def test_lines_and_json_objects_are_read(text: str, traits: dict[str, Any]) -> N
         ("plan=gold\n=7", "'=7' is not key=value"),
         ("[1]", "'[1]' is not key=value"),
         ("plan=gold\nplan=free", "'plan' is there twice"),
-        ('{"plan": }', "no JSON object"),
-        ('{"age": Infinity}', "Infinity is no JSON"),
-        ('{"a": 1} {"b": 2}', "no JSON object"),
-        ('{"a":' * 100_000, "no JSON object"),
-        ('{"a":' + "[" * 600 + "]" * 600 + "}", "no JSON object"),
-        ('{"age": 1' + "0" * 5_000 + "}", "no JSON object"),
+        ('{"plan": }', "not a JSON object"),
+        ('{"age": Infinity}', "Infinity is not JSON"),
+        ('{"a": 1} {"b": 2}', "not a JSON object"),
+        ('{"a":' * 100_000, "not a JSON object"),
+        ('{"a":' + "[" * 600 + "]" * 600 + "}", "not a JSON object"),
+        ('{"age": 1' + "0" * 5_000 + "}", "not a JSON object"),
     ],
 )
 def test_anything_else_says_what_is_wrong_with_it(text: str, why: str) -> None:
@@ -48,3 +48,29 @@ def test_anything_else_says_what_is_wrong_with_it(text: str, why: str) -> None:
         parse_traits(text)
     assert why in str(caught.value)
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("42", 42),
+        ("4.5", 4.5),
+        ("true", True),
+        ("null", None),
+        ('"42"', "42"),
+        ('" gold"', " gold"),
+        ("[1, 2]", [1, 2]),
+        ("gold", "gold"),
+        ("", ""),
+        ("True", "True"),
+        ("007", "007"),
+        ("a=b", "a=b"),
+        ("NaN", "NaN"),
+        ("-Infinity", "-Infinity"),
+        ("Grüße", "Grüße"),
+        ("[" * 100_000, "[" * 100_000),
+    ],
+)
+def test_a_value_is_json_where_it_can_be(text: str, value: Any) -> None:
+    found = parse_pairs([f"key={text}"])["key"]
+    assert (found, type(found)) == (value, type(value))
