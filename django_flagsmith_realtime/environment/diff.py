@@ -10,7 +10,7 @@ from typing import Any
 from flagsmith.models import Flag
 
 from .document import Plain, fingerprint
-from .snapshot import Environment
+from .snapshot import Environment, Snapshot
 
 Aspects = dict[str, Any]
 
@@ -36,6 +36,20 @@ class FlagChange:
         if aspect == "enabled" and self.new:
             return "on" if self.new.enabled else "off"
         return aspect.replace("_", " ")
+
+
+@dataclass(frozen=True)
+class Update:
+    """A version that was published, the one published before it, and what differs, by flag name."""
+
+    snapshot: Snapshot
+    previous: Snapshot | None
+    changes: Mapping[str, FlagChange]
+
+    @classmethod
+    def between(cls, previous: Snapshot | None, snapshot: Snapshot) -> Update:
+        """Compare two snapshots; without a previous one every flag is new."""
+        return cls(snapshot, previous, diff(previous.environment if previous else None, snapshot.environment))
 
 
 def diff(old: Environment | None, new: Environment) -> Mapping[str, FlagChange]:

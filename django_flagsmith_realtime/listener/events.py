@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..environment.diff import Update
 from ..environment.snapshot import Snapshot
 from ..exceptions import FlagsmithError, StoreError
-from .publisher import Update
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ import time
 from dataclasses import dataclass
 
 from ..conf import Config
+from ..environment.diff import Update
 from ..storage.lease import STUCK_SECONDS, Lease, LeaseKeeper
 from ..storage.snapshot_file import SnapshotFileError
 from ..storage.store import Store
 from .factory import build_lease, build_publisher, build_store
-from .publisher import Publisher, Update
+from .publisher import Publisher
 
 logger = logging.getLogger(__name__)
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from ..environment.diff import FlagChange, diff
+from ..environment.diff import Update
 from ..environment.snapshot import Document, Head, Snapshot
 from ..exceptions import Overtaken, StoreError, WrongEnvironment
 from ..reading.reader import Reader
@@ -31,20 +30,6 @@ class Source(Protocol):
     def fetch(self) -> Document: ...
 
     def close(self) -> None: ...
-
-
-@dataclass(frozen=True)
-class Update:
-    """A version that was published; `changes` by flag name."""
-
-    snapshot: Snapshot
-    previous: Snapshot | None
-    changes: Mapping[str, FlagChange]
-
-    @classmethod
-    def between(cls, previous: Snapshot | None, snapshot: Snapshot) -> Update:
-        changes = diff(previous.environment if previous else None, snapshot.environment)
-        return cls(snapshot, previous, changes)
 
 
 class Publisher:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 
+from ..environment.diff import Update
 from ..environment.snapshot import Document, Snapshot
 from ..exceptions import Overtaken, StoreError
 from ..storage.snapshot_file import SnapshotFileError
 from .events import Published, Repaired, StoreFailed, StoreWorked, StreamSilent, Subscriber, Unchanged
-from .publisher import Publisher, Update
+from .publisher import Publisher
 from .schedule import Schedule
 from .status_tracker import StatusTracker
 

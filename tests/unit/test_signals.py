@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from django_flagsmith_realtime import get_flags
-from django_flagsmith_realtime.listener.publisher import Update, announce
+from django_flagsmith_realtime.environment.diff import Update
+from django_flagsmith_realtime.listener.publisher import announce
 from django_flagsmith_realtime.signals import RobustSignal, flag_changed, flags_updated, snapshot_loaded
 from tests.support.documents import publish
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from django_flagsmith_realtime.environment.diff import Update
 from django_flagsmith_realtime.exceptions import ServerError, StoreError
 from django_flagsmith_realtime.listener import events
-from django_flagsmith_realtime.listener.publisher import Update
 from django_flagsmith_realtime.listener.status_tracker import MAX_TEXT, REALTIME_OFF, SILENT, StatusTracker
 from django_flagsmith_realtime.storage.status import DAY, Status
 from tests.support.documents import publish

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from django.core.cache import caches
 
+from django_flagsmith_realtime.environment.diff import Update
 from django_flagsmith_realtime.environment.snapshot import Document, parse_document
-from django_flagsmith_realtime.listener.publisher import Publisher, Update
+from django_flagsmith_realtime.listener.publisher import Publisher
 from django_flagsmith_realtime.storage.history import (
     KEPT,
     MAX_BYTES,
