@@ -11,9 +11,8 @@ from ..conf import Config
 from ..reading.reader import get_reader
 from ..storage.cache import carries_lease
 from ..storage.lease import Alone, Leadership, Lease, LeaseKeeper
-from ..storage.snapshot_file import FileSource
 from ..storage.store import Store
-from .backoff import Backoff
+from .backoff import FETCH, Backoff
 from .event_log import EventLog
 from .events import Event, Subscriber
 from .http import can_connect
@@ -21,7 +20,7 @@ from .listener import Listener
 from .publisher import Publisher
 from .schedule import Budget, Schedule
 from .signal_sender import SignalSender
-from .sources import ApiSource
+from .sources import ApiSource, FileSource, Source
 from .status_tracker import StatusTracker
 from .stream import Stream
 from .stream_health import NEVER
@@ -29,17 +28,17 @@ from .upkeep import Upkeep
 
 logger = logging.getLogger("django_flagsmith_realtime.listener.listener")
 
-FILE_SECONDS = 0.5  # between looks at a file that is edited by hand
-
 
 def build_listener(config: Config) -> Listener:
     """Return the listener: of Flagsmith, or of the file that is edited in place of an account there."""
-    clock, poll_only = time.monotonic, _why_poll_only(config)
+    clock, publisher = time.monotonic, build_publisher(config)
+    source = publisher.source
+    poll_only = _why_poll_only(config, source)
     secrets = (config.environment_key, config.stream_key, *config.headers.values())
-    status_tracker = StatusTracker(poll_only=poll_only, secrets=secrets, asks_flagsmith=bool(config.environment_key))
+    status_tracker = StatusTracker(poll_only=poll_only, secrets=secrets, is_billed=source.is_billed)
     subscribers = (EventLog(poll_only=poll_only, clock=clock).take, status_tracker.take, SignalSender(clock).take)
-    publisher, tell = build_publisher(config), partial(_tell, subscribers)
-    schedule = _api_schedule(config) if config.environment_key else _file_schedule()
+    tell = partial(_tell, subscribers)
+    schedule = _build_schedule(config, source)
     return Listener(
         publisher=publisher,
         upkeep=Upkeep(publisher=publisher, schedule=schedule, status_tracker=status_tracker, tell=tell, clock=clock),
@@ -57,27 +56,28 @@ def _tell(subscribers: Iterable[Subscriber], event: Event) -> None:
         take(event)
 
 
-def _why_poll_only(config: Config) -> str | None:
-    if not config.environment_key:
-        return f"FLAGSMITH['SNAPSHOT_FILE'] is the source; a look every {FILE_SECONDS:g} s."
+def _why_poll_only(config: Config, source: Source) -> str | None:
+    if source.interval is not None:
+        return f"{source.setting} is the source, read every {source.interval:g} s."
     if config.realtime_url is None:
         return f"FLAGSMITH['REALTIME_URL'] is None; a poll every {config.poll_interval:g} s."
     return None
 
 
 def build_publisher(config: Config) -> Publisher:
-    """Return what fetches and publishes."""
+    """Return what fetches from Flagsmith, or from the file that is edited in place of an account there."""
+    source: Source
     path = config.snapshot_file
-    store, reader = build_store(config), get_reader(config)
     if path and not config.environment_key:
-        return Publisher(source=FileSource(path), store=store, reader=reader)
-    source = ApiSource(
-        api_url=config.api_url,
-        environment_key=config.environment_key or "",
-        timeout=config.request_timeout,
-        headers=config.headers,
-    )
-    return Publisher(source=source, store=store, snapshot_file=path, reader=reader)
+        source, path = FileSource(path), None
+    else:
+        source = ApiSource(
+            api_url=config.api_url,
+            environment_key=config.environment_key or "",
+            timeout=config.request_timeout,
+            headers=config.headers,
+        )
+    return Publisher(source=source, store=build_store(config), snapshot_file=path, reader=get_reader(config))
 
 
 def build_store(config: Config) -> Store:
@@ -108,20 +108,17 @@ def _build_stream(config: Config, key: str) -> Stream:
     return Stream(realtime_url=config.realtime_url, key=key, timeout=config.stream_timeout, headers=config.headers)
 
 
-def _api_schedule(config: Config) -> Schedule:
+def _build_schedule(config: Config, source: Source) -> Schedule:
+    interval, retry = config.poll_interval, FETCH
+    fallback_interval = config.fallback_poll_interval if config.realtime_url else config.poll_interval
+    if source.interval is not None:
+        interval = fallback_interval = source.interval
+        retry = Backoff(first=interval, limit=interval, least=1.0)
     return Schedule(
-        poll_interval=config.poll_interval,
-        fallback_poll_interval=config.fallback_poll_interval if config.realtime_url else config.poll_interval,
-        now=time.monotonic(),
-    )
-
-
-def _file_schedule() -> Schedule:
-    return Schedule(
-        poll_interval=FILE_SECONDS,
-        fallback_poll_interval=FILE_SECONDS,
-        budget=Budget(capacity=NEVER),
-        retry=Backoff(first=FILE_SECONDS, limit=FILE_SECONDS, least=1.0),
-        holds_back=False,
+        poll_interval=interval,
+        fallback_poll_interval=fallback_interval,
+        budget=Budget() if source.is_billed else Budget(capacity=NEVER),
+        retry=retry,
+        may_be_behind=source.may_be_behind,
         now=time.monotonic(),
     )

@@ -7,7 +7,6 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 from ..environment.diff import Update
 from ..environment.snapshot import Document, Head, Snapshot
@@ -15,21 +14,14 @@ from ..exceptions import Overtaken, StoreError, WrongEnvironment
 from ..reading.reader import Reader
 from ..signals import flag_changed, flags_updated
 from ..storage.history import PastChange, extend, past_changes
-from ..storage.snapshot_file import FileSource, write_snapshot_file
+from ..storage.snapshot_file import write_snapshot_file
 from ..storage.store import Store
 from .schedule import CHASE_SECONDS
+from .sources import Source
 
 logger = logging.getLogger(__name__)
 
 SLOW_SECONDS = 5.0
-
-
-class Source(Protocol):
-    """Where documents come from; `fetch` raises `FlagsmithError`."""
-
-    def fetch(self) -> Document: ...
-
-    def close(self) -> None: ...
 
 
 class Publisher:
@@ -42,7 +34,7 @@ class Publisher:
     def __init__(
         self, *, source: Source, store: Store, snapshot_file: Path | None = None, reader: Reader | None = None
     ) -> None:
-        self._source = source
+        self.source = source
         self._reader = reader
         self._snapshot_file = snapshot_file
         self._saved: Head | None = None  # what the file holds
@@ -92,7 +84,7 @@ class Publisher:
     def fetch(self) -> Document:
         """Ask Flagsmith. Any thread may call this, the rest is for one."""
         asked_at = time.time_ns() // 1_000
-        document = replace(self._source.fetch(), asked_at=asked_at)
+        document = replace(self.source.fetch(), asked_at=asked_at)
         self._check_environment(document)
         return document
 
@@ -162,14 +154,14 @@ class Publisher:
 
     def close(self) -> None:
         """End a request under way, and close the connections to the cache."""
-        self._source.close()
+        self.source.close()
         self.store.close()
 
     def _adopt(self, snapshot: Snapshot) -> None:
         self.published, self._seen = snapshot, snapshot.head
 
     def _check_environment(self, document: Document) -> None:
-        published = None if isinstance(self._source, FileSource) else self.published
+        published = self.published if self.source.has_fixed_environment else None
         if published and published.environment.api_key != document.environment.api_key:
             raise WrongEnvironment(
                 f"Flagsmith answered with the environment {document.environment.name!r}, but "

@@ -75,7 +75,7 @@ class Schedule:
 
     `stream_health` is what is known of the stream. `poll_interval` and `fallback_poll_interval` are seconds: with a
     healthy stream, and without; 0 is never.
-    `holds_back` is False where every body is to be believed: a file is never behind.
+    `may_be_behind` tells whether the source may serve an older body for a while, which is then held back.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Schedule:
         now: float,
         budget: Budget | None = None,
         retry: Backoff = FETCH,
-        holds_back: bool = True,
+        may_be_behind: bool = True,
     ) -> None:
         self.stream_health = StreamHealth(
             poll_interval=poll_interval, fallback_poll_interval=fallback_poll_interval, now=now
@@ -100,7 +100,7 @@ class Schedule:
         self._latest_event: int | None = None
         self._remembered: deque[int] = deque(maxlen=REMEMBERED)
         self._retry = self._failures = retry
-        self._holds_back = holds_back
+        self._may_be_behind = may_be_behind
         self._not_before = -NEVER  # after a failure
         self._failing_since: float | None = None
         self._budget = budget or Budget()
@@ -223,7 +223,7 @@ class Schedule:
         self._failing_since = None
 
     def _is_backward(self, document: Document, published: Snapshot) -> bool:
-        if not self._holds_back:
+        if not self._may_be_behind:
             return False
         emptied = bool(published.environment.flags) and not document.environment.flags
         older = document.updated_at < published.head.updated_at

@@ -1,17 +1,19 @@
-"""Fetching the environment document from Flagsmith's API."""
+"""Where environment documents come from: Flagsmith's API, or a file that a developer edits in its place."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
 from urllib.parse import urljoin
 
 import requests
 
 from ..environment.snapshot import Document, parse_document
 from ..exceptions import FlagsmithError, InvalidDocument, RedirectRefused, TimedOut, TooLarge
+from ..storage.snapshot_file import read_snapshot_file
 from .http import CONNECT_SECONDS, TRANSPORT_ERRORS, InterruptibleSession, describe, origin, refuse_status
 
 MAX_BYTES = 32 * 1024 * 1024  # of a document, all its pages together, unpacked
@@ -25,11 +27,35 @@ KEY_REMEDY = (
 )
 
 
-class ApiSource:
+class Source(Protocol):
+    """A place that documents come from, and what the rest of the listener must know of it."""
+
+    setting: ClassVar[str]  # that names the place
+    interval: ClassVar[float | None]  # seconds between fetches; None: as often as POLL_INTERVAL and the stream say
+    is_billed: ClassVar[bool]  # Flagsmith bills each fetch: they are counted, and those that bring nothing are rationed
+    may_be_behind: ClassVar[bool]  # a cache on the way may serve an older body for a while
+    has_fixed_environment: ClassVar[bool]  # a document of another environment is a mistake
+
+    def fetch(self) -> Document:
+        """Return the document; raise `FlagsmithError`."""
+        ...
+
+    def close(self) -> None:
+        """End a fetch under way, and all to come."""
+        ...
+
+
+class ApiSource(Source):
     """`GET {api_url}environment-document/`, the whole of it within `timeout` seconds.
 
     `fetch` raises `HttpError` or `InvalidDocument`, and nothing else.
     """
+
+    setting = SETTING
+    interval = None
+    is_billed = True
+    may_be_behind = True
+    has_fixed_environment = True
 
     def __init__(self, *, api_url: str, environment_key: str, timeout: float, headers: Mapping[str, str]) -> None:
         self._url = urljoin(api_url, "environment-document/")
@@ -54,7 +80,6 @@ class ApiSource:
         raise failure from None  # what it was made from holds URLs and headers
 
     def close(self) -> None:
-        """End a request under way, and for good."""
         self._session.interrupt()
         self._session.close()
 
@@ -84,6 +109,36 @@ class ApiSource:
                     refuse_status(response, f"{SETTING}; it usually ends in /api/v1/", KEY_REMEDY)
                 url = _same_origin(url, response.headers["Location"])
         raise RedirectRefused("Flagsmith's API redirects in a circle: check FLAGSMITH['API_URL'].")
+
+
+class FileSource(Source):
+    """A file that a developer edits: each new content is dated when it is first read."""
+
+    setting = "FLAGSMITH['SNAPSHOT_FILE']"
+    interval = 0.5  # an edit is live before its author has switched to the browser; a look is one `stat`
+    is_billed = False
+    may_be_behind = False
+    has_fixed_environment = False
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._signature: tuple[int, ...] | None = None
+        self._document: Document | None = None
+
+    def fetch(self) -> Document:
+        """Read the file unless it is as it was; raise `SnapshotFileError`."""
+        try:
+            status = self._path.stat()
+            signature = status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
+        except OSError:
+            signature = None  # reading it says why
+        if self._document is None or signature != self._signature:
+            read = read_snapshot_file(self._path)
+            self._document = Document(read.environment, time.time_ns() // 1_000, realtime_enabled=True)
+            self._signature = signature
+        return self._document
+
+    def close(self) -> None: ...
 
 
 def _same_origin(url: str, location: str) -> str:

@@ -53,8 +53,8 @@ SILENT = "A change came without an event: the project's real-time updates seem t
 class StatusTracker:
     """A subscriber of the listener's events.
 
-    `poll_only` says why there is no stream, where there is none. `secrets` appear in no text. `asks_flagsmith` is False
-    for a file, which may be looked at for nothing.
+    `poll_only` says why there is no stream, where there is none. `secrets` appear in no text. Fetches are counted where
+    they are billed.
     """
 
     def __init__(
@@ -62,12 +62,12 @@ class StatusTracker:
         *,
         poll_only: str | None = None,
         secrets: Iterable[str | None] = (),
-        asks_flagsmith: bool = True,
+        is_billed: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._clock = clock
         self._secrets = sorted(filter(None, secrets), key=len, reverse=True)
-        self._asks_flagsmith = asks_flagsmith
+        self._is_billed = is_billed
         self._latencies: deque[float] = deque(maxlen=MEASURED)
         now = clock()
         self._deaf = {poll_only: now} if poll_only else {}  # why the stream tells nothing, and since when
@@ -140,7 +140,7 @@ class StatusTracker:
         else:
             self._deaf.setdefault(REALTIME_OFF, now)
         self._count_request(now)
-        if self._asks_flagsmith:
+        if self._is_billed:
             self._note(fetch=Fetch(now, event.took))
 
     @take.register
@@ -149,7 +149,7 @@ class StatusTracker:
         self._count_request(self._clock())
 
     def _count_request(self, now: float) -> None:
-        if self._asks_flagsmith:
+        if self._is_billed:
             self._note(requests=self._status.requests.add(now))
 
     @take.register

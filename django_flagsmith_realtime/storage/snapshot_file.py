@@ -1,7 +1,4 @@
-"""The last known good document in a file: written by the listener, read where the cache holds nothing.
-
-Without an `ENVIRONMENT_KEY` the file is the source itself: whoever edits it sees the flags change.
-"""
+"""The last known good document in a file: written by the listener, read where the cache holds nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ import json
 import os
 import stat
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -106,30 +102,3 @@ def load_snapshot(path: Path) -> Snapshot:
         published_at = document.updated_at
     head = Head(SEQUENCE, document.environment.version, document.updated_at, published_at)
     return Snapshot(head, document.environment)
-
-
-class FileSource:
-    """Documents from a file that a person edits: each new content is as of when it was first read."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._signature: tuple[int, ...] | None = None
-        self._document: Document | None = None
-
-    def fetch(self) -> Document:
-        """Read the file unless it is as it was; raise `SnapshotFileError`."""
-        signature = self._sign()
-        if self._document is None or signature != self._signature:
-            read = read_snapshot_file(self._path)
-            self._document = Document(read.environment, time.time_ns() // 1_000, realtime_enabled=True)
-            self._signature = signature
-        return self._document
-
-    def close(self) -> None: ...
-
-    def _sign(self) -> tuple[int, ...] | None:
-        try:
-            status = self._path.stat()
-        except OSError:
-            return None  # reading it says why
-        return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino

@@ -24,6 +24,7 @@ from tests.support.backends import RecordingCache, use
 from tests.support.documents import KEY, LEASE, RECORDED, configured_store, make_document
 from tests.support.http_server import Answer, EventStream, Refuse, Reply, ScriptedServer, Silence
 from tests.support.processes import Command, RedisServer, free_port, wait_until
+from tests.support.sources import FakeSource
 
 Start = Callable[..., Command]
 STOPS_WITHIN = 2.0  # seconds: one, and another for a machine that is busy
@@ -91,20 +92,11 @@ def test_the_steps_are_those_of_a_publish(settings: Any) -> None:
     store = configured_store()
     announce(store, banner_text="of before")
     RecordingCache.operations.clear()
-    source = Scripted(lambda: make_document(banner_text="new"))
+    source = FakeSource(lambda: make_document(banner_text="new"))
     refresh.Publisher(source=source, store=store).refresh()
     store.write_events(None, ())
     writes = [f"{operation} {key}" for operation, key in RecordingCache.operations if operation != "get"]
     assert writes == [step[2:] for step in STEPS.values() if step != "signals"]
-
-
-class Scripted:
-    """A source that answers with what a function returns."""
-
-    def __init__(self, fetch: Callable[[], Any]) -> None:
-        self.fetch = fetch
-
-    def close(self) -> None: ...
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -6,6 +6,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,6 +24,7 @@ from django_flagsmith_realtime.middleware import FlagsmithMiddleware
 from django_flagsmith_realtime.reading.reader import get_reader
 from tests.support.documents import configured_store
 from tests.support.processes import RedisServer
+from tests.support.sources import FakeSource
 
 PACKAGE = str(Path(django_flagsmith_realtime.__file__).parent)
 OVERHEAD = {"info", "hello", "client|setinfo"}  # commands of connecting, and of asking for the counters
@@ -108,18 +110,6 @@ def test_bytes_in_the_cache() -> None:
     assert len(ENVIRONMENT.payload) < 3_500
 
 
-class Source:
-    """Gives a newer document with each request."""
-
-    revision = 0
-
-    def fetch(self) -> Document:
-        self.revision += 1
-        return document(self.revision)
-
-    def close(self) -> None: ...
-
-
 def commands(server: RedisServer, before: Counter[str]) -> dict[str, int]:
     found = Counter(server.commands()) - before
     return {name: count for name, count in found.items() if name not in OVERHEAD}
@@ -128,7 +118,7 @@ def commands(server: RedisServer, before: Counter[str]) -> dict[str, int]:
 def test_operations_of_the_cache(redis_server: RedisServer, settings: Any) -> None:
     settings.CACHES = {"default": redis_server.cache()}
     opened = redis_server.info("stats")["total_connections_received"]
-    publisher = Publisher(source=Source(), store=configured_store())
+    publisher = Publisher(source=FakeSource(map(document, count(1)).__next__), store=configured_store())
     publisher.refresh()
     publisher.refresh()  # the first change reads what is kept of those before
     get_reader().current()

@@ -22,6 +22,7 @@ from django_flagsmith_realtime.listener.publisher import Publisher
 from django_flagsmith_realtime.storage import store as store_module
 from django_flagsmith_realtime.storage.store import Store
 from tests.support.documents import banner, configured_store, make_document, payload_key
+from tests.support.sources import FakeSource
 
 WRITERS = 3
 STEPS = 15  # a refresh takes no more, where nobody interferes
@@ -90,19 +91,18 @@ class SteppedCache(LocMemCache):
         return super().add(*args, **kwargs)
 
 
-class Flagsmith:
+class Flagsmith(FakeSource):
     """Answers with the state of the moment."""
 
     def __init__(self) -> None:
+        super().__init__(self._answer)
         self.state = 0
         self.last_answer = 0
 
-    def fetch(self) -> Document:
+    def _answer(self) -> Document:
         sleep()
         self.last_answer = self.state
         return STATES[self.state]
-
-    def close(self) -> None: ...
 
 
 def is_whole(store: Store) -> bool:

@@ -18,6 +18,7 @@ from django_flagsmith_realtime.listener.publisher import Publisher
 from django_flagsmith_realtime.test import override_flags
 from tests.support.backends import use
 from tests.support.documents import KEY, RECORDED, configured_store, make_document, publish
+from tests.support.sources import FakeSource
 from tests.unit.monitoring.test_health import led
 
 APP = "django_flagsmith_realtime"
@@ -66,13 +67,7 @@ def names(response: Any) -> list[str]:
 
 
 def publish_and_announce(**flags: Any) -> None:
-    class Source:
-        def fetch(self) -> Any:
-            return make_document(**flags)
-
-        def close(self) -> None: ...
-
-    Publisher(source=Source(), store=configured_store()).refresh()
+    Publisher(source=FakeSource(lambda: make_document(**flags)), store=configured_store()).refresh()
 
 
 class TestWhoMaySeeIt:

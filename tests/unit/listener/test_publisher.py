@@ -21,25 +21,25 @@ from django_flagsmith_realtime.exceptions import WrongEnvironment
 from django_flagsmith_realtime.listener.publisher import Publisher
 from django_flagsmith_realtime.signals import flag_changed, flags_updated
 from django_flagsmith_realtime.storage.store import Store
+from tests.support.sources import FakeSource
 
 RECORDED = json.loads((Path(__file__).parents[2] / "support/recordings/api/environment_document.json").read_text())
 
 
-class EditedSource:
+class EditedSource(FakeSource):
     """Answers with the recorded document as a test has edited it."""
 
     def __init__(self) -> None:
+        super().__init__(self._answer)
         self.body = copy.deepcopy(RECORDED)
         self.meanwhile: Callable[[], object] | None = None
 
-    def fetch(self) -> Document:
+    def _answer(self) -> Document:
         document = parse_document(copy.deepcopy(self.body))
         if meanwhile := self.meanwhile:
             self.meanwhile = None
             meanwhile()
         return document
-
-    def close(self) -> None: ...
 
     def state(self, name: str) -> dict[str, Any]:
         return next(state for state in self.body["feature_states"] if state["feature"]["name"] == name)

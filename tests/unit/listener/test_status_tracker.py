@@ -131,7 +131,7 @@ def test_requests_are_counted_whether_they_succeed_or_not(status_tracker: Status
 
 
 def test_looks_at_a_file_are_no_requests(clock: Clock) -> None:
-    status_tracker = StatusTracker(clock=clock, asks_flagsmith=False)
+    status_tracker = StatusTracker(clock=clock, is_billed=False)
     status_tracker.take(fetched())
     status_tracker.take(events.FetchFailed(ServerError("No.")))
     found = status(status_tracker)

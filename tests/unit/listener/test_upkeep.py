@@ -17,18 +17,10 @@ from django_flagsmith_realtime.listener.status_tracker import StatusTracker
 from django_flagsmith_realtime.listener.upkeep import Upkeep
 from tests.support.backends import HangingCache, SmallCache, use
 from tests.support.documents import configured_store, make_document, publish
+from tests.support.sources import FakeSource
 from tests.unit.listener.test_listener import banner
 
 OLD, NEW = ("2030-01-01T00:00:01", "2030-01-01T00:00:02")
-
-
-class NoSource:
-    """An upkeep is handed its documents."""
-
-    def fetch(self) -> Document:
-        raise NotImplementedError
-
-    def close(self) -> None: ...
 
 
 @pytest.fixture
@@ -40,7 +32,7 @@ def schedule() -> Schedule:
 def upkeep(settings: Any, schedule: Schedule) -> Iterator[Upkeep]:
     use(settings, "tests.support.backends.SmallCache")
     SmallCache.limit = 1_000_000
-    publisher = Publisher(source=NoSource(), store=build_store(get_config()))
+    publisher = Publisher(source=FakeSource(make_document), store=build_store(get_config()))
     status_tracker = StatusTracker()
     yield Upkeep(
         publisher=publisher,

@@ -23,24 +23,13 @@ from django_flagsmith_realtime.storage.history import (
 )
 from tests.support.backends import RecordingCache, use
 from tests.support.documents import PREFIX, RECORDED, configured_store, make_document
+from tests.support.sources import FakeSource
 
 CHANGES = f"{PREFIX}:changes"
 
 
-class Source:
-    """Gives the documents that it is given."""
-
-    def __init__(self, *documents: Document) -> None:
-        self.documents = list(documents)
-
-    def fetch(self) -> Document:
-        return self.documents.pop(0)
-
-    def close(self) -> None: ...
-
-
 def publisher(*documents: Document) -> Publisher:
-    return Publisher(source=Source(*documents), store=configured_store())
+    return Publisher(source=FakeSource(iter(documents).__next__), store=configured_store())
 
 
 def refresh(*documents: Document) -> list[PastChange]:
