@@ -13,7 +13,6 @@ from typing import Any
 
 from celery import bootsteps
 from celery.signals import task_postrun, task_prerun, worker_ready
-from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from .conf import explain
@@ -41,7 +40,7 @@ class ListenerStep(bootsteps.StartStopStep):
                 "ListenerStep does not run in a worker with the pool eventlet: use gevent, threads, prefork or solo, "
                 "or run manage.py flagsmith_listen beside the worker."
             )
-        if problems := find_command_problems(getattr(settings, "FLAGSMITH", {})):
+        if problems := find_command_problems():
             raise ImproperlyConfigured(explain(problems[0]))
         return self
 

@@ -181,9 +181,9 @@ def find_problems(setting: object) -> list[Error]:
     return [problem for key, value in setting.items() for problem in _key_problems(key, value)]
 
 
-def find_missing(setting: Mapping[str, Any]) -> list[Error]:
-    """Return the error of a well-formed `FLAGSMITH` that names no source of flags."""
-    if setting.get("ENVIRONMENT_KEY") or setting.get("SNAPSHOT_FILE"):
+def find_missing(config: Config) -> list[Error]:
+    """Return the error of a `FLAGSMITH` that names no source of flags."""
+    if config.environment_key or config.snapshot_file:
         return []
     hint = f"{SERVER_KEY_HINT} {WITHOUT_ACCOUNT}"
     return [Error("FLAGSMITH['ENVIRONMENT_KEY'] is missing.", hint=hint, id="flagsmith.E001")]
@@ -218,11 +218,16 @@ def _with_slash(url: str | None) -> str | None:
     return None if url is None else url.rstrip("/") + "/"
 
 
+def get_setting() -> Any:
+    """Return `FLAGSMITH` as the project's settings have it: nothing is checked yet."""
+    return getattr(settings, "FLAGSMITH", {})
+
+
 @cache
 @sensitive_variables("setting", "values")
 def get_config() -> Config:
     """Return the `FLAGSMITH` setting; raise `ImproperlyConfigured` for one with problems."""
-    setting = getattr(settings, "FLAGSMITH", {})
+    setting = get_setting()
     if problems := find_problems(setting):
         raise ImproperlyConfigured(explain(problems[0]))
     values = {key.lower(): value for key, value in setting.items()}

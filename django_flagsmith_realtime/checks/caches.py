@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
 
-from django.core.cache.backends.db import DatabaseCache
-from django.core.cache.backends.dummy import DummyCache
-from django.core.cache.backends.filebased import FileBasedCache
-from django.core.cache.backends.locmem import LocMemCache
+from django.core.cache import caches
 from django.core.checks import CheckMessage, Error, Tags, Warning
 
 from ..conf import Config
-from ..listener.preconditions import find_missing_client
-from ..storage.backends import Alias
+from ..storage.backends import find_missing_client, get_backend
 from .registry import checks_config
 
 OWN_ALIAS = 'Give the flags an alias of their own in CACHES and name it in FLAGSMITH["CACHE"]'
@@ -22,16 +19,15 @@ SHARED_CACHES = "Redis, memcached or the database"
 @checks_config(Tags.caches)
 def check_client(config: Config) -> list[Error]:
     """Report a cache whose client library is not installed."""
-    return find_missing_client(Alias(config.cache))
+    return find_missing_client(config.cache)
 
 
 @checks_config(Tags.caches)
 def find_per_process_cache(config: Config) -> Iterator[CheckMessage]:
     """Warn of local memory under a listener in a process of its own."""
-    alias = Alias(config.cache)
-    if alias.is_a(LocMemCache) and config.listener == "command":
+    if get_backend(config.cache).is_per_process and config.listener == "command":
         yield Warning(
-            f"The cache {alias.name!r} lives in one process: no other sees what manage.py flagsmith_listen stores.",
+            f"The cache {config.cache!r} lives in one process: no other sees what manage.py flagsmith_listen stores.",
             hint=f'{OWN_ALIAS}, with {SHARED_CACHES}. With a single process, "LISTENER": "inline" does without.',
             id="flagsmith.W002",
         )
@@ -40,10 +36,9 @@ def find_per_process_cache(config: Config) -> Iterator[CheckMessage]:
 @checks_config(Tags.caches, deploy=True)
 def find_listener_per_process(config: Config) -> Iterator[CheckMessage]:
     """Warn of local memory under an inline listener, of which each process then runs its own."""
-    alias = Alias(config.cache)
-    if alias.is_a(LocMemCache) and config.listener == "inline":
+    if get_backend(config.cache).is_per_process and config.listener == "inline":
         yield Warning(
-            f"The cache {alias.name!r} lives in one process: each holds a stream and makes requests of its own.",
+            f"The cache {config.cache!r} lives in one process: each holds a stream and makes requests of its own.",
             hint=f"{OWN_ALIAS}, with {SHARED_CACHES}.",
             id="flagsmith.W003",
         )
@@ -52,10 +47,9 @@ def find_listener_per_process(config: Config) -> Iterator[CheckMessage]:
 @checks_config(Tags.caches)
 def find_dummy_cache(config: Config) -> Iterator[CheckMessage]:
     """Warn of a cache that keeps nothing."""
-    alias = Alias(config.cache)
-    if alias.is_a(DummyCache):
+    if not get_backend(config.cache).keeps_entries:
         yield Warning(
-            f"The cache {alias.name!r} keeps nothing: all flags are what FLAGSMITH['DEFAULTS'] says, else off.",
+            f"The cache {config.cache!r} keeps nothing: all flags are what FLAGSMITH['DEFAULTS'] says, else off.",
             hint=f"{OWN_ALIAS}, with {SHARED_CACHES}. "
             'Where that is meant, list "flagsmith.W004" in SILENCED_SYSTEM_CHECKS.',
             id="flagsmith.W004",
@@ -64,23 +58,30 @@ def find_dummy_cache(config: Config) -> Iterator[CheckMessage]:
 
 @checks_config(Tags.caches)
 def find_culling_cache(config: Config) -> Iterator[CheckMessage]:
-    """Warn of a shared cache that throws entries away, whatever they are, when it has 300."""
-    alias = Alias(config.cache)
-    if alias.is_a(DatabaseCache, FileBasedCache) and alias.is_shared and alias.has_default_size:
+    """Warn of a cache whose other entries may push the flags out."""
+    backend, params = get_backend(config.cache), caches.settings.get(config.cache, {})
+    has_default_size = "max_entries" not in {key.lower() for key in (*params, *(params.get("OPTIONS") or {}))}
+    if backend.culls_at and not backend.is_per_process and has_default_size and _is_shared(config.cache):
         yield Warning(
-            f"The cache {alias.name!r} drops entries, those of the flags as well, whenever it has more than 300.",
+            f"The cache {config.cache!r} drops entries, those of the flags as well, whenever it has more than "
+            f"{backend.culls_at}.",
             hint=f"{OWN_ALIAS}, or set MAX_ENTRIES in its OPTIONS above what the rest of the project stores.",
             id="flagsmith.W005",
         )
 
 
+def _is_shared(alias: str) -> bool:
+    """Tell whether the project stores entries of its own in the same place."""
+    places = {name: (each.get("BACKEND"), each.get("LOCATION")) for name, each in caches.settings.items()}
+    return alias == "default" or list(places.values()).count(places[alias]) > 1
+
+
 @checks_config(Tags.caches)
 def find_cache_without_lease(config: Config) -> Iterator[CheckMessage]:
-    """Warn of files, on which no lease can be taken."""
-    alias = Alias(config.cache)
-    if alias.is_a(FileBasedCache):
+    """Warn of a cache whose `add` lets two processes lead at once."""
+    if not get_backend(config.cache).carries_lease:
         yield Warning(
-            f"The cache {alias.name!r} is made of files, where two listeners can't be kept from working at once.",
+            f"The cache {config.cache!r} is made of files, where two listeners can't be kept from working at once.",
             hint=f"Run exactly one listener, or use {SHARED_CACHES}.",
             id="flagsmith.W006",
         )
@@ -89,12 +90,23 @@ def find_cache_without_lease(config: Config) -> Iterator[CheckMessage]:
 @checks_config(Tags.caches)
 def find_missing_timeouts(config: Config) -> Iterator[CheckMessage]:
     """Warn of a client that waits for long, or for ever, for a cache that hangs."""
-    alias = Alias(config.cache)
-    if missing := [name for name in alias.timeouts if name not in alias.client_options]:
+    given = _client_options(config.cache)
+    if missing := [name for name in get_backend(config.cache).timeouts if name not in given]:
         shown = ", ".join(f'"{name}": 1' for name in missing)
         yield Warning(
-            f"The client of the cache {alias.name!r} has no {' and no '.join(missing)}: "
+            f"The client of the cache {config.cache!r} has no {' and no '.join(missing)}: "
             "when the server hangs, a request that reads a flag may hang with it.",
-            hint=f'Add to CACHES["{alias.name}"]["OPTIONS"], in seconds: {shown}.',
+            hint=f'Add to CACHES["{config.cache}"]["OPTIONS"], in seconds: {shown}.',
             id="flagsmith.W007",
         )
+
+
+def _client_options(alias: str) -> set[str]:
+    """Return the names of the options that an alias gives its client a value for."""
+    params = caches.settings.get(alias, {})
+    options, locations = params.get("OPTIONS") or {}, params.get("LOCATION") or ()
+    pool = options.get("CONNECTION_POOL_KWARGS") or {}  # django-redis and django-valkey, in lower case
+    urls = [locations] if isinstance(locations, str) else locations
+    queries = [name for url in urls for name in parse_qs(urlsplit(str(url)).query)]
+    given = [name for each in (options, pool) for name, value in each.items() if value is not None]
+    return {*given, *queries, *(str(name).upper() for name in pool)}

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.utils.module_loading import import_string
 
-from ..conf import Config, find_missing, find_problems
-from ..listener.preconditions import find_missing_cache
+from ..conf import Config, find_missing, find_problems, get_config, get_setting
+from ..storage.backends import find_missing_cache
 from .registry import TAG, checks_config
 
 
-def find_identity_problems(setting: Mapping[str, Any]) -> list[Error]:
-    """Return the error of a well-formed `FLAGSMITH` whose `IDENTITY` can't be imported or called."""
-    path = setting.get("IDENTITY")
+def find_identity_problems(config: Config) -> list[Error]:
+    """Return the error of an `IDENTITY` that can't be imported or called."""
+    path = config.identity
     try:
         named = import_string(path) if isinstance(path, str) else path
     except ImportError as error:
@@ -32,12 +31,10 @@ def find_identity_problems(setting: Mapping[str, Any]) -> list[Error]:
 @register(TAG)
 def check_setting(**kwargs: Any) -> list[Error]:
     """Report unknown keys, wrong values, a client-side or missing key, a cache or a callable that is not there."""
-    setting = getattr(settings, "FLAGSMITH", {})
-    return find_problems(setting) or [
-        *find_missing(setting),
-        *find_missing_cache(setting),
-        *find_identity_problems(setting),
-    ]
+    if problems := find_problems(get_setting()):
+        return problems
+    config = get_config()
+    return [*find_missing(config), *find_missing_cache(config.cache), *find_identity_problems(config)]
 
 
 @checks_config()

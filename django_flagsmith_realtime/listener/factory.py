@@ -9,7 +9,7 @@ from functools import partial
 
 from ..conf import Config
 from ..reading.reader import get_reader
-from ..storage.cache import carries_lease
+from ..storage.backends import get_backend
 from ..storage.lease import Alone, Leadership, Lease, LeaseKeeper
 from ..storage.store import Store
 from .backoff import FETCH, Backoff
@@ -87,7 +87,7 @@ def build_store(config: Config) -> Store:
 
 def build_lease(config: Config) -> Lease | None:
     """Return the lease of the deployment; None where its cache can't carry one."""
-    if not carries_lease(config.cache):
+    if not get_backend(config.cache).carries_lease:
         return None
     return Lease(config.cache, config.namespace, seconds=config.lease_seconds)
 

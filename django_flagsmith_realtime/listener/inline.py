@@ -7,7 +7,6 @@ import logging
 import threading
 from typing import Any
 
-from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
@@ -50,7 +49,7 @@ def _is_wanted() -> bool:
             return False
     except ImproperlyConfigured:  # whoever reads a flag is told
         return False
-    problems = [explain(problem) for problem in find_inline_problems(settings.FLAGSMITH)]
+    problems = [explain(problem) for problem in find_inline_problems()]
     for problem in problems:
         if problem not in _complaints:
             _complaints.add(problem)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from ..conf import Config, hide_password
 from ..environment.snapshot import Head
 from ..exceptions import StoreError
-from ..storage.cache import carries_lease
+from ..storage.backends import get_backend
 from ..storage.status import Status
 from ..storage.store import Store
 
@@ -61,7 +61,9 @@ def examine(config: Config, store: Store, *, max_age: float | None = None, now: 
     now = time.time() if now is None else now
     try:
         status = store.read_status()
-        leader = store.read_process("lease") if carries_lease(config.cache) else _recent(status, now, config)
+        leader = (
+            store.read_process("lease") if get_backend(config.cache).carries_lease else _recent(status, now, config)
+        )
         standby = store.read_process("standby")
         health = Health(now, store.read_head(), status, leader, standby if standby != leader else None)
     except StoreError as error:

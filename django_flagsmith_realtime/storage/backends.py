@@ -1,78 +1,89 @@
-"""What each backend of Django's cache can and can't do, as far as it can be known without connecting to anything."""
+"""What each backend of Django's cache can and can't do: the one table that everything else reads."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from types import MappingProxyType
 
-from django.conf import settings
-from django.core.cache.backends.base import BaseCache
-from django.core.cache.backends.memcached import PyLibMCCache, PyMemcacheCache
-from django.core.cache.backends.redis import RedisCache
+from django.core.cache import caches
+from django.core.checks import Error
 from django.utils.module_loading import import_string
 
-CLIENTS: tuple[tuple[type[BaseCache], str, str], ...] = (
-    (RedisCache, "redis", '"django-flagsmith-realtime[redis]"'),
-    (PyMemcacheCache, "pymemcache", '"django-flagsmith-realtime[memcached]"'),
-    (PyLibMCCache, "pylibmc", "pylibmc"),
+
+@dataclass(frozen=True, kw_only=True)
+class Backend:
+    """The facts about a backend; the defaults are those of one that the table does not list."""
+
+    is_per_process: bool = False  # what one process stores, no other sees
+    keeps_entries: bool = True
+    carries_lease: bool = True  # of several processes that `add` a key at once, one succeeds
+    culls_at: int | None = None  # the number of entries at which it drops some, expired or not; MAX_ENTRIES changes it
+    is_thread_safe: bool = True  # threads may share one connection
+    package: str | None = None  # the Python package of its client
+    requirement: str = ""  # what to `pip install` for it
+    timeouts: tuple[str, ...] = ()  # the keys of OPTIONS that bound how long its client waits
+
+
+_DJANGO = "django.core.cache.backends"
+_VALKEY = Backend(
+    package="django_valkey", requirement="django-valkey", timeouts=("SOCKET_CONNECT_TIMEOUT", "SOCKET_TIMEOUT")
 )
-TIMEOUTS = {  # the options that bound a wait, by a backend's module; libmemcached has some by default
-    RedisCache.__module__: ("socket_connect_timeout", "socket_timeout"),
-    "django_redis.cache": ("SOCKET_CONNECT_TIMEOUT", "SOCKET_TIMEOUT"),
-    PyMemcacheCache.__module__: ("connect_timeout", "timeout"),
-}
+
+# By the dotted path of the class, so that nothing needs to be installed. Subclasses share the facts of their base.
+BACKENDS: Mapping[str, Backend] = MappingProxyType(
+    {
+        f"{_DJANGO}.dummy.DummyCache": Backend(keeps_entries=False),
+        f"{_DJANGO}.locmem.LocMemCache": Backend(is_per_process=True, culls_at=300),
+        f"{_DJANGO}.filebased.FileBasedCache": Backend(carries_lease=False, culls_at=300),  # its `add` is has_key, set
+        f"{_DJANGO}.db.DatabaseCache": Backend(culls_at=300),
+        f"{_DJANGO}.redis.RedisCache": Backend(
+            package="redis",
+            requirement='"django-flagsmith-realtime[redis]"',
+            timeouts=("socket_connect_timeout", "socket_timeout"),
+        ),
+        f"{_DJANGO}.memcached.PyMemcacheCache": Backend(
+            package="pymemcache",
+            requirement='"django-flagsmith-realtime[memcached]"',
+            timeouts=("connect_timeout", "timeout"),
+        ),
+        # libmemcached bounds its waits by default.
+        f"{_DJANGO}.memcached.PyLibMCCache": Backend(is_thread_safe=False, package="pylibmc", requirement="pylibmc"),
+        "django_redis.cache.RedisCache": Backend(
+            package="django_redis",
+            requirement="django-redis",
+            timeouts=("SOCKET_CONNECT_TIMEOUT", "SOCKET_TIMEOUT"),
+        ),
+        "django_valkey.cache.ValkeyCache": _VALKEY,
+        "django_valkey.cluster_cache.cache.ClusterValkeyCache": _VALKEY,
+    }
+)
 
 
-class Alias:
-    """An entry of `CACHES`, as far as it can be read without connecting to anything."""
+def get_backend(alias: str) -> Backend:
+    """Return the facts about the backend of an alias, or of the nearest base class that the table lists."""
+    path = str(caches.settings.get(alias, {}).get("BACKEND", ""))
+    try:
+        lineage = import_string(path).__mro__
+    except (ImportError, AttributeError):  # not installed, or not a class: Django raises when the cache is used
+        lineage = ()
+    names = [path, *(f"{each.__module__}.{each.__qualname__}" for each in lineage)]
+    return next((BACKENDS[name] for name in names if name in BACKENDS), Backend())
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.entry: Mapping[str, Any] = dict(settings.CACHES.get(name, {}))
-        self.options: Mapping[str, Any] = self.entry.get("OPTIONS") or {}
 
-    def is_a(self, *backends: type[BaseCache]) -> bool:
-        return issubclass(self._backend, backends)
+def find_missing_cache(alias: str) -> list[Error]:
+    """Return the error of a cache that is not in `CACHES`."""
+    if alias in caches.settings:
+        return []
+    hint = f"Add it there, or name one of: {', '.join(caches.settings)}."
+    return [Error(f"FLAGSMITH['CACHE'] is {alias!r}, which is not in CACHES.", hint=hint, id="flagsmith.E006")]
 
-    @property
-    def _backend(self) -> type[Any]:
-        try:
-            backend = import_string(str(self.entry.get("BACKEND", "")))
-        except ImportError:  # Django says so as soon as the cache is used
-            return object
-        return backend if isinstance(backend, type) else object
 
-    @property
-    def is_shared(self) -> bool:
-        """Whether other entries than ours go there too."""
-        place = self.entry.get("BACKEND"), self.entry.get("LOCATION")
-        others = (entry for name, entry in settings.CACHES.items() if name != self.name)
-        return self.name == "default" or place in [(entry.get("BACKEND"), entry.get("LOCATION")) for entry in others]
-
-    @property
-    def has_default_size(self) -> bool:
-        return "max_entries" not in {key.lower() for key in (*self.entry, *self.options)}
-
-    @property
-    def timeouts(self) -> tuple[str, ...]:
-        """The names of the client's options that bound a wait."""
-        return next((TIMEOUTS[each.__module__] for each in self._backend.__mro__ if each.__module__ in TIMEOUTS), ())
-
-    @property
-    def client_options(self) -> set[str]:
-        """The names of the options that the client is given a value for."""
-        pool = self.options.get("CONNECTION_POOL_KWARGS") or {}  # django-redis
-        locations = self.entry.get("LOCATION") or ()
-        urls = [locations] if isinstance(locations, str) else locations
-        queries = [name for url in urls for name in parse_qs(urlsplit(str(url)).query)]
-        given = [name for options in (self.options, pool) for name, value in options.items() if value is not None]
-        return {*given, *queries, *(str(name).upper() for name in pool)}
-
-    def find_missing_client(self) -> tuple[str, str] | None:
-        """Return the package that its backend needs and is not installed, and what to install."""
-        for backend, module, requirement in CLIENTS:
-            if self.is_a(backend) and find_spec(module) is None:
-                return module, requirement
-        return None
+def find_missing_client(alias: str) -> list[Error]:
+    """Return the error of a cache whose client library is not installed."""
+    backend = get_backend(alias)
+    if backend.package is None or find_spec(backend.package):
+        return []
+    what = f"The cache {alias!r} needs the Python package {backend.package!r}, which is not installed."
+    return [Error(what, hint=f"pip install {backend.requirement}", id="flagsmith.E008")]

@@ -16,11 +16,11 @@ from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.redis import RedisCache
 from django.db import connections
 
+from ..conf import explain
 from ..exceptions import FlagsmithError, StoreError
+from .backends import BACKENDS, find_missing_cache, get_backend
 
 SCHEMA = 2  # of what is stored; another release's is another set of keys, and another lease
-NOT_THREAD_SAFE_BACKENDS = ("memcached.PyLibMCCache",)
-NOT_ATOMIC_BACKENDS = ("filebased.FileBasedCache",)  # two processes may `add` the same key
 UNREADABLE = (AttributeError, EOFError, ImportError, LookupError, PickleError, TypeError, ValueError, zlib.error)
 ADVICE = {
     "too large": "Raise memcached's limit for one item: its option -I, for instance -I 8m.",
@@ -30,18 +30,16 @@ ADVICE = {
     "timeout": "Is the server that CACHES names busy, or cut off?",
     "timed out": "Is the server that CACHES names busy, or cut off?",
     "refused": "Is the server that CACHES names running?",
-    "no module named 'redis'": 'Install its client: pip install "django-flagsmith-realtime[redis]".',
-    "no module named 'pymemcache'": 'Install its client: pip install "django-flagsmith-realtime[memcached]".',
+    **{
+        f"no module named '{each.package}'": f"Install its client: pip install {each.requirement}."
+        for each in BACKENDS.values()
+        if each.package
+    },
     "maxmemory": "Raise Redis's maxmemory, or let it evict other keys: its maxmemory-policy.",
 }
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-def carries_lease(alias: str) -> bool:
-    """Tell whether the cache behind an alias can say which of several processes leads."""
-    return not str(caches.settings[alias]["BACKEND"]).endswith(NOT_ATOMIC_BACKENDS)
 
 
 def cache_key(namespace: str, name: str) -> str:
@@ -62,13 +60,10 @@ class CacheHandle:
     """A connection to a cache that outlives requests, one per thread where the client needs it."""
 
     def __init__(self, alias: str) -> None:
-        if alias not in caches.settings:
-            raise InvalidCacheBackendError(
-                f"FLAGSMITH['CACHE'] is {alias!r}, which is not in CACHES. "
-                f"Add it there, or name one of: {', '.join(caches.settings)}."
-            )
+        if problems := find_missing_cache(alias):
+            raise InvalidCacheBackendError(explain(problems[0]))
         self._alias = alias
-        self._per_thread = str(caches.settings[alias]["BACKEND"]).endswith(NOT_THREAD_SAFE_BACKENDS)
+        self._per_thread = not get_backend(alias).is_thread_safe
         self.drop()
 
     def drop(self) -> None:

@@ -300,14 +300,14 @@ def test_a_setting_that_was_wrong_is_read_again_when_it_changes() -> None:
     assert configured(POLL_INTERVAL=1).poll_interval == 1
 
 
-@pytest.mark.parametrize("setting", [{}, {"ENVIRONMENT_KEY": None}])
-def test_a_missing_key_is_a_problem_for_a_listener(setting: Any) -> None:
-    (problem,) = find_missing(setting)
+@pytest.mark.parametrize("keys", [{}, {"ENVIRONMENT_KEY": None}])
+def test_a_missing_key_is_a_problem_for_a_listener(keys: Any) -> None:
+    (problem,) = find_missing(configured(**keys))
     assert problem.id == "flagsmith.E001"
     assert "FLAGSMITH['ENVIRONMENT_KEY'] is missing" in problem.msg
     assert problem.hint.startswith(SERVER_KEY_HINT)
     assert "SNAPSHOT_FILE" in problem.hint
-    assert find_missing({"ENVIRONMENT_KEY": "ser.x"}) == []
+    assert find_missing(configured(ENVIRONMENT_KEY="ser.x")) == []
 
 
 @pytest.mark.parametrize("more", [{"POLL": 3}, {"CACHE": "nope"}], ids=["unknown key", "unknown alias"])

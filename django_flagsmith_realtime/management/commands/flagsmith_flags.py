@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from flagsmith.models import Flag
 
@@ -67,12 +66,11 @@ class Command(BaseCommand):
             self._write(f"{describe(snapshot)}{f', for {whom.identifier!r}' if whom else ''}\n\n{body}")
 
     def _read(self, identity: Identity | None) -> tuple[Flags, Snapshot]:
-        setting = getattr(settings, "FLAGSMITH", {})
-        if problems := find_inline_problems(setting):
+        if problems := find_inline_problems():
             raise CommandError(explain(problems[0]))
         flags = get_flags(identity=identity)
         if flags.snapshot is None:
-            problems = find_command_problems(setting)
+            problems = find_command_problems()
             raise CommandError(explain(problems[0]) if problems else say_why_not(get_config()))
         return flags, flags.snapshot
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from ...conf import Config, explain, get_config
@@ -43,7 +42,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, once: bool, verbosity: int, **options: Any) -> None:
-        if problems := find_command_problems(getattr(settings, "FLAGSMITH", {})):
+        if problems := find_command_problems():
             raise CommandError(explain(problems[0]))
         self._log_to_terminal(LEVELS[verbosity])
         if once:

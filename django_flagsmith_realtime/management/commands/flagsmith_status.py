@@ -14,7 +14,6 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from ...conf import explain, get_config
@@ -50,7 +49,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, max_age: float | None, watch: bool, **options: Any) -> None:
-        if problems := find_command_problems(getattr(settings, "FLAGSMITH", {})):
+        if problems := find_command_problems():
             raise CommandError(explain(problems[0]))
         config = get_config()
         store = Store(config.cache, config.namespace)

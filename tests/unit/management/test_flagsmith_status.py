@@ -21,14 +21,15 @@ from django.core.management import CommandError, call_command
 
 from django_flagsmith_realtime.management.commands.flagsmith_status import EXIT_CODES, Command
 from django_flagsmith_realtime.storage.status import Content
+from tests.support.backends import use
 from tests.support.documents import PREFIX, configured_store, publish
 from tests.support.processes import RedisServer, project_environment, wait_until
 from tests.unit.storage.test_status import FULL
 
 
 @pytest.fixture(autouse=True)
-def shared(tmp_path: Path, settings: Any) -> None:
-    settings.CACHES = {"default": {"BACKEND": "tests.support.backends.SharedCache", "LOCATION": str(tmp_path)}}
+def shared(settings: Any) -> None:
+    use(settings, "tests.support.backends.SharedCache")
 
 
 def lead(age: float = 0) -> None:

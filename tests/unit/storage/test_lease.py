@@ -14,7 +14,7 @@ from django.core.cache import caches
 from django.db import connections
 
 from django_flagsmith_realtime.exceptions import StoreError
-from django_flagsmith_realtime.storage.cache import cache_key, carries_lease
+from django_flagsmith_realtime.storage.cache import cache_key
 from django_flagsmith_realtime.storage.lease import Lease, LeaseKeeper
 from tests.support.processes import wait_until
 
@@ -258,20 +258,6 @@ class TestKeeper:
             assert not keeper.has_standby
             other.stand_by()
             wait_until(lambda: keeper.has_standby)
-
-
-@pytest.mark.parametrize(
-    ("backend", "carries"),
-    [
-        ("django.core.cache.backends.redis.RedisCache", True),
-        ("django.core.cache.backends.memcached.PyMemcacheCache", True),
-        ("django.core.cache.backends.db.DatabaseCache", True),
-        ("django.core.cache.backends.filebased.FileBasedCache", False),
-    ],
-)
-def test_a_cache_of_files_carries_no_lease(settings: Any, backend: str, carries: bool) -> None:
-    settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": "anywhere"}}
-    assert carries_lease("default") is carries
 
 
 def test_a_process_that_slept_through_its_lease_is_not_led_by_itself(leases: Leases) -> None:

@@ -17,6 +17,7 @@ from django_flagsmith_realtime.environment.snapshot import Head, Snapshot
 from django_flagsmith_realtime.exceptions import StoreError
 from django_flagsmith_realtime.reading.reader import get_reader
 from django_flagsmith_realtime.storage import cache
+from django_flagsmith_realtime.storage.backends import Backend
 from django_flagsmith_realtime.storage.cache import CacheHandle
 from django_flagsmith_realtime.storage.store import SUPERSEDED_SECONDS, Store
 from tests.support.backends import use
@@ -214,7 +215,7 @@ class TestPublishing:
             Store("typo", KEY)
 
     def test_a_client_that_is_not_thread_safe_is_made_once_per_thread(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(cache, "NOT_THREAD_SAFE_BACKENDS", "locmem.LocMemCache")
+        monkeypatch.setattr(cache, "get_backend", lambda alias: Backend(is_thread_safe=False))
         handle = CacheHandle("default")
         with ThreadPoolExecutor(1) as executor:
             elsewhere = executor.submit(handle.get).result()
