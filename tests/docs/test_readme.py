@@ -11,7 +11,7 @@ from tests.support.pages import ROOT
 
 README = (ROOT / "README.md").read_text()
 CLAIMS = {
-    "Flip a switch and the next request sees it": (
+    "Flip a switch and every process sees it within a tenth of a second": (
         "test_middleware.py::TestOneSnapshot::test_the_next_request_sees_the_change",
         "test_servers.py::test_the_next_request_under_uvicorn_sees_an_update",
         "test_servers.py::test_workers_that_gunicorn_forks_after_preloading_see_each_update",
