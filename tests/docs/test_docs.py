@@ -55,12 +55,12 @@ TESTS = {
         "test_fork.py::test_children_hold_what_the_parent_held_and_see_later_updates",
         "test_servers.py::test_workers_that_gunicorn_forks_after_preloading_see_each_update",
     ),
-    "the service is away": (
+    "the service is down": (
         "test_listener.py::test_what_is_published_stays_while_flagsmith_cannot_be_asked",
         "test_snapshot_file.py::TestReading::test_a_process_that_finds_an_empty_cache_begins_with_the_file",
     ),
-    "values that are no booleans": ("test_api.py::TestFlags::test_each_kind_of_value_comes_as_it_is",),
-    "for whom a flag is on": (
+    "values that aren't booleans": ("test_api.py::TestFlags::test_each_kind_of_value_comes_as_it_is",),
+    "targeting": (
         "test_evaluation.py::test_the_recorded_document_reads_as_the_official_sdk_evaluates_it",
         "test_evaluation.py::test_a_thousand_generated_documents_read_as_the_official_sdk_evaluates_them",
         "test_request_identity.py::TestCallable::test_each_way_to_read_asks_each_kind_of_callable_once",
@@ -104,8 +104,8 @@ TESTS = {
         "test_publisher.py::test_a_change_sends_flags_updated_and_then_each_flag",
         "test_reader.py::TestSnapshotLoaded::test_it_fires_once_per_adoption_and_tells_what_was_before",
     ),
-    "why a flag is what it is": ("test_flagsmith_flags.py::test_reasons_of_every_kind_come_up",),
-    "health": (
+    "why a flag has its value": ("test_flagsmith_flags.py::test_reasons_of_every_kind_come_up",),
+    "health checks": (
         "test_flagsmith_status.py::test_each_trouble_has_an_exit_code",
         "test_health.py::test_a_healthy_deployment_reads_like_this",
     ),

@@ -132,7 +132,7 @@ def test_the_jinja2_table_has_each_name() -> None:
 
 # Cache keys
 
-LASTS = {"for ever": None, "ten minutes": 600, "5 s": 5, "`LEASE_SECONDS` less three": 12, "as the lease": 12}
+LASTS = {"forever": None, "ten minutes": 600, "5 s": 5, "`LEASE_SECONDS` less three": 12, "as the lease": 12}
 
 
 def stored_keys() -> dict[str, float | None]:

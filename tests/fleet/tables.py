@@ -63,11 +63,11 @@ def fault_table(figures: Iterable[Figure]) -> str:
 def announcement_table(figure: Announcements) -> str:
     """Return a row per count."""
     rows = {
-        "versions that were published": figure.published,
-        "listeners that were killed": figure.kills,
-        "· of them, those that led": figure.leaders_killed,
-        "versions that were not announced": figure.missed,
-        "versions that another listener announced than the one that published": figure.made_up_for,
+        "versions published": figure.published,
+        "listeners killed": figure.kills,
+        "· of them, leaders": figure.leaders_killed,
+        "versions never announced": figure.missed,
+        "versions announced by a listener other than the publisher": figure.made_up_for,
         "announcements beyond the first": figure.duplicates,
         "seconds": round(figure.seconds),
     }
