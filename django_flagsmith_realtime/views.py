@@ -11,7 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from .conf import get_config
-from .monitoring.health import examine
+from .monitoring.health import check_health
 from .monitoring.status_json import to_plain
 from .reading.reader import get_reader
 
@@ -26,7 +26,7 @@ def health(request: HttpRequest) -> JsonResponse:
     """
     try:
         config = get_config()
-        found = examine(config, get_reader(config).store)
+        found = check_health(config, get_reader(config).store)
     except ImproperlyConfigured:  # or an alias that is not there; manage.py check says more
         return JsonResponse({"healthy": False, "troubles": ["settings"]}, status=503)
     return JsonResponse(to_plain(found, private=_is_staff(request)), status=200 if found.is_healthy else 503)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..environment.overview import FlagView
-from ..monitoring.status_text import ago
+from ..monitoring.formatting import format_age
 from ..storage.history import PastChange
 
 
@@ -28,7 +28,7 @@ class Listed:
 
 def show_changes(history: Iterable[PastChange], now: float) -> list[Shown]:
     """Put its age beside each change."""
-    return [Shown(change, ago(now - change.published_at / 1_000_000)) for change in history]
+    return [Shown(change, format_age(now - change.published_at / 1_000_000)) for change in history]
 
 
 def list_with_changes(flags: Iterable[FlagView], changes: Sequence[Shown]) -> list[Listed]:

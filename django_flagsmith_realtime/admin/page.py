@@ -13,15 +13,14 @@ from ..api import Flags, get_flags
 from ..conf import get_config
 from ..environment.overview import list_flags, show_value
 from ..exceptions import StoreError
-from ..monitoring.health import Health, examine
-from ..monitoring.status_text import Styles, to_rows
+from ..monitoring.health import Health, check_health
+from ..monitoring.status_text import status_rows
 from ..reading import overrides
 from ..reading.reader import get_reader
 from ..storage.history import PastChange
 from .forms import FilterForm, IdentityForm
 from .listing import list_with_changes, show_changes
 
-TONES = Styles(good=lambda mark: "good", bad=lambda mark: "bad", odd=lambda mark: "odd")  # names, where others paint
 PER_PAGE = 100
 
 
@@ -73,7 +72,7 @@ def tell_status() -> dict[str, Any]:
 
 def _examine() -> Health:
     config = get_config()
-    return examine(config, get_reader(config).store)
+    return check_health(config, get_reader(config).store)
 
 
 def _read_history() -> list[PastChange]:
@@ -85,10 +84,10 @@ def _read_history() -> list[PastChange]:
 
 def _tell(health: Health) -> dict[str, Any]:
     lines: list[dict[str, Any]] = []
-    for row in to_rows(health, TONES):
+    for row in status_rows(health):
         if row.label:
             lines.append({"label": row.label, "parts": []})
-        lines[-1]["parts"].append({"mark": row.mark, "tone": row.style(""), "text": row.text})
+        lines[-1]["parts"].append({"mark": row.mark, "level": row.level, "text": row.text})
     return {"version": health.head.version if health.head else "", "status": lines}
 
 

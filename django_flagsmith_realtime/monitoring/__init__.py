@@ -1,1 +1,1 @@
-"""What operators ask: is it healthy, and what is going on?"""
+"""The health of a deployment, for operators: as values, as JSON and as text."""

@@ -1,26 +1,23 @@
-"""Whether all is well, for a person or a probe that asks: what is published, and what the leader wrote of itself."""
+"""Whether the deployment is healthy: what is published, who leads, and what the leader last reported."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ..conf import Config, hide_password
 from ..environment.snapshot import Head
 from ..exceptions import StoreError
 from ..storage.backends import get_backend
-from ..storage.status import Status
+from ..storage.status import Content, Status
 from ..storage.store import Store
 
 CACHE, NO_SNAPSHOT, NO_LISTENER, STALE = "cache", "no snapshot", "no listener", "stale"  # the worst first
 
-SEE_LISTENER = "Start manage.py flagsmith_listen, or see in its log why it ended."
-
 
 @dataclass(frozen=True)
-class Trouble:
-    """One thing that is wrong; `text` says what to do, and may name hosts."""
+class Problem:
+    """One thing that is wrong; `text` says what to do about it, and may name hosts."""
 
     kind: str
     text: str
@@ -28,9 +25,10 @@ class Trouble:
 
 @dataclass(frozen=True)
 class Health:
-    """What was found at a moment: `status` is the last leader's, which may be gone.
+    """What the cache held at the time `now`, in seconds since the epoch.
 
-    `leader` leads and `standby` waits to, both as "host:pid".
+    `status` is the report of the last leader, which may have ended since. `leader` leads now, and `standby` waits to
+    take over: both are "host:pid".
     """
 
     now: float
@@ -38,51 +36,52 @@ class Health:
     status: Status | None = None
     leader: str | None = None
     standby: str | None = None
-    troubles: tuple[Trouble, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
     @property
     def is_healthy(self) -> bool:
-        return not self.troubles
+        return not self.problems
 
     @property
-    def leading(self) -> Status | None:
-        """The status, where it is that of the process that leads."""
+    def leader_status(self) -> Status | None:
+        """The report of the process that leads now; None where it has not written one yet."""
         return self.status if self.status and self.leader == str(self.status.leader) else None
 
     @property
+    def content(self) -> Content | None:
+        """What the report says of the published snapshot; None where it describes another version."""
+        content = self.status.content if self.status else None
+        return content if content and self.head and content.version == self.head.version else None
+
+    @property
     def age(self) -> float | None:
-        """The seconds since the published flags were last known to be what Flagsmith has; None where nobody knows."""
+        """The seconds since a leader last knew that Flagsmith had nothing newer; None where no leader said so."""
         known_at = self.status.content.known_at if self.status and self.status.content else None
         return None if self.head is None or known_at is None else max(self.now - known_at, 0.0)
 
 
-def examine(config: Config, store: Store, *, max_age: float | None = None, now: float | None = None) -> Health:
-    """Look at the cache; flags of more than `max_age` seconds, by default `MAX_STALE`, are stale."""
+def check_health(config: Config, store: Store, *, max_age: float | None = None, now: float | None = None) -> Health:
+    """Read the cache, and find what is wrong; flags older than `max_age` seconds, by default `MAX_STALE`, are stale."""
     now = time.time() if now is None else now
     try:
         status = store.read_status()
-        leader = (
-            store.read_process("lease") if get_backend(config.cache).carries_lease else _recent(status, now, config)
-        )
+        if get_backend(config.cache).carries_lease:
+            leader = store.read_process("lease")
+        else:  # such a cache can't tell who leads: it is the listener that has just reported
+            leader = str(status.leader) if status and now - status.written_at < config.lease_seconds else None
         standby = store.read_process("standby")
         health = Health(now, store.read_head(), status, leader, standby if standby != leader else None)
     except StoreError as error:
-        return Health(now, troubles=(Trouble(CACHE, hide_password(str(error))),))
-    limit = config.max_stale if max_age is None else max_age
-    return replace(health, troubles=tuple(_find_troubles(health, limit)))
-
-
-def _recent(status: Status | None, now: float, config: Config) -> str | None:
-    """Return who leads where no lease tells: whoever wrote within its time."""
-    return str(status.leader) if status and now - status.written_at < config.lease_seconds else None
-
-
-def _find_troubles(health: Health, limit: float | None) -> Iterator[Trouble]:
+        return Health(now, problems=(Problem(CACHE, hide_password(str(error))),))
+    problems = []
     if health.head is None:
-        remedy = " The leader is about to fetch them, or says in its last error why it can't." if health.leader else ""
-        yield Trouble(NO_SNAPSHOT, f"There are no flags in the cache.{remedy}")
-    if not health.leader:
-        yield Trouble(NO_LISTENER, f"Nobody is listening. {SEE_LISTENER}")
+        soon = " The listener fetches them now; where that fails, its last error says why." if leader else ""
+        problems.append(Problem(NO_SNAPSHOT, f"There are no flags in the cache.{soon}"))
+    if not leader:
+        what_to_do = "Start manage.py flagsmith_listen, or read in its log why it ended."
+        problems.append(Problem(NO_LISTENER, f"Nobody is listening. {what_to_do}"))
+    limit = config.max_stale if max_age is None else max_age
     if limit is not None and health.head and (health.age is None or health.age > limit):
-        known = "never" if health.age is None else f"last {health.age:.0f} s ago"
-        yield Trouble(STALE, f"The flags were known to be current {known}; the limit is {limit:g} s.")
+        confirmed = "never confirmed" if health.age is None else f"last confirmed {health.age:.0f} s ago"
+        problems.append(Problem(STALE, f"The flags were {confirmed}; the limit is {limit:g} s."))
+    return replace(health, problems=tuple(problems))

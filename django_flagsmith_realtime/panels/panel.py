@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Iterable
-from datetime import datetime, timezone
 from typing import Any
 
 from debug_toolbar.panels import Panel
@@ -16,8 +14,8 @@ from django.template.loader import render_to_string
 
 from ..conf import get_config
 from ..environment.snapshot import Snapshot
-from ..monitoring.health import examine
-from ..monitoring.status_text import ago
+from ..monitoring.formatting import format_age, format_date, format_value
+from ..monitoring.health import check_health
 from ..reading.reader import get_reader
 from .observed import Observation, ObservedFlags, Read, observe
 
@@ -56,8 +54,8 @@ class FlagsmithPanel(Panel):
     @property
     def content(self) -> str:
         """The panel's page: what was noted, and how the flags are now that somebody looks."""
-        health = examine(get_config(), get_reader().store)
-        known = None if health.age is None else ago(health.age)
+        health = check_health(get_config(), get_reader().store)
+        known = None if health.age is None else format_age(health.age)
         return render_to_string(self.template, {**self.get_stats(), "health": health, "known": known})
 
 
@@ -77,21 +75,13 @@ def _row(whose: str, reads: list[Read]) -> dict[str, Any]:
     return {
         "name": flag.feature_name,
         "enabled": flag.enabled,
-        "value": "" if flag.value is None else _show(flag.value),
+        "value": format_value(flag.value),
         "variant": flag.variant,
         "reason": flag.reason,
         "whose": whose,
         "count": len(reads),
         "places": [{"place": place, "count": count} for place, count in places.items()],
     }
-
-
-def _show(value: Any) -> str:
-    """Return a value as JSON; what a project's default is otherwise, as Python has it."""
-    try:
-        return json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError, RecursionError):
-        return repr(value)
 
 
 def describe(snapshot: Snapshot | None, now: float) -> dict[str, str] | None:
@@ -101,13 +91,9 @@ def describe(snapshot: Snapshot | None, now: float) -> dict[str, str] | None:
     return {
         "version": snapshot.version[:8],
         "environment": snapshot.environment.name,
-        "changed": _dated(snapshot.updated_at, now),
-        "published": _dated(snapshot.published_at, now),
+        "changed": format_date(snapshot.updated_at, now),
+        "published": format_date(snapshot.published_at, now),
     }
-
-
-def _dated(moment: datetime, now: float) -> str:
-    return f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC, {ago(now - moment.timestamp())}"
 
 
 def name_briefly(flags: ObservedFlags) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import django_flagsmith_realtime
 from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.management.commands.flagsmith_status import EXIT_CODES
-from django_flagsmith_realtime.monitoring.health import CACHE, NO_LISTENER, NO_SNAPSHOT, STALE, examine
+from django_flagsmith_realtime.monitoring.health import CACHE, NO_LISTENER, NO_SNAPSHOT, STALE, check_health
 from django_flagsmith_realtime.monitoring.status_json import to_plain
 from django_flagsmith_realtime.monitoring.status_text import to_text
 from django_flagsmith_realtime.storage import status
@@ -38,7 +38,7 @@ def test_each_exit_code_is_told() -> None:
 
 def test_the_json_is_told_key_by_key() -> None:
     led(publish())
-    plain: dict[str, Any] = to_plain(examine(get_config(), configured_store(), now=NOW))
+    plain: dict[str, Any] = to_plain(check_health(get_config(), configured_store(), now=NOW))
     told = {key.strip("`"): text for key, text in rows("key")}
     assert told.keys() == plain.keys()
     states = {status.CONNECTING, status.CONNECTED, status.BACKING_OFF, status.POLL_ONLY}
@@ -51,7 +51,7 @@ def test_the_json_is_told_key_by_key() -> None:
 def test_each_line_of_the_status_is_told() -> None:
     [example] = re.findall(r"^```\n(Health.*?)^```$", PAGE.read_text(), re.M | re.S)
     led(publish())
-    shown = to_text(examine(get_config(), configured_store(), now=NOW))
+    shown = to_text(check_health(get_config(), configured_store(), now=NOW))
     labels = {line[:12].strip() for line in example.splitlines()}
     assert {line[:12].strip() for line in shown.splitlines()} | {"Standby"} == labels
 

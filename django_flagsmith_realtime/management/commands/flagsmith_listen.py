@@ -1,4 +1,4 @@
-"""`manage.py flagsmith_listen`: the listener as a process of its own."""
+"""`manage.py flagsmith_listen`: the listener in a process of its own."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from ...listener.listener import Listener
 from ...listener.on_demand import refresh_now
 from ...listener.preconditions import find_command_problems
 
-PATIENCE = 0.6  # seconds for a stop, while the cache hangs
+STOP_SECONDS = 0.6  # for a clean stop: a signal ends the process within a second, also while the cache hangs
 LEVELS = {0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG, 3: logging.DEBUG}
 
 
 class Command(BaseCommand):
     help = (
-        "Keep the feature flags in Django's cache in step with Flagsmith: fetch them, hold Flagsmith's stream open, "
-        "and fetch them again whenever it says that they changed. Run it beside the web processes, on as many hosts as "
-        "you like: one of them leads, and another takes over within LEASE_SECONDS when it is gone. SIGTERM and Ctrl-C "
-        "end it within a second, and hand over at once."
+        "Keep the feature flags in Django's cache up to date: fetch them from Flagsmith, hold its stream open, and "
+        "fetch them again whenever it announces a change. Run it beside the web processes, on as many hosts as you "
+        "like: one listener leads, and another takes over within LEASE_SECONDS when the leader is gone. SIGTERM and "
+        "Ctrl-C end it within a second, and another takes over at once."
     )
     requires_system_checks = ()  # its own errors are one line, not a report
 
@@ -37,8 +37,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--once",
             action="store_true",
-            help="fetch and publish the flags once, or have the listener that leads do so, and exit: "
-            "0 when they are in the cache, 1 with the reason when not",
+            help="fetch and publish the flags once, or have the listener that leads do so, and exit: with 0 when they "
+            "are in the cache, with 1 and the reason when not",
         )
 
     def handle(self, *args: Any, once: bool, verbosity: int, **options: Any) -> None:
@@ -59,7 +59,7 @@ class Command(BaseCommand):
         if outcome.is_pending:
             raise CommandError(
                 f"The listener that leads, {outcome.leader}, did not fetch the flags within {patience:g} s: "
-                "its log says why."
+                "read in its log why."
             )
         if outcome.leader:
             self.stdout.write(f"Fetched by the listener that leads, {outcome.leader}")
@@ -72,7 +72,7 @@ class Command(BaseCommand):
 
         def stop() -> None:
             listener.stop()
-            timer = threading.Timer(PATIENCE, self._leave, (listener,))
+            timer = threading.Timer(STOP_SECONDS, self._leave, (listener,))
             timer.daemon = True
             timer.start()
 
@@ -80,16 +80,14 @@ class Command(BaseCommand):
             listener.run()
 
     def _leave(self, listener: Listener) -> None:
-        """End the process although the cache or a receiver hangs: every step of a publish may be the last one."""
+        """End the process although the cache or a receiver hangs; a publish can be interrupted at every step."""
         listener.give_way()
-        self.stderr.write(
-            "Stopped without waiting for the cache, or a receiver of signals, that did not come to an end"
-        )
+        self.stderr.write("Stopped without waiting any longer for the cache or for a receiver of signals")
         self.stderr.flush()
         os._exit(0)
 
     def _log_to_terminal(self, level: int) -> None:
-        """Show what the listener says, unless the project's LOGGING takes care of it."""
+        """Show the listener's log, unless the project's LOGGING handles it."""
         logger = logging.getLogger("django_flagsmith_realtime")
         if not logger.hasHandlers():
             handler = logging.StreamHandler(self.stdout)

@@ -1,4 +1,4 @@
-"""`manage.py flagsmith_status`: how the flags are, for a person or a probe."""
+"""`manage.py flagsmith_status`: the health of the deployment, for a person or a probe."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timezone
-from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError
 
 from ...conf import explain, get_config
 from ...listener.preconditions import find_command_problems
-from ...monitoring.health import CACHE, NO_LISTENER, NO_SNAPSHOT, STALE, Health, examine
+from ...monitoring.health import CACHE, NO_LISTENER, NO_SNAPSHOT, STALE, Health, check_health
 from ...monitoring.status_json import to_plain
-from ...monitoring.status_text import Styles, to_text
+from ...monitoring.status_text import to_text
 from ...storage.store import Store
 
 EXIT_CODES = {CACHE: 6, NO_SNAPSHOT: 3, NO_LISTENER: 4, STALE: 5}  # 1 and 2 are Django's: an error, wrong arguments
@@ -29,65 +28,63 @@ HOME, CLEAR_LINE, CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 
 class Command(BaseCommand):
     help = (
-        "Show how the feature flags are: who listens to Flagsmith, since when and how, what is published, and what "
-        "went wrong last. Exit codes: 0 all is well, 1 the settings are wrong, 2 wrong arguments, 3 there are no "
-        "flags in the cache, 4 nobody is listening, 5 the flags are stale, 6 the cache can't be read."
+        "Show the status of the feature flags: which process listens to Flagsmith and since when, which version is "
+        "published, and the last error. Exit codes: 0 all is well, 1 the settings are wrong, 2 wrong arguments, "
+        "3 there are no flags in the cache, 4 nobody is listening, 5 the flags are stale, 6 the cache can't be read."
     )
     requires_system_checks = ()  # its own errors are one line, not a report
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--json", action="store_true", dest="as_json", help="print JSON, in one line with --watch")
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print JSON; with --watch, in one line")
         parser.add_argument(
             "--max-age",
             type=seconds,
             metavar="SECONDS",
-            help="exit with 5 when the flags were not known to be current within this; FLAGSMITH['MAX_STALE'] else",
+            help="exit with 5 when the flags were last confirmed before that (default: FLAGSMITH['MAX_STALE'])",
         )
         parser.add_argument("--watch", action="store_true", help="refresh in place until Ctrl-C")
         parser.add_argument(
-            "--interval", type=seconds, default=1.0, metavar="SECONDS", help="between two looks of --watch (default: 1)"
+            "--interval", type=seconds, default=1.0, metavar="SECONDS", help="between refreshes of --watch (default: 1)"
         )
 
-    def handle(self, *args: Any, max_age: float | None, watch: bool, **options: Any) -> None:
+    def handle(
+        self, *args: Any, as_json: bool, max_age: float | None, watch: bool, interval: float, **options: Any
+    ) -> None:
         if problems := find_command_problems():
             raise CommandError(explain(problems[0]))
         config = get_config()
         store = Store(config.cache, config.namespace)
-        look = partial(examine, config, store, max_age=max_age)
         try:
             if watch:
-                self._watch(look, **options)
-            else:
-                self._show_once(look(), **options)
+                with suppress(KeyboardInterrupt):
+                    self._watch(lambda: check_health(config, store, max_age=max_age), as_json, interval)
+                return
+            health = check_health(config, store, max_age=max_age)
+            self.stdout.write(json.dumps(to_plain(health), indent=2) if as_json else self._format(health))
+            if health.problems:
+                sys.exit(EXIT_CODES[health.problems[0].kind])
         finally:
             store.close()
 
-    def _show_once(self, health: Health, *, as_json: bool, **options: Any) -> None:
-        self.stdout.write(json.dumps(to_plain(health), indent=2) if as_json else self._text(health))
-        if not health.is_healthy:
-            sys.exit(EXIT_CODES[health.troubles[0].kind])
+    def _watch(self, check: Callable[[], Health], as_json: bool, interval: float) -> NoReturn:
+        in_place = not as_json and self.stdout.isatty()
+        while True:
+            health = check()
+            text = json.dumps(to_plain(health)) if as_json else self._format(health)
+            if in_place:
+                lines = [f"{datetime.now(timezone.utc):%H:%M:%S} UTC, Ctrl-C to end", "", *text.splitlines()]
+                text = HOME + "".join(f"{line}{CLEAR_LINE}\n" for line in lines) + CLEAR_BELOW
+            self.stdout.write(text)
+            self.stdout.flush()
+            time.sleep(interval)
 
-    def _watch(self, look: Callable[[], Health], *, as_json: bool, interval: float, **options: Any) -> None:
-        with suppress(KeyboardInterrupt):
-            while True:
-                health = look()
-                self._refresh(json.dumps(to_plain(health)) if as_json else self._text(health), in_place=not as_json)
-                time.sleep(interval)
-
-    def _refresh(self, text: str, *, in_place: bool) -> None:
-        if in_place and self.stdout.isatty():
-            lines = [f"{datetime.now(timezone.utc):%H:%M:%S} UTC, Ctrl-C to end", "", *text.splitlines()]
-            text = HOME + "".join(f"{line}{CLEAR_LINE}\n" for line in lines) + CLEAR_BELOW
-        self.stdout.write(text)
-        self.stdout.flush()
-
-    def _text(self, health: Health) -> str:
-        styles = Styles(good=self.style.SUCCESS, bad=self.style.ERROR, odd=self.style.WARNING)
-        return to_text(health, styles=styles, width=shutil.get_terminal_size((100, 24)).columns)
+    def _format(self, health: Health) -> str:
+        width = shutil.get_terminal_size((100, 24)).columns
+        return to_text(health, width=width, style=lambda level, text: getattr(self.style, level.upper())(text))
 
 
 def seconds(text: str) -> float:
-    """Read a number of seconds from the command line."""
+    """Parse a number of seconds from the command line."""
     try:
         number = float(text)
     except ValueError:

@@ -21,15 +21,15 @@ function element(name, ...children) {
   return made;
 }
 
-function toned({ mark, tone }) {
+function highlight({ mark, level }) {
   const made = element("b", mark);
-  if (tone) made.className = `is-${tone}`;
+  if (level) made.className = `is-${level}`;
   return made;
 }
 
 function line({ label, parts }) {
   return element("div", element("dt", label), ...parts.map(
-    (part) => element("dd", ...(part.mark ? [toned(part)] : []), part.text),
+    (part) => element("dd", ...(part.mark ? [highlight(part)] : []), part.text),
   ));
 }
 

@@ -251,7 +251,7 @@ class TestTroubles:
     def test_a_cache_that_fails(self, superuser: Client, settings: Any) -> None:
         use(settings, "nowhere.Cache")
         assert "The cache failed" in text(superuser.get(PAGE))
-        assert superuser.get(STATUS).json()["status"][0]["parts"][0]["tone"] == "bad"
+        assert superuser.get(STATUS).json()["status"][0]["parts"][0]["level"] == "error"
 
     @pytest.mark.parametrize("setting", [{"NO_KEY": 1}, {"ENVIRONMENT_KEY": KEY, "CACHE": "nowhere"}])
     def test_wrong_settings(self, superuser: Client, settings: Any, setting: dict[str, Any]) -> None:
@@ -297,7 +297,7 @@ def test_the_status_is_that_of_the_command(superuser: Client) -> None:
     assert told["version"] == snapshot.version
     assert [line["label"] for line in told["status"]][:4] == ["Health", "Listener", "Stream", "Snapshot"]
     [verdict] = told["status"][0]["parts"]
-    assert (verdict["mark"], verdict["tone"]) == ("good", "good")
+    assert (verdict["mark"], verdict["level"]) == ("good", "success")
     assert "web-1, process 42" in text(superuser.get(PAGE))
 
 

@@ -20,7 +20,7 @@ from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.listener import listener as listener_module
 from django_flagsmith_realtime.listener.factory import build_listener
 from django_flagsmith_realtime.listener.listener import Listener
-from django_flagsmith_realtime.monitoring.health import Health, examine
+from django_flagsmith_realtime.monitoring.health import Health, check_health
 from django_flagsmith_realtime.signals import listener_became_leader, stream_connected, stream_disconnected
 from django_flagsmith_realtime.storage.status import DAY, Status
 from tests.support.backends import RecordingCache, SmallCache, use
@@ -68,7 +68,7 @@ def listening(standin: StandIn, proxy: FaultProxy, monkeypatch: pytest.MonkeyPat
 
 
 def health() -> Health:
-    return examine(get_config(), configured_store())
+    return check_health(get_config(), configured_store())
 
 
 def wait_for(condition: Callable[[Status], Any]) -> Status:
@@ -76,7 +76,7 @@ def wait_for(condition: Callable[[Status], Any]) -> Status:
     found: list[Status] = []
 
     def holds() -> bool:
-        status = health().leading
+        status = health().leader_status
         found[:] = [status] if status else []
         return bool(status and condition(status))
 
@@ -221,7 +221,7 @@ def test_nobody_listens_any_more_as_soon_as_a_listener_stops(listening: Listenin
     with listening() as listener:
         wait_for(is_connected)
         listener.stop()
-        wait_until(lambda: [trouble.kind for trouble in health().troubles] == ["no listener"], timeout=2)
+        wait_until(lambda: [problem.kind for problem in health().problems] == ["no listener"], timeout=2)
 
 
 def test_no_status_is_written_while_the_cache_fails(

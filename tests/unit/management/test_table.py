@@ -9,7 +9,8 @@ from flagsmith.models import Flag
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_flagsmith_realtime.management.table import format_age, format_flag, format_table, printable, text_width
+from django_flagsmith_realtime.management.table import format_flag, format_table
+from django_flagsmith_realtime.monitoring.formatting import text_width
 
 
 def flag(name: str = "banner", value: Any = None, **more: Any) -> Flag:
@@ -100,23 +101,8 @@ def test_one_flag_shows_its_value_whole() -> None:
     assert format_flag(flag()) == "banner is on\nreason   STATIC"
 
 
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [(-3, "0 s"), (0, "0 s"), (59.4, "59 s"), (60, "1 min"), (3_599, "59 min"), (3_600, "1 h"), (200_000, "2 d")],
-)
-def test_an_age_is_told_in_its_largest_unit(seconds: float, shown: str) -> None:
-    assert format_age(seconds) == shown
-
-
 @given(st.lists(st.builds(flag, st.text(), st.none() | st.integers() | st.text()), max_size=4), st.integers(1, 200))
 def test_whatever_flags_hold_each_has_one_line(flags: list[Flag], width: int) -> None:
     table = format_table(flags, width)
     assert len(table.splitlines()) == len(flags) + 1
     assert all(line.isprintable() for line in table.split("\n"))
-
-
-@given(st.text(alphabet=st.characters()))
-def test_printable_text_can_be_printed(text: str) -> None:
-    assert printable(text).isprintable()
-    printable(text).encode()
-    assert printable(printable(text)) == printable(text)

@@ -1,0 +1,79 @@
+"""How ages, dates and values are written."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from django_flagsmith_realtime.monitoring.formatting import (
+    cut,
+    format_age,
+    format_date,
+    format_duration,
+    format_value,
+    printable,
+    text_width,
+)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-5, "0 s"),
+        (0.4, "0 s"),
+        (59, "59 s"),
+        (60, "1 min"),
+        (3_725, "1 h 2 min"),
+        (90_061, "1 d 1 h"),
+        (3_605, "1 h 5 s"),
+    ],
+)
+def test_a_duration_has_its_two_largest_units(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
+
+
+def test_an_age_below_a_second_is_just_now() -> None:
+    assert [format_age(seconds) for seconds in (-5, 0.9, 1)] == ["just now", "just now", "1 s ago"]
+
+
+def test_a_date_is_in_utc_with_its_age() -> None:
+    moment = datetime(2026, 11, 25, 18, 40, 12, tzinfo=timezone.utc)
+    assert format_date(moment, moment.timestamp() + 65) == "2026-11-25 18:40:12 UTC, 1 min 5 s ago"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, ""),
+        ("25", '"25"'),
+        (25, "25"),
+        (True, "true"),
+        ("Grüße 世界", '"Grüße 世界"'),
+        (Decimal("1.5"), "Decimal('1.5')"),
+        ({(1, 2): 3}, "{(1, 2): 3}"),
+    ],
+)
+def test_a_value_is_json_where_it_can_be(value: Any, text: str) -> None:
+    assert format_value(value) == text
+
+
+@given(st.text(alphabet=st.characters()))
+def test_printable_text_can_be_printed(text: str) -> None:
+    assert printable(text).isprintable()
+    printable(text).encode()
+    assert printable(printable(text)) == printable(text)
+
+
+@given(st.text(), st.integers(1, 30))
+def test_a_text_is_cut_to_the_width_and_only_where_it_is_wider(text: str, width: int) -> None:
+    shown = cut(printable(text), width)
+    if text_width(printable(text)) <= width:
+        assert shown == printable(text)
+    else:
+        assert shown.endswith("…")
+        assert width - 1 <= text_width(shown) <= width
