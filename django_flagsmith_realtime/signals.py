@@ -16,13 +16,13 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from django.dispatch import Signal
+from .compat import SignalOfAnyReceiver
 
 logger = logging.getLogger(__name__)
 
 
-class RobustSignal(Signal):
-    """A signal that logs whatever receiver fails, also one without a `__qualname__` (a partial, an object)."""
+class RobustSignal(SignalOfAnyReceiver):
+    """A signal whose `send_robust` returns whatever its receivers raise."""
 
     def send_robust(self, sender: Any, **named: Any) -> list[tuple[Any, Any]]:
         try:
@@ -33,7 +33,7 @@ class RobustSignal(Signal):
             logger.exception("A receiver of Flagsmith signals tried to end the listener")
             return []
 
-    def _log_robust_failure(self, receiver: Any, error: Exception) -> None:
+    def log_failure(self, receiver: Any, error: Exception) -> None:
         logger.error("A receiver of Flagsmith signals failed: %r", receiver, exc_info=error)
 
 

@@ -6,16 +6,16 @@ import threading
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
-from functools import lru_cache, wraps
+from functools import wraps
 from pickle import PickleError
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
-from weakref import finalize
 
 from django.core.cache import InvalidCacheBackendError, caches
 from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.redis import RedisCache
 from django.db import connections
 
+from ..compat import keep_redis_clients
 from ..conf import explain
 from ..exceptions import FlagsmithError, StoreError
 from .backends import BACKENDS, find_missing_cache, get_backend
@@ -93,25 +93,8 @@ class CacheHandle:
 def _open(alias: str) -> BaseCache:
     cache = caches.create_connection(alias)
     if isinstance(cache, RedisCache):
-        _keep_clients(cache)
+        keep_redis_clients(cache)
     return cache
-
-
-def _keep_clients(cache: Any) -> None:
-    """Keep the clients that Django's RedisCache makes anew for each operation, which takes longer than most of these.
-
-    They are thread-safe, and no more than a name for a pool of connections, which end with the cache: `close` leaves
-    them open. Where Django has come to do otherwise, so be it.
-    """
-    inner: Any = getattr(cache, "_cache", None)
-    if hasattr(inner, "_client") and hasattr(inner, "_pools"):
-        inner._client = lru_cache(inner._client)
-        finalize(cache, _disconnect, inner._pools).atexit = False
-
-
-def _disconnect(pools: dict[int, Any]) -> None:
-    for pool in pools.values():
-        pool.disconnect()
 
 
 class HasHandle(Protocol):

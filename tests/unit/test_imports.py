@@ -32,7 +32,7 @@ ROWS = (
     ("reading",),
     ("storage",),
     ("environment",),
-    ("conf", "exceptions", "identity", "signals"),
+    ("compat", "conf", "exceptions", "identity", "signals"),
 )
 ROW_OF = {room: number for number, row in enumerate(ROWS) for room in row}
 READS = ("reading", "api", *ROWS[3])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import random
 import time
 import zlib
@@ -22,7 +21,7 @@ from django_flagsmith_realtime.storage.cache import CacheHandle
 from django_flagsmith_realtime.storage.store import SUPERSEDED_SECONDS, Store
 from tests.support.backends import use
 from tests.support.documents import HEAD, KEY, PREFIX, banner, configured_store, make_document, payload_key, publish
-from tests.support.processes import MemcachedServer, RedisServer, wait_until
+from tests.support.processes import MemcachedServer, RedisServer
 from tests.unit.storage.test_status import FULL
 
 
@@ -234,28 +233,3 @@ class TestStatus:
     def test_a_lease_that_is_none_has_no_process(self, garbage: Any) -> None:
         caches["default"].set(f"{PREFIX}:lease", garbage)
         assert not configured_store().read_process("lease")
-
-
-def test_a_client_of_redis_is_made_once(redis_server: RedisServer, settings: Any) -> None:
-    settings.CACHES = {"default": redis_server.cache()}
-    publish()
-    cache: Any = configured_store().handle.get()
-    assert cache._cache.get_client() is cache._cache.get_client()
-    assert configured_store().read_head()
-
-
-def test_a_store_that_is_closed_leaves_no_connection_to_redis(redis_server: RedisServer, settings: Any) -> None:
-    settings.CACHES = {"default": redis_server.cache()}
-    observer: Any = caches["default"]
-    connected = observer._cache.get_client().client_list
-    gc.disable()
-    try:
-        store = configured_store()
-        cache: Any = store.handle.get()
-        own = str(cache._cache.get_client().client_id())
-        assert own in [client["id"] for client in connected()]
-        del cache
-        store.close()
-        wait_until(lambda: own not in [client["id"] for client in connected()])
-    finally:
-        gc.enable()

@@ -1,0 +1,90 @@
+"""What the entries of `compat` do, and whether they are still needed: if not, the test says so by failing."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
+from typing import Any
+
+import pytest
+from asgiref.sync import AsyncToSync, async_to_sync
+from django.core.cache import caches
+from django.dispatch import Signal
+
+from django_flagsmith_realtime.compat import bind_to_caller
+from tests.support.documents import configured_store
+from tests.support.processes import RedisServer, wait_until
+
+
+def fail(**kwargs: Any) -> None:
+    raise RuntimeError
+
+
+def test_djangos_signal_still_fails_with_a_receiver_without_a_name() -> None:
+    """See `SignalOfAnyReceiver`; what it does is in test_signals."""
+    signal, receiver = Signal(), partial(fail)
+    signal.connect(receiver)
+    with pytest.raises(AttributeError, match="__qualname__"):
+        signal.send_robust(None)
+
+
+class TestBindToCaller:
+    @staticmethod
+    def executor_in_a_thread(bind: Callable[[Callable[[], None]], Callable[[], None]]) -> Any:
+        """Return what another thread that `async_to_sync` waits for finds as the executor of `sync_to_async`."""
+        found = []
+
+        async def start_thread() -> None:
+            thread = threading.Thread(
+                target=bind(lambda: found.append(getattr(AsyncToSync.executors, "current", None)))
+            )
+            thread.start()
+            thread.join()
+
+        async_to_sync(start_thread)()
+        return found[0]
+
+    def test_a_copied_context_still_lacks_the_executor(self) -> None:
+        assert self.executor_in_a_thread(lambda function: partial(copy_context().run, function)) is None
+
+    def test_a_function_that_is_bound_has_it(self) -> None:
+        assert self.executor_in_a_thread(bind_to_caller) is not None
+
+
+class TestRedisClients:
+    """See `keep_redis_clients`."""
+
+    @pytest.fixture(autouse=True)
+    def configure(self, redis_server: RedisServer, settings: Any) -> None:
+        settings.CACHES = {"default": redis_server.cache()}
+
+    def test_django_still_makes_one_for_each_operation_and_closes_none(self) -> None:
+        cache: Any = caches.create_connection("default")
+        client = cache._cache.get_client()
+        assert cache._cache.get_client() is not client
+        own = str(client.client_id())
+        cache.close()
+        assert own in [each["id"] for each in client.client_list()]
+        client.connection_pool.disconnect()
+
+    def test_a_store_makes_one(self) -> None:
+        cache: Any = configured_store().handle.get()
+        assert cache._cache.get_client() is cache._cache.get_client()
+
+    def test_a_store_that_is_closed_leaves_no_connection(self) -> None:
+        observer: Any = caches["default"]
+        connected = observer._cache.get_client().client_list
+        gc.disable()
+        try:
+            store = configured_store()
+            cache: Any = store.handle.get()
+            own = str(cache._cache.get_client().client_id())
+            assert own in [client["id"] for client in connected()]
+            del cache
+            store.close()
+            wait_until(lambda: own not in [client["id"] for client in connected()])
+        finally:
+            gc.enable()
