@@ -10,6 +10,7 @@ class FlagsmithRealtimeConfig(AppConfig):
 
     name = "django_flagsmith_realtime"
     verbose_name = "Flagsmith"
+    default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
         from .listener import inline

@@ -1,8 +1,8 @@
-"""The page of flags in Django's admin: to look, not to change."""
+"""The page in Django's admin that shows the flags; it changes nothing."""
 
 from django.contrib import admin
 
-from .entry import register
+from .model_admin import register
 
 __all__ = ["register"]
 

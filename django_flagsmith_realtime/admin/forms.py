@@ -1,4 +1,4 @@
-"""The page's forms."""
+"""The forms of the page."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from django import forms
 
 from ..environment.traits import InvalidTraits, parse_traits
 from ..identity import Identity
-from .listing import Listed
+from .rows import FlagRow
 
-STATES: dict[str, tuple[str, Callable[[Listed], object]]] = {
-    "": ("All", lambda each: True),
-    "on": ("On", lambda each: each.flag.state.enabled),
-    "off": ("Off", lambda each: not each.flag.state.enabled),
-    "overridden": ("With overrides", lambda each: each.flag.has_overrides),
-    "split": ("Split by percentage", lambda each: each.flag.state.variants),
-    "changed": ("Changed lately", lambda each: each.last),
+STATES: dict[str, tuple[str, Callable[[FlagRow], object]]] = {
+    "": ("All", lambda row: True),
+    "on": ("On", lambda row: row.flag.state.enabled),
+    "off": ("Off", lambda row: not row.flag.state.enabled),
+    "overridden": ("With overrides", lambda row: row.flag.has_overrides),
+    "split": ("Split by percentage", lambda row: row.flag.state.variants),
+    "changed": ("Changed lately", lambda row: row.last),
 }
 
 
 class FilterForm(forms.Form):
-    """Which flags to list; a filter that there is not lists all."""
+    """Which flags to list; an unknown filter is ignored."""
 
     q = forms.CharField(
         label="Search", required=False, widget=forms.TextInput(attrs={"type": "search", "autocomplete": "off"})
@@ -31,16 +31,16 @@ class FilterForm(forms.Form):
         label="Show", required=False, choices=[(key, label) for key, (label, _) in STATES.items()]
     )
 
-    def select(self, listed: Iterable[Listed]) -> list[Listed]:
-        """Return the flags in that state which have each word in their name, value, variants or segments."""
+    def select(self, rows: Iterable[FlagRow]) -> list[FlagRow]:
+        """Return the flags in the chosen state that have each word in their name, value, variants or segments."""
         self.full_clean()
         words = self.cleaned_data.get("q", "").casefold().split()
-        _, fits = STATES[self.cleaned_data.get("state", "")]
-        return [each for each in listed if fits(each) and all(word in each.flag.text for word in words)]
+        _, matches = STATES[self.cleaned_data.get("state", "")]
+        return [row for row in rows if matches(row) and all(word in row.flag.text for word in words)]
 
 
 class IdentityForm(forms.Form):
-    """Whom to evaluate the flags for."""
+    """The identity to evaluate the flags for."""
 
     identifier = forms.CharField(
         max_length=2000,  # as Flagsmith's
@@ -61,5 +61,5 @@ class IdentityForm(forms.Form):
 
     @property
     def identity(self) -> Identity:
-        """Whom a valid form names."""
+        """The identity of a valid form."""
         return Identity(self.cleaned_data["identifier"], self.cleaned_data["traits"])

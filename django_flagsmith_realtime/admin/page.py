@@ -1,88 +1,61 @@
-"""What the page shows, as a template's context."""
+"""The content of the page, as a template's context."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from django.core.paginator import Paginator
 from django.http import HttpRequest
-from flagsmith.models import Flag
 
-from ..api import Flags, get_flags
+from ..api import get_flags
 from ..conf import get_config
 from ..environment.overview import list_flags, show_value
 from ..exceptions import StoreError
+from ..identity import Identity
+from ..monitoring.formatting import format_age
 from ..monitoring.health import Health, check_health
 from ..monitoring.status_text import status_rows
 from ..reading import overrides
 from ..reading.reader import get_reader
-from ..storage.history import PastChange
 from .forms import FilterForm, IdentityForm
-from .listing import list_with_changes, show_changes
+from .rows import ChangeRow, EvaluatedRow, FlagRow
 
-PER_PAGE = 100
-
-
-@dataclass(frozen=True)
-class Tried:
-    """A flag as an identity has it."""
-
-    flag: Flag
-    value: str
+PER_PAGE = 100  # flags, as many as Django's own change lists have
 
 
-@dataclass(frozen=True)
-class Trial:
-    """The flags of an identity: those that it has for its own, and those that it shares with everybody."""
-
-    own: list[Tried]
-    shared: list[Tried]
-
-    @property
-    def count(self) -> int:
-        return len(self.own) + len(self.shared)
-
-
-def look(request: HttpRequest) -> dict[str, Any]:
-    """Return all that a request asks for."""
-    health = _examine()
-    changes = show_changes(_read_history(), health.now)
-    everybodys = get_flags(request, identity=None)
-    snapshot = everybodys.snapshot
-    flags = list_flags(snapshot.environment.read_document()) if snapshot else []
+def page_context(request: HttpRequest) -> dict[str, Any]:
+    """Return the context of the whole page."""
+    config = get_config()
+    store = get_reader(config).store
+    health = check_health(config, store)
+    try:
+        history = store.read_history()  # the newest first
+    except StoreError:  # the status shows this error
+        history = []
+    changes = [ChangeRow(change, format_age(health.now - change.published_at / 1_000_000)) for change in history]
+    last = {row.change.name: row for row in reversed(changes)}
+    snapshot = get_flags(request, identity=None).snapshot
+    document = snapshot.environment.read_document() if snapshot else None
+    rows = [FlagRow(flag, last.get(flag.name)) for flag in list_flags(document)] if document else []
     filters = FilterForm(request.GET)
-    trial = IdentityForm(request.POST if request.method == "POST" else None)
+    form = IdentityForm(request.POST if request.method == "POST" else None)
     return {
-        **_tell(health),
+        **status_context(health),
         "filters": filters,
-        "count": len(flags),
-        "page": Paginator(filters.select(list_with_changes(flags, changes)), PER_PAGE).get_page(request.GET.get("p")),
+        "count": len(rows),
+        "page": Paginator(filters.select(rows), PER_PAGE).get_page(request.GET.get("p")),
         "changes": changes,
-        "is_overridden": bool(overrides.entered),
-        "trial": trial,
-        "tried": _try(get_flags(request, identity=trial.identity), everybodys) if trial.is_valid() else None,
+        "is_overridden": overrides.are_active(),
+        "identity_form": form,
+        "evaluation": evaluate(request, form.identity) if form.is_valid() else None,
     }
 
 
-def tell_status() -> dict[str, Any]:
-    """Return the status, and the version that is published."""
-    return _tell(_examine())
-
-
-def _examine() -> Health:
-    config = get_config()
-    return check_health(config, get_reader(config).store)
-
-
-def _read_history() -> list[PastChange]:
-    try:
-        return get_reader(get_config()).store.read_history()
-    except StoreError:  # the status tells
-        return []
-
-
-def _tell(health: Health) -> dict[str, Any]:
+def status_context(health: Health | None = None) -> dict[str, Any]:
+    """Return the published version and the lines of the status, as `flagsmith_status` shows them."""
+    if health is None:
+        config = get_config()
+        health = check_health(config, get_reader(config).store)
     lines: list[dict[str, Any]] = []
     for row in status_rows(health):
         if row.label:
@@ -91,11 +64,13 @@ def _tell(health: Health) -> dict[str, Any]:
     return {"version": health.head.version if health.head else "", "status": lines}
 
 
-def _try(flags: Flags, everybodys: Flags) -> Trial:
-    own: list[Tried] = []
-    shared: list[Tried] = []
+def evaluate(request: HttpRequest, identity: Identity) -> dict[str, Any]:
+    """Return the rows of an identity's flags: those that differ from the environment's, and the others."""
+    flags, environment_flags = get_flags(request, identity=identity), get_flags(request, identity=None)
+    own: list[EvaluatedRow] = []
+    shared: list[EvaluatedRow] = []
     for name in sorted(flags):
-        flag, other = flags.get_flag(name), everybodys.get_flag(name)
+        flag, other = flags.get_flag(name), environment_flags.get_flag(name)
         differs = (flag.enabled, flag.value) != (other.enabled, other.value)
-        (own if differs else shared).append(Tried(flag, show_value(flag.value)))
-    return Trial(own, shared)
+        (own if differs else shared).append(EvaluatedRow(flag, show_value(flag.value)))
+    return {"own": own, "shared": shared, "count": len(flags)}

@@ -70,17 +70,17 @@ def press(browser: WebDriver, *keys: str) -> None:
 def evaluate(browser: WebDriver, identifier: str, traits: str) -> None:
     browser.find_element(By.NAME, "identifier").send_keys(identifier)
     browser.find_element(By.NAME, "traits").send_keys(traits)
-    browser.find_element(By.CSS_SELECTOR, "#flagsmith-trial [type=submit]").click()
+    browser.find_element(By.CSS_SELECTOR, "#flagsmith-identity [type=submit]").click()
 
 
 class TestFollowing:
     def test_a_change_is_shown_and_said_without_a_reload(self, project: AdminProject, browser: WebDriver) -> None:
-        wait_for(browser, "#flagsmith-following", "live")
+        wait_for(browser, "#flagsmith-live", "live")
         browser.execute_script("window.isStillThere = true")
         project.standin.set_flag("theme_colour", value="#abcdef")
         wait_for(browser, "#flagsmith-flags", "#abcdef")
         wait_for(browser, "#flagsmith-history li", "theme_colour")
-        wait_until(lambda: said(browser, "#flagsmith-spoken") == "The flags have changed.")
+        wait_until(lambda: said(browser, "#flagsmith-announcement") == "The flags have changed.")
         assert browser.execute_script("return window.isStillThere")
 
     def test_what_is_open_and_where_the_keyboard_is_stays(self, project: AdminProject, browser: WebDriver) -> None:
@@ -93,7 +93,7 @@ class TestFollowing:
     def test_the_end_of_a_session_ends_it(self, project: AdminProject, browser: WebDriver) -> None:
         cookies = browser.get_cookies()
         browser.delete_cookie("sessionid")
-        wait_for(browser, "#flagsmith-following", "log in again")
+        wait_for(browser, "#flagsmith-live", "log in again")
         for cookie in cookies:
             browser.add_cookie(cookie)
 
@@ -106,7 +106,7 @@ class TestSearching:
         wait_until(lambda: rows(browser) == ["banner_text", "beta_banner"], "the flags that are searched")
         assert "q=banner" in browser.current_url
         assert browser.switch_to.active_element == search
-        wait_until(lambda: said(browser, "#flagsmith-spoken") == f"2 of {count} flags")
+        wait_until(lambda: said(browser, "#flagsmith-announcement") == f"2 of {count} flags")
 
         Select(browser.find_element(By.NAME, "state")).select_by_visible_text("With overrides")
         wait_until(lambda: rows(browser) == ["banner_text"], "those with overrides")
@@ -119,7 +119,7 @@ class TestSearching:
         evaluate(browser, "42", "plan=gold")
         browser.find_element(By.NAME, "q").send_keys("colour", Keys.ENTER)
         wait_until(lambda: rows(browser) == ["theme_colour"])
-        assert "For 42 with 1 trait" in said(browser, ".flagsmith-tries")
+        assert "For 42 with 1 trait" in said(browser, ".flagsmith-evaluation")
 
 
 def test_all_works_without_javascript(project: AdminProject, browser: WebDriver) -> None:
@@ -132,11 +132,11 @@ def test_all_works_without_javascript(project: AdminProject, browser: WebDriver)
         wait_until(lambda: "state=overridden" in browser.current_url)
         assert rows(browser) == ["banner_text"]
         evaluate(browser, "somebody", "plan=gold")
-        wait_for(browser, ".flagsmith-tries", "Welcome back, gold member")
+        wait_for(browser, ".flagsmith-evaluation", "Welcome back, gold member")
         assert "somebody" not in browser.current_url
         assert rows(browser) == ["banner_text"]
         assert "good" in said(browser, "#flagsmith-status")
-        assert said(browser, "#flagsmith-following") == ""
+        assert said(browser, "#flagsmith-live") == ""
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
 
@@ -173,8 +173,8 @@ class TestKeyboard:
         press(browser, "42", Keys.TAB)
         press(browser, "plan=gold", Keys.TAB)
         press(browser, Keys.ENTER)
-        wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, ".flagsmith-tries"), "what was tried")
-        assert "Welcome back, gold member" in said(browser, ".flagsmith-tries")
+        wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, ".flagsmith-evaluation"), "what was tried")
+        assert "Welcome back, gold member" in said(browser, ".flagsmith-evaluation")
 
 
 class TestAccessibility:
@@ -197,7 +197,7 @@ class TestAccessibility:
 
     def test_nor_where_something_is_wrong(self, browser: WebDriver) -> None:
         evaluate(browser, "42", "plan")
-        assert "'plan' is not key=value" in said(browser, "#flagsmith-trial .errorlist")
+        assert "'plan' is not key=value" in said(browser, "#flagsmith-identity .errorlist")
         assert violations(browser) == []
         browser.find_element(By.NAME, "q").send_keys("no such flag", Keys.ENTER)
         wait_for(browser, "#flagsmith-flags", "No flag matches.")
@@ -217,7 +217,7 @@ def test_before_and_after_a_listener() -> None:
 
         listener.process.terminate()
         wait_for(browser, "#flagsmith-status", "Nobody is listening")
-        assert said(browser, "#flagsmith-spoken") == "Health: no listener"
+        assert said(browser, "#flagsmith-announcement") == "Health: no listener"
         assert "banner_text" in rows(browser)
 
         project.redis.kill()

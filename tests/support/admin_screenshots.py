@@ -30,9 +30,9 @@ def change(project: AdminProject, browser: WebDriver) -> None:
 def try_somebody(browser: WebDriver) -> None:
     browser.find_element(By.NAME, "identifier").send_keys("alice@northwind.example")
     browser.find_element(By.NAME, "traits").send_keys("plan=gold\ncountry=DE")
-    browser.find_element(By.CSS_SELECTOR, "#flagsmith-trial [type=submit]").click()
-    wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, ".flagsmith-tries"), "what was tried")
-    wait_until(lambda: "live" in browser.find_element(By.ID, "flagsmith-following").text, "a page that follows")
+    browser.find_element(By.CSS_SELECTOR, "#flagsmith-identity [type=submit]").click()
+    wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, ".flagsmith-evaluation"), "what was tried")
+    wait_until(lambda: "live" in browser.find_element(By.ID, "flagsmith-live").text, "a page that follows")
 
 
 def photograph(browser: WebDriver, picture: Path, width: int, scheme: str) -> None:

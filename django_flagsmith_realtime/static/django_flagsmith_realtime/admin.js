@@ -1,17 +1,17 @@
-// Follows the status and the flags, and filters these while somebody types.
+// Keeps the status and the flags up to date, and searches while the user types.
 
-const LOOK = 2000; // milliseconds between looks at the status
-const RENEW = 60000; // after which "a minute ago" is no longer true
-const PAUSE = 200; // in typing, before the search
+const POLL_INTERVAL = 2000; // milliseconds; the listener reports its status as often
+const REFRESH_INTERVAL = 60000; // milliseconds, after which an age such as "1 min ago" is wrong
+const TYPING_PAUSE = 200; // milliseconds without a keystroke before the search
 const LISTS = ["#flagsmith-flags", "#flagsmith-history"];
 
 const section = document.querySelector("#flagsmith-status");
 const filters = document.querySelector("#flagsmith-filters");
-const following = document.querySelector("#flagsmith-following");
-const spoken = document.querySelector("#flagsmith-spoken");
+const live = document.querySelector("#flagsmith-live");
+const announcement = document.querySelector("#flagsmith-announcement"); // read out by screen readers
 
-let request = new AbortController(); // for the lists
-let renewedAt = Date.now();
+let request = new AbortController(); // of the lists
+let refreshedAt = Date.now();
 
 class NotAllowed extends Error {}
 
@@ -33,22 +33,22 @@ function line({ label, parts }) {
   ));
 }
 
-function say(text) {
-  if (spoken.textContent !== text) spoken.textContent = text;
+function announce(text) {
+  if (announcement.textContent !== text) announcement.textContent = text;
 }
 
-function verdict() {
+function health() {
   return section.querySelector("dd b")?.textContent ?? "";
 }
 
-async function ask(url, options) {
+async function get(url, options) {
   const response = await fetch(url, { cache: "no-store", ...options });
   if (response.redirected || response.status === 403) throw new NotAllowed();
   if (!response.ok) throw new Error(response.statusText);
   return response;
 }
 
-// What is open stays open, and the keyboard where it was.
+// Open details stay open, and the focus stays where it was.
 function replace(list, fresh) {
   const keys = (selector) => [...list.querySelectorAll(selector)].map((each) => each.closest("[data-key]")?.dataset.key);
   const open = keys("details[open]");
@@ -60,57 +60,57 @@ function replace(list, fresh) {
   }
 }
 
-async function show(url) {
+async function refreshLists(url) {
   request.abort();
   request = new AbortController();
-  const page = await (await ask(url, { signal: request.signal })).text();
+  const page = await (await get(url, { signal: request.signal })).text();
   const fresh = new DOMParser().parseFromString(page, "text/html");
   for (const list of LISTS) replace(document.querySelector(list), fresh.querySelector(list));
   section.dataset.version = fresh.querySelector("#flagsmith-status").dataset.version;
-  renewedAt = Date.now();
+  refreshedAt = Date.now();
 }
 
 async function search() {
   const url = `?${new URLSearchParams(new FormData(filters))}`;
   history.replaceState(null, "", url);
-  await show(url);
-  say(document.querySelector(".flagsmith-count span").textContent);
+  await refreshLists(url);
+  announce(document.querySelector(".flagsmith-count span").textContent);
 }
 
-async function look() {
-  const { version, status } = await (await ask(section.dataset.source)).json();
-  const before = verdict();
+async function refresh() {
+  const { version, status } = await (await get(section.dataset.source)).json();
+  const before = health();
   section.querySelector("dl").replaceChildren(...status.map(line));
-  if (verdict() !== before) say(`Health: ${verdict()}`);
+  if (health() !== before) announce(`Health: ${health()}`);
   const isNew = version !== section.dataset.version;
-  if (isNew || Date.now() - renewedAt > RENEW) await show(location.pathname + location.search);
-  if (isNew) say("The flags have changed.");
+  if (isNew || Date.now() - refreshedAt > REFRESH_INTERVAL) await refreshLists(location.pathname + location.search);
+  if (isNew) announce("The flags have changed.");
 }
 
-function tell(text, isLive = false) {
-  following.hidden = false;
-  following.textContent = text;
-  following.classList.toggle("is-live", isLive);
+function showLive(text, isLive = false) {
+  live.hidden = false;
+  live.textContent = text;
+  live.classList.toggle("is-live", isLive);
 }
 
-async function follow() {
+async function poll() {
   try {
-    if (!document.hidden) await look();
-    tell("live", true);
+    if (!document.hidden) await refresh();
+    showLive("live", true);
   } catch (error) {
-    if (error instanceof NotAllowed) return tell("ended: log in again, and reload the page");
-    if (error.name !== "AbortError") tell("no answer; trying again");
+    if (error instanceof NotAllowed) return showLive("ended: log in again, and reload the page");
+    if (error.name !== "AbortError") showLive("no answer; trying again");
   }
-  setTimeout(follow, LOOK);
+  setTimeout(poll, POLL_INTERVAL);
 }
 
-function listen() {
+function searchOnInput() {
   let typing;
   const searchSoon = (pause) => {
     clearTimeout(typing);
     typing = setTimeout(() => search().catch(() => {}), pause);
   };
-  filters.elements.q.addEventListener("input", () => searchSoon(PAUSE));
+  filters.elements.q.addEventListener("input", () => searchSoon(TYPING_PAUSE));
   filters.elements.state.addEventListener("change", () => searchSoon(0));
   filters.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -119,6 +119,6 @@ function listen() {
 }
 
 if (section) {
-  listen();
-  follow();
+  searchOnInput();
+  poll();
 }
