@@ -1,6 +1,7 @@
 # `make help` lists what there is. Each target makes its own .venv where there is none.
 PYTHON ?= python3
 BIN := .venv/bin
+export PYTHONDONTWRITEBYTECODE =# where a shell sets it, pytest rewrites each test module anew in each of its processes
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow faults fleet soak bench screenshots probes lint docs tox build clean
