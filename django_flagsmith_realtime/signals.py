@@ -2,13 +2,14 @@
 
 `flags_updated(sender, changes, snapshot, previous, updated_at)` and, after it, one
 `flag_changed(sender, name, old, new)` per changed flag are sent by the process that published the snapshot,
-once it is stored; `snapshot_loaded(sender, snapshot, previous)` by every process that starts using one.
+`FRESHNESS` seconds after it was stored: no process trusts an older one any more.
+`snapshot_loaded(sender, snapshot, previous)` is sent by every process that starts to use a snapshot.
 Their `sender` is `Snapshot`.
 
 `listener_became_leader(sender, host, pid)`, `stream_connected(sender, outage)` and `stream_disconnected(sender, error)`
-are sent by the process that listens; their `sender` is `Leader`. Flagsmith's routine renewals of the stream are none of
-them: `outage` is the seconds since `stream_disconnected`, None for the first connection, and `error` is None where the
-stream ended by itself too soon.
+are sent by the process that listens; their `sender` is `Leader`. Flagsmith ends each stream twice a minute: that sends
+no signal. `outage` is the seconds since `stream_disconnected`, None for the first connection, and `error` is None where
+the stream ended by itself too soon.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class RobustSignal(SignalOfAnyReceiver):
             return super().send_robust(sender, **named)
         except KeyboardInterrupt:
             raise
-        except BaseException:  # the listener would be told to announce the same again, and end again, for ever
+        except BaseException:  # the next listener would send the same signal again, and end as well, for ever
             logger.exception("A receiver of Flagsmith signals tried to end the listener")
             return []
 

@@ -1,4 +1,4 @@
-"""What happens to a listener, as values; the log, the status and the signals are subscribers of these."""
+"""What happens to a listener, as values; the log, the status and the signals about the listener subscribe to them."""
 
 from __future__ import annotations
 
@@ -8,23 +8,33 @@ from dataclasses import dataclass
 from ..environment.diff import Update
 from ..environment.snapshot import Snapshot
 from ..exceptions import FlagsmithError, StoreError
+from ..storage.status import Status
 
 
 @dataclass(frozen=True)
-class Turned:
-    """The listener goes on: time may have passed."""
+class Tick:
+    """A turn of the listener's loop: time may have passed."""
 
 
 @dataclass(frozen=True)
 class BecameLeader:
-    """This listener works from now on."""
+    """This listener leads from now on."""
 
 
 @dataclass(frozen=True)
-class StoodBy:
-    """Another listener works: `leader`, as "host:pid"."""
+class BecameStandby:
+    """Another listener leads: `leader`, as "host:pid"."""
 
     leader: str
+
+
+@dataclass(frozen=True)
+class TookOver:
+    """A new leader read what the one before it left: `pending` and `seen` announced times, and its status."""
+
+    pending: int | None
+    seen: tuple[int, ...]
+    status: Status | None
 
 
 @dataclass(frozen=True)
@@ -41,15 +51,20 @@ class StreamDisconnected:
 
 
 @dataclass(frozen=True)
-class StreamSilent:
-    """A change came without an event."""
+class StreamMissedChange:
+    """A poll found a change that the open stream had not announced."""
 
 
 @dataclass(frozen=True)
-class EventTaken:
-    """Flagsmith announced a change; one that is not new was announced before, and costs nothing."""
+class ChangeAnnounced:
+    """Flagsmith announced a change; one that is not new was announced before, and costs no request."""
 
     is_new: bool
+
+
+@dataclass(frozen=True)
+class FetchRequested:
+    """Another process asked for a fetch by a nudge."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +84,7 @@ class FetchFailed:
 
 @dataclass(frozen=True)
 class Published:
-    """A new version is in the cache, `latency` seconds after its first event; None where none announced it."""
+    """A new version is in the cache, `latency` seconds after it was announced; None where nothing announced it."""
 
     update: Update
     latency: float | None
@@ -77,9 +92,14 @@ class Published:
 
 @dataclass(frozen=True)
 class Unchanged:
-    """The document says what is published."""
+    """A document said what is published already."""
 
     published: Snapshot | None
+
+
+@dataclass(frozen=True)
+class AnotherPublished:
+    """Another process wrote to the cache meanwhile: only Flagsmith knows which of the two is newer."""
 
 
 @dataclass(frozen=True)
@@ -100,17 +120,20 @@ class Repaired:
 
 
 Event = (
-    Turned
+    Tick
     | BecameLeader
-    | StoodBy
+    | BecameStandby
+    | TookOver
     | StreamConnected
     | StreamDisconnected
-    | StreamSilent
-    | EventTaken
+    | StreamMissedChange
+    | ChangeAnnounced
+    | FetchRequested
     | Fetched
     | FetchFailed
     | Published
     | Unchanged
+    | AnotherPublished
     | StoreFailed
     | StoreWorked
     | Repaired

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
 from functools import partial
 
 from ..conf import Config
@@ -14,7 +13,6 @@ from ..storage.lease import Alone, Leadership, Lease, LeaseKeeper
 from ..storage.store import Store
 from .backoff import FETCH, Backoff
 from .event_log import EventLog
-from .events import Event, Subscriber
 from .http import can_connect
 from .listener import Listener
 from .publisher import Publisher
@@ -24,7 +22,6 @@ from .sources import ApiSource, FileSource, Source
 from .status_tracker import StatusTracker
 from .stream import Stream
 from .stream_health import NEVER
-from .upkeep import Upkeep
 
 logger = logging.getLogger("django_flagsmith_realtime.listener.listener")
 
@@ -33,35 +30,27 @@ def build_listener(config: Config) -> Listener:
     """Return the listener: of Flagsmith, or of the file that is edited in place of an account there."""
     clock, publisher = time.monotonic, build_publisher(config)
     source = publisher.source
-    poll_only = _why_poll_only(config, source)
+    poll_only, open_stream = None, None
+    if source.interval is not None:
+        poll_only = f"{source.setting} is the source, read every {source.interval:g} s."
+    elif config.realtime_url is None:
+        poll_only = f"FLAGSMITH['REALTIME_URL'] is None; a poll every {config.poll_interval:g} s."
+    else:
+        open_stream = partial(
+            Stream, realtime_url=config.realtime_url, timeout=config.stream_timeout, headers=config.headers
+        )
     secrets = (config.environment_key, config.stream_key, *config.headers.values())
     status_tracker = StatusTracker(poll_only=poll_only, secrets=secrets, is_billed=source.is_billed)
-    subscribers = (EventLog(poll_only=poll_only, clock=clock).take, status_tracker.take, SignalSender(clock).take)
-    tell = partial(_tell, subscribers)
-    schedule = _build_schedule(config, source)
     return Listener(
         publisher=publisher,
-        upkeep=Upkeep(publisher=publisher, schedule=schedule, status_tracker=status_tracker, tell=tell, clock=clock),
-        schedule=schedule,
-        tell=tell,
-        open_stream=None if poll_only else partial(_build_stream, config),
+        schedule=_build_schedule(config, source),
+        status_tracker=status_tracker,
+        subscribers=(EventLog(poll_only=poll_only, clock=clock), status_tracker, SignalSender(clock)),
+        open_stream=open_stream,
         stream_key=config.stream_key,
         leadership=_build_leadership(config),
         clock=clock,
     )
-
-
-def _tell(subscribers: Iterable[Subscriber], event: Event) -> None:
-    for take in subscribers:
-        take(event)
-
-
-def _why_poll_only(config: Config, source: Source) -> str | None:
-    if source.interval is not None:
-        return f"{source.setting} is the source, read every {source.interval:g} s."
-    if config.realtime_url is None:
-        return f"FLAGSMITH['REALTIME_URL'] is None; a poll every {config.poll_interval:g} s."
-    return None
 
 
 def build_publisher(config: Config) -> Publisher:
@@ -77,7 +66,14 @@ def build_publisher(config: Config) -> Publisher:
             timeout=config.request_timeout,
             headers=config.headers,
         )
-    return Publisher(source=source, store=build_store(config), snapshot_file=path, reader=get_reader(config))
+    return Publisher(
+        source=source,
+        store=build_store(config),
+        freshness=config.freshness,
+        snapshot_file=path,
+        reader=get_reader(config),
+        clock=time.monotonic,
+    )
 
 
 def build_store(config: Config) -> Store:
@@ -101,11 +97,6 @@ def _build_leadership(config: Config) -> Leadership:
         config.cache,
     )
     return Alone()
-
-
-def _build_stream(config: Config, key: str) -> Stream:
-    assert config.realtime_url
-    return Stream(realtime_url=config.realtime_url, key=key, timeout=config.stream_timeout, headers=config.headers)
 
 
 def _build_schedule(config: Config, source: Source) -> Schedule:

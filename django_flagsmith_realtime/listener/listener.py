@@ -1,8 +1,10 @@
 """The loop that keeps the cache in step with Flagsmith: `run()` is `while not stopping: turn()`.
 
-The stream's reader and each fetch have a thread of their own and report to one inbox, so that neither can hold
-up the turn, nor a stop. Everything else, signals included, happens in the turn. Of all listeners that share a cache
-one leads, and does so; the others stand by: they know what is published, and ask Flagsmith nothing.
+An update goes one way: `stream` announces it, `schedule` says when to fetch and whether to accept what came,
+`publisher` stores it and sends the signals (`maintenance` where the cache fails meanwhile). The stream's reader and
+each fetch have a thread of their own and put what happens into one queue, so that neither can hold up a turn, nor a
+stop. Everything else, receivers of signals included, runs in the turn. Of all listeners that share a cache one leads
+and does so; the others stand by: they read what is published, and ask Flagsmith nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from queue import Empty, SimpleQueue
 
@@ -18,44 +20,52 @@ from ..environment.snapshot import Document
 from ..exceptions import FlagsmithError, HttpError
 from ..storage.lease import STUCK_SECONDS, Alone, Leadership
 from .events import (
+    AnotherPublished,
     BecameLeader,
-    EventTaken,
+    BecameStandby,
+    ChangeAnnounced,
+    Event,
     Fetched,
     FetchFailed,
-    StoodBy,
+    FetchRequested,
+    Published,
     StreamConnected,
     StreamDisconnected,
+    StreamMissedChange,
     Subscriber,
-    Turned,
+    Tick,
+    TookOver,
+    Unchanged,
 )
 from .failover import Failover
+from .maintenance import Maintenance
 from .publisher import Publisher
 from .schedule import Schedule
+from .status_tracker import StatusTracker
 from .stream import Connected, Disconnected, EnvironmentUpdated, Message, Stream, StreamReader
-from .upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
 
-Letter = tuple[int | None, Message | Document | FlagsmithError]  # the term in which it was asked for, and what came
+Input = Message | Document | FlagsmithError  # what the stream's reader and the fetch report
 
-TEND_SECONDS = 2.0  # between looks at what is stored
+MAINTENANCE_SECONDS = 2.0  # a reader finds flags that were evicted, and a nudge its fetch, within this
 
 
 class Listener:
     """Keeps the published snapshot in step with Flagsmith.
 
-    `open_stream` takes the key of the environment and returns its stream; None: poll only.
-    `stream_key` is that key where it is known from the start, else the published document tells it. `leadership`
-    tells when to do all that, and when to stand by; `tell` is told what happens.
+    `open_stream` takes the key of the environment and returns its stream; None: poll only. `stream_key` is that key
+    where it is known from the start, else the published document tells it. `leadership` tells when to lead and when
+    to stand by. `subscribers` are called with each event.
     """
 
     def __init__(
         self,
         *,
         publisher: Publisher,
-        upkeep: Upkeep,
         schedule: Schedule,
-        tell: Subscriber,
+        status_tracker: StatusTracker,
+        subscribers: Iterable[Subscriber] = (),
         open_stream: Callable[[str], Stream] | None,
         stream_key: str | None = None,
         leadership: Leadership | None = None,
@@ -63,22 +73,22 @@ class Listener:
     ) -> None:
         self._publisher = publisher
         self._schedule = schedule
+        self._status_tracker = status_tracker
+        self._subscribers = tuple(subscribers)
         self._open_stream = open_stream
         self._stream_key = stream_key
         self._leadership = leadership or Alone()
-        self._term: int | None = None  # in which this one leads
-        self._failover = Failover()
         self._clock = clock
-        self._turned_at = clock()
-        self._tell = tell
-        self._upkeep = upkeep
-        self._followed: str | None = None  # who leads, as was last told
-        self._asked_at = clock()
-        self._inbox: SimpleQueue[Letter | None] = SimpleQueue()
+        self._maintenance = Maintenance(publisher, notify=self._notify, clock=clock)
+        self._maintenance_due = -float("inf")
+        self._failover = Failover()
+        self._term: int | None = None  # in which this one leads
+        self._leader: str | None = None  # the other process that leads, as was last logged
+        self._queue: SimpleQueue[tuple[int | None, Input] | None] = SimpleQueue()  # with the term of each input
         self._reader: StreamReader | None = None
-        self._fetching = False
+        self._is_fetching = False
+        self._fetch_began_at = self._turn_began_at = clock()
         self._stopping = False
-        self._tend_at = -float("inf")
 
     def run(self) -> None:
         """Listen until `stop` is called."""
@@ -103,144 +113,150 @@ class Listener:
         self._leadership.stop()
 
     def turn(self) -> None:
-        """Do what is due, then take one message, or wait for the next thing that will be due."""
-        self._turned_at = self._clock()
-        self._follow_leadership()
-        self._tend_cache_if_due()
+        """Do what is due, then handle one input, or wait for the next thing that will be due."""
+        self._turn_began_at = self._clock()
+        self._check_leadership()
+        if self._clock() >= self._maintenance_due:
+            self._maintenance_due = self._clock() + MAINTENANCE_SECONDS
+            self._maintain()
         if self._term is not None:
-            self._subscribe()
+            if self._maintenance.announce_at <= self._clock():
+                self._maintenance.announce()
+            self._keep_stream_open()
             self._fetch_if_due()
-            self._upkeep.keep_memory()
-        self._tell(Turned())
+            self._maintenance.write_announcements(self._schedule.announcements)
+        self._notify(Tick())
         try:
-            letter = self._inbox.get(timeout=max(self._due() - self._clock(), 0.0))
+            queued = self._queue.get(timeout=max(self._next_due() - self._clock(), 0.0))
         except Empty:
             return
-        if letter and not self._stopping:
-            self._open(letter)
+        if queued and not self._stopping:
+            self._handle(*queued)
 
-    def _tend_cache_if_due(self) -> None:
-        if self._clock() >= self._tend_at:
-            self._tend_at = self._clock() + TEND_SECONDS
-            self._upkeep.tend() if self._term is not None else self._upkeep.follow()
-
-    def _due(self) -> float:
-        is_waiting = self._fetching or self._term is None
-        return self._tend_at if is_waiting else min(self._tend_at, self._schedule.due())
+    def _next_due(self) -> float:
+        fetch_due = float("inf") if self._is_fetching or self._term is None else self._schedule.due()
+        return min(self._maintenance_due, self._maintenance.announce_at, fetch_due)
 
     def _wake(self) -> None:
-        self._inbox.put(None)
+        self._queue.put(None)
 
     def _is_moving(self) -> bool:
-        return self._clock() - self._turned_at < STUCK_SECONDS
+        return self._clock() - self._turn_began_at < STUCK_SECONDS
 
-    def _follow_leadership(self) -> None:
-        """Begin to lead, or stand by, as the lease says."""
-        term = self._leadership.term
+    def _check_leadership(self) -> None:
+        """Begin to lead, or to stand by, as the lease says; let another process try where this one is cut off."""
+        now, term = self._clock(), self._leadership.term
         if term is not None and self._leadership.has_standby:
-            self._doubt()
+            if self._failover.is_in_doubt and not self._is_fetching:
+                self._schedule.fetch_soon(now)  # where only the stream is gone, the API answers
+            if self._failover.is_hopeless(now):
+                self._failover = self._failover.give_way()
+                self._leadership.offer()
         if term != self._term:
-            self._stand_by()
-            self._term = term
-            self._tend_at = -float("inf")
-            self._schedule.want(self._clock())
+            self._close_stream()
+            self._maintenance.stand_by()
+            self._failover = Failover(patience=self._failover.patience)
+            self._schedule.stand_by(now)
+            self._schedule.fetch_soon(now)
+            self._term, self._maintenance_due = term, -float("inf")
             if term is not None:
-                self._tell(BecameLeader())
-        self._follow(None if term is not None else self._leadership.leader)
+                self._notify(BecameLeader())
+        leader = None if term is not None else self._leadership.leader
+        if leader and leader != self._leader:
+            self._notify(BecameStandby(leader))
+        self._leader = leader
 
-    def _doubt(self) -> None:
-        """Let another try where Flagsmith seems to be out of reach; where only the stream is gone, ask the API."""
-        if self._failover.is_in_doubt and not self._fetching:
-            self._schedule.want(self._clock())
-        if self._failover.is_hopeless(self._clock()):
-            self._failover = self._failover.give_way()
-            self._leadership.offer()
+    def _maintain(self) -> None:
+        if self._term is None:
+            self._maintenance.follow()
+        else:
+            self._maintenance.run()
+            self._write_status()
 
-    def _follow(self, leader: str | None) -> None:
-        if leader and leader != self._followed:
-            self._tell(StoodBy(leader))
-        self._followed = leader
+    def _write_status(self) -> None:
+        known_ago = None if self._maintenance.has_unstored else self._schedule.known_ago(self._clock())
+        self._maintenance.write_status(self._status_tracker.status(self._publisher.published, known_ago))
 
-    def _stand_by(self) -> None:
-        self._close_stream()
-        self._upkeep.stand_by()
-        self._failover = Failover(patience=self._failover.patience)
-        self._schedule.stand_by(self._clock())
+    def _keep_stream_open(self) -> None:
+        """Open the stream as soon as its key is known; its reader reconnects by itself."""
+        published = self._publisher.published
+        key = self._stream_key or (published and published.environment.api_key)
+        if self._open_stream and not self._reader and key:
+            self._reader = StreamReader(self._open_stream(key), partial(self._put, self._term))
+            self._reader.start()
 
     def _close_stream(self) -> None:
         if self._reader:
             self._reader.stop()
         self._reader = None
 
-    def _open(self, letter: Letter) -> None:
-        """Take a message, unless it is of a term that is over."""
-        term, message = letter
-        if isinstance(message, (Document, FlagsmithError)):
-            self._fetching = False
-        if term is not None and term == self._term == self._leadership.term:
-            self._take(message)
-
-    def _take(self, message: Message | Document | FlagsmithError) -> None:
-        match message:
-            case Connected():
-                self._failover = self._failover.connect()
-                self._schedule.connect(self._clock())
-                self._tell(StreamConnected())
-            case EnvironmentUpdated(time):
-                is_new = self._schedule.announce(time, self._clock())
-                self._tell(EventTaken(is_new))
-                if is_new:
-                    self._upkeep.notice()
-            case Disconnected():
-                self._take_disconnected(message)
-            case Document():
-                self._take_document(message)
-            case FlagsmithError():
-                self._take_failure(message)
-
-    def _take_disconnected(self, message: Disconnected) -> None:
-        self._failover = self._failover.lose_stream(self._clock(), message.error)
-        self._schedule.disconnect(self._clock(), clean=message.error is None)
-        self._tell(StreamDisconnected(message.error, message.is_routine))
-
-    def _take_document(self, document: Document) -> None:
-        self._failover = self._failover.reach()
-        took, is_told = self._clock() - self._asked_at, document.realtime_enabled or not self._open_stream
-        self._tell(Fetched(took, is_told))
-        self._upkeep.take(document)
-
-    def _take_failure(self, error: FlagsmithError) -> None:
-        self._failover = self._failover.fail(self._clock(), error)
-        self._schedule.fail(self._clock(), retry_after=error.retry_after if isinstance(error, HttpError) else None)
-        self._tell(FetchFailed(error))
-
-    def _subscribe(self) -> None:
-        """Open the stream as soon as its key is known."""
-        if self._reader or not self._open_stream:
-            return
-        published = self._upkeep.published
-        if key := self._stream_key or (published and published.environment.api_key):
-            self._reader = StreamReader(self._open_stream(key), partial(self._deliver, self._term))
-            self._reader.start()
-
     def _fetch_if_due(self) -> None:
-        if not self._fetching and self._schedule.due() <= self._clock():
-            self._fetching, self._asked_at = True, self._clock()
-            self._upkeep.begin_request()
-            self._schedule.begin(self._clock())
+        if not self._is_fetching and self._schedule.due() <= self._clock():
+            self._is_fetching, self._fetch_began_at = True, self._clock()
+            self._maintenance.begin_fetch()
+            self._schedule.begin_fetch(self._clock())
             threading.Thread(target=self._fetch, args=(self._term,), name="flagsmith-fetch", daemon=True).start()
 
     def _fetch(self, term: int | None) -> None:
-        self._deliver(term, self._try_to_fetch())
-
-    def _try_to_fetch(self) -> Document | FlagsmithError:
+        result: Document | FlagsmithError
         try:
-            return self._publisher.fetch()
+            result = self._publisher.fetch()
         except FlagsmithError as error:
-            return error
+            result = error
         except Exception as error:  # a bug must not end the updates
             logger.exception("Fetching failed in an unexpected way")
-            return FlagsmithError(f"Fetching failed: {type(error).__name__}.")
+            result = FlagsmithError(f"Fetching failed: {type(error).__name__}.")
+        self._put(term, result)
 
-    def _deliver(self, term: int | None, message: Message | Document | FlagsmithError) -> None:
-        self._inbox.put((term, message))
+    def _put(self, term: int | None, input: Input) -> None:
+        self._queue.put((term, input))
+
+    def _handle(self, term: int | None, input: Input) -> None:
+        """Handle what the stream or the fetch reported, unless that is of a term that is over."""
+        if isinstance(input, (Document, FlagsmithError)):
+            self._is_fetching = False
+        if term is None or not term == self._term == self._leadership.term:
+            return
+        now = self._clock()
+        match input:
+            case Connected():
+                self._failover = self._failover.connect()
+                self._schedule.connect(now)
+                self._notify(StreamConnected())
+            case EnvironmentUpdated(time):
+                self._notify(ChangeAnnounced(is_new=self._schedule.announce(time, now)))
+            case Disconnected(error):
+                self._failover = self._failover.lose_stream(now, error)
+                self._schedule.disconnect(now, clean=error is None)
+                self._notify(StreamDisconnected(error, input.is_routine))
+            case FlagsmithError():
+                self._failover = self._failover.fail(now, input)
+                self._schedule.fail(now, retry_after=input.retry_after if isinstance(input, HttpError) else None)
+                self._notify(FetchFailed(input))
+            case Document():
+                self._failover = self._failover.reach()
+                realtime_enabled = input.realtime_enabled or not self._open_stream
+                self._notify(Fetched(now - self._fetch_began_at, realtime_enabled))
+                is_accepted = self._schedule.accept(input, self._publisher.published, now)
+                if not (is_accepted and self._maintenance.publish(input, self._schedule.announced_at)):
+                    self._schedule.spend(now)
+                self._maintenance.end_fetch()
+                self._write_status()
+
+    def _notify(self, event: Event) -> None:
+        """Tell the subscribers what happened, and the schedule, which decides what to do about it."""
+        for subscriber in self._subscribers:
+            subscriber(event)
+        now = self._clock()
+        match event:
+            case TookOver(pending, seen):
+                self._schedule.restore(pending, seen, now)
+            case FetchRequested() | AnotherPublished():
+                self._schedule.fetch_soon(now)
+            case Unchanged():
+                self._schedule.note_published()
+                self._schedule.spend(now)
+            case Published(update):
+                self._schedule.note_published()
+                if update.previous and update.changes and self._schedule.note_changed():
+                    self._notify(StreamMissedChange())

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import dataclass
 
 from ..conf import Config
 from ..environment.diff import Update
 from ..storage.lease import STUCK_SECONDS, Lease, LeaseKeeper
-from ..storage.snapshot_file import SnapshotFileError
 from ..storage.store import Store
 from .factory import build_lease, build_publisher, build_store
-from .publisher import Publisher
-
-logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.1  # between looks at whether the leader has answered
 
@@ -83,15 +78,6 @@ def _refresh_as_leader(config: Config, lease: Lease) -> Update | None:
 def _refresh(config: Config) -> Update | None:
     publisher = build_publisher(config)
     try:
-        update = publisher.refresh()
-        _save(publisher)
-        return update
+        return publisher.refresh()
     finally:
         publisher.close()
-
-
-def _save(publisher: Publisher) -> None:
-    try:
-        publisher.save()
-    except SnapshotFileError as error:  # the flags are in the cache nevertheless
-        logger.warning("Snapshot file: %s", error)

@@ -1,53 +1,76 @@
-"""Fetch, compare, publish, announce: the only writer of the snapshot."""
+"""The only writer of the snapshot: it fetches documents, stores what differs, and sends the signals afterwards."""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..environment.diff import Update
 from ..environment.snapshot import Document, Head, Snapshot
 from ..exceptions import Overtaken, StoreError, WrongEnvironment
 from ..reading.reader import Reader
-from ..signals import flag_changed, flags_updated
 from ..storage.history import PastChange, extend, past_changes
-from ..storage.snapshot_file import write_snapshot_file
+from ..storage.snapshot_file import SnapshotFileError, write_snapshot_file
 from ..storage.store import Store
 from .schedule import CHASE_SECONDS
+from .signal_sender import send_update
 from .sources import Source
 
 logger = logging.getLogger(__name__)
 
-SLOW_SECONDS = 5.0
+
+@dataclass(frozen=True)
+class Unannounced:
+    """A version that is stored and whose signals are due at `at`."""
+
+    update: Update
+    at: float
 
 
 class Publisher:
-    """Brings what Flagsmith says into the cache, and into `snapshot_file` where there is one.
+    """Brings the documents of a source into the cache, and into `snapshot_file` where there is one.
 
-    `published` is what the cache holds, as far as this one knows. `reader` is what receivers of the signals read with
-    in this process: it is brought up to date before they are called.
+    The signals of a version are due `freshness` seconds after it was stored: until then another process may answer a
+    request with the version before, and refill what a receiver has just purged. Versions that follow sooner are stored
+    without a delay and announced one by one, in order: each may have been read, and what was made of it must be purged.
+    What a leader that ends leaves unannounced, the next one announces as one update, when it calls `resume`.
+
+    `published` is what the cache holds, as far as this process knows. Methods raise `StoreError`, and `Overtaken` where
+    another process published meanwhile. `reader` is brought up to date before receivers are called, which read with it.
     """
 
     def __init__(
-        self, *, source: Source, store: Store, snapshot_file: Path | None = None, reader: Reader | None = None
+        self,
+        *,
+        source: Source,
+        store: Store,
+        freshness: float = 0.0,
+        snapshot_file: Path | None = None,
+        reader: Reader | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.source = source
-        self._reader = reader
-        self._snapshot_file = snapshot_file
-        self._saved: Head | None = None  # what the file holds
         self.store = store
-        self._seen: Head | None = None  # the published head when it was last looked at
-        self._announced: Head | None = None  # that of the last version whose signals were sent
-        self._history: list[PastChange] | None = None  # what the cache holds, unless somebody else published
         self.published: Snapshot | None = None
+        self._seen: Head | None = None  # the head when this process last read or wrote it
+        self._announced: Head | None = None  # the last version whose signals were sent
+        self._unannounced: deque[Unannounced] = deque()
+        self._history: list[PastChange] | None = None  # what the cache holds, unless another process published
+        self._saved: Head | None = None  # what the file holds
+        self._freshness = freshness
+        self._snapshot_file = snapshot_file
+        self._reader = reader
+        self._clock = clock
 
-    def follow(self) -> bool:
-        """Read what is published; tell whether somebody else published.
+    def read_published(self) -> bool:
+        """Read what is published; tell whether another process published it.
 
-        What this one knew stays where the cache holds nothing.
+        What this process knew stays where the cache holds nothing.
         """
         before, self._seen = self._seen, self.store.read_head() or self._seen
         self._announced = self.store.read_announced_head() or self._announced
@@ -58,42 +81,28 @@ class Publisher:
         return self._seen != before
 
     def resume(self) -> None:
-        """Follow, and send the signals that whoever published the last version did not come to send."""
-        self.follow()
+        """Go on from what is published, and announce it where the process that stored it did not come to that."""
+        self.read_published()
+        self._unannounced.clear()
         announced = self._announced.sequence if self._announced else -1
         if self.published and announced < self.published.sequence:
-            self._announce(Update.between(self.store.read_announced(), self.published))
-
-    def refresh(self) -> Update | None:
-        """Fetch and publish at once; None where nothing changed."""
-        if self._seen is None:
-            self.resume()
-        while True:
-            document = self.fetch()
-            if self._may_be_stale(document):
-                return None
-            with suppress(Overtaken):
-                return self.publish(document)
-
-    def _may_be_stale(self, document: Document) -> bool:
-        """Tell whether a body is older than what was published so lately that Flagsmith's caches may not know it."""
-        head = self.published.head if self.published else None
-        published_ago = time.time() - head.published_at / 1_000_000 if head else 0.0
-        return head is not None and document.updated_at < head.updated_at and abs(published_ago) < CHASE_SECONDS
+            self._announce_later(Update.between(self.store.read_announced(), self.published))
 
     def fetch(self) -> Document:
-        """Ask Flagsmith. Any thread may call this, the rest is for one."""
+        """Fetch the document. Any thread may call this; all else is for one."""
         asked_at = time.time_ns() // 1_000
         document = replace(self.source.fetch(), asked_at=asked_at)
-        self._check_environment(document)
+        published = self.published if self.source.has_fixed_environment else None
+        if published and published.environment.api_key != document.environment.api_key:
+            raise WrongEnvironment(
+                f"Flagsmith answered with the environment {document.environment.name!r}, but "
+                f"{published.environment.name!r} is published under this key: check FLAGSMITH['API_URL']."
+            )
         return document
 
     def publish(self, document: Document) -> Update | None:
-        """Store a document whose content differs from what is published, and send the signals.
-
-        Raise `Overtaken` where somebody else published since this one looked, so that the document may be older.
-        """
-        head, previous = self._look(), self.published
+        """Store a document whose content differs from what is published; None where it does not."""
+        head, previous = self._check_head(), self.published
         is_current = previous and document.environment.version == previous.version
         if previous and is_current and head and head.sequence == previous.sequence:
             if document.updated_at != previous.head.updated_at:
@@ -102,45 +111,92 @@ class Publisher:
         snapshot = self.store.publish(document, after=self._seen)
         self._adopt(snapshot)
         update = Update.between(previous, snapshot)
-        self._announce(update)
+        self._announce_later(update)
         return update
 
-    def repair(self) -> bool:
-        """Put back what the cache lost of what this one published; tell whether it lost anything.
+    @property
+    def announce_at(self) -> float:
+        """When the next signals are due, by the clock; `inf` for none."""
+        return self._unannounced[0].at if self._unannounced else float("inf")
 
-        Raise `Overtaken` where somebody else wrote, be it something older after a sleep.
+    def announce(self) -> None:
+        """Send the signals that are due; after each update, add it to the last changes and mark it as announced."""
+        while self.announce_at <= self._clock():
+            update = self._unannounced.popleft().update
+            if self._reader:
+                self._reader.current()
+            send_update(update)
+            with suppress(StoreError):  # the next change does it
+                self._remember(update)
+            with suppress(StoreError):  # the next repair does it
+                self._mark_announced(update.snapshot.head)
+
+    def refresh(self) -> Update | None:
+        """Fetch, publish and announce at once; None where nothing changed. This waits until the signals are due."""
+        if self._seen is None:
+            self.resume()
+            self._wait_and_announce()
+        while True:
+            document = self.fetch()
+            with suppress(Overtaken):  # then only a newer document tells what is newest
+                update = None if self._may_be_stale(document) else self.publish(document)
+                self.save()
+                self._wait_and_announce()
+                return update
+
+    def repair(self) -> bool:
+        """Put back what the cache lost of what this process published; tell whether it had lost anything.
+
+        Raise `Overtaken` where another process wrote, be it something older after a sleep.
         """
-        head = self._look()
+        head = self._check_head()
         if self.published is None or self.published.head != self._seen:
             return False
-        self.store.mark_announced(self.published.head)
+        if not self._unannounced:
+            self._mark_announced(self.published.head)
         is_repaired = self.store.repair(self.published, head)
         if head and head != self.published.head:
             raise Overtaken("Something else had taken the place of the published version.")
         return is_repaired
 
-    def _look(self) -> Head | None:
-        """Return the head; where somebody else has moved it on, or its date, take over and raise `Overtaken`."""
+    def save(self) -> None:
+        """Write the published snapshot to the file, unless it is there already."""
+        if self._snapshot_file and self.published and self.published.head != self._saved:
+            self._saved = self.published.head  # also where it fails: the next version tries again
+            try:
+                write_snapshot_file(self._snapshot_file, self.published)
+            except SnapshotFileError as error:  # the flags are in the cache nevertheless
+                logger.warning("Snapshot file: %s", error)
+
+    def close(self) -> None:
+        """End a fetch under way, and close the connections to the cache."""
+        self.source.close()
+        self.store.close()
+
+    def _check_head(self) -> Head | None:
+        """Return the head; where another process has moved it on, or its date, resume from it and raise `Overtaken`."""
         head, seen = self.store.read_head(), self._seen
         if head and head != seen and (seen is None or head.sequence >= seen.sequence):
             self.resume()
-            raise Overtaken("Somebody else published meanwhile.")
+            raise Overtaken("Another process published meanwhile.")
         return head
 
-    def save(self) -> None:
-        """Write the published snapshot to the file, unless it is there already; raise `SnapshotFileError`."""
-        if self._snapshot_file and self.published and self.published.head != self._saved:
-            self._saved = self.published.head  # also where it fails: the next version tries again
-            write_snapshot_file(self._snapshot_file, self.published)
+    def _adopt(self, snapshot: Snapshot) -> None:
+        self.published, self._seen = snapshot, snapshot.head
 
-    def _announce(self, update: Update) -> None:
-        if self._reader:
-            self._reader.current()
-        announce(update)
-        with suppress(StoreError):  # the next change does it
-            self._remember(update)
-        with suppress(StoreError):  # the next repair does it
-            self.store.mark_announced(update.snapshot.head)
+    def _announce_later(self, update: Update) -> None:
+        self._unannounced.append(Unannounced(update, self._clock() + self._freshness))
+
+    def _wait_and_announce(self) -> None:
+        while self._unannounced:
+            time.sleep(max(self.announce_at - self._clock(), 0.0))
+            self.announce()
+
+    def _may_be_stale(self, document: Document) -> bool:
+        """Tell whether a document is older than one published so lately that Flagsmith's caches may not know it."""
+        head = self.published.head if self.published else None
+        published_ago = time.time() - head.published_at / 1_000_000 if head else 0.0
+        return head is not None and document.updated_at < head.updated_at and abs(published_ago) < CHASE_SECONDS
 
     def _remember(self, update: Update) -> None:
         """Add to the last changes, unless all flags are new."""
@@ -152,40 +208,6 @@ class Publisher:
         self._history = extend(self._history, past_changes(*environments, update.snapshot.head, update.changes))
         self.store.write_history(self._history)
 
-    def close(self) -> None:
-        """End a request under way, and close the connections to the cache."""
-        self.source.close()
-        self.store.close()
-
-    def _adopt(self, snapshot: Snapshot) -> None:
-        self.published, self._seen = snapshot, snapshot.head
-
-    def _check_environment(self, document: Document) -> None:
-        published = self.published if self.source.has_fixed_environment else None
-        if published and published.environment.api_key != document.environment.api_key:
-            raise WrongEnvironment(
-                f"Flagsmith answered with the environment {document.environment.name!r}, but "
-                f"{published.environment.name!r} is published under this key: check FLAGSMITH['API_URL']."
-            )
-
-
-def announce(update: Update) -> None:
-    """Send `flags_updated`, and `flag_changed` for each flag unless it is the first snapshot of all."""
-    began = time.monotonic()
-    if update.changes:
-        _send(update)
-    if (took := time.monotonic() - began) > SLOW_SECONDS:
-        logger.warning("Receivers of Flagsmith signals took %.0f s, in which no other update could be stored", took)
-
-
-def _send(update: Update) -> None:
-    flags_updated.send_robust(
-        Snapshot,
-        changes=update.changes,
-        snapshot=update.snapshot,
-        previous=update.previous,
-        updated_at=update.snapshot.updated_at,
-    )
-    if update.previous:
-        for change in update.changes.values():
-            flag_changed.send_robust(Snapshot, name=change.name, old=change.old, new=change.new)
+    def _mark_announced(self, head: Head) -> None:
+        self.store.mark_announced(head)
+        self._announced = head

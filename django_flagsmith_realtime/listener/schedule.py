@@ -1,9 +1,9 @@
-"""When to fetch the document next, and whether to believe what came.
+"""When to fetch the document next, and whether to accept what came.
 
 Pure: no clock and no I/O of its own; `now` is a monotonic time in seconds, times of Flagsmith are integers of
-microseconds. An announced time is only a hint: bodies stay old for up to a minute after it, and its order is not
-that of the changes. So the document is asked for again until it is as new as what was announced (the chase), and
-a body older than the published one is held back meanwhile.
+microseconds. An announced time is only a hint: documents stay old for up to a minute after it, and announced times
+are not in the order of the changes. So the document is fetched again until it is as new as what was announced (the
+chase), and one that is older than the published one is held back meanwhile.
 """
 
 from __future__ import annotations
@@ -15,24 +15,32 @@ from ..environment.snapshot import Document, Snapshot
 from .backoff import FETCH, Backoff
 from .stream_health import NEVER, StreamHealth
 
-FAR_DELAYS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-FAR_INTERVAL = 10.0
-NEAR_DELAYS = (1.0, 5.0, 20.0, 65.0)
-NEAR = 1_000_000  # microseconds
+# A document that is far behind comes from a cache on the way. Flagsmith's own hold one for at most 60 s
+# (CACHE_ENVIRONMENT_DOCUMENT_SECONDS, and a cache in each of its workers): first often, as most are short, then
+# every 10 s, and no more after 90 s, when one that was filled during the chase has expired as well.
+FAR_DELAYS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # seconds
+FAR_INTERVAL = 10.0  # seconds
 CHASE_SECONDS = 90.0
 
-COALESCE_SECONDS = 0.25
-REPLAY_SECONDS = 1.0  # for the stream to replay the latest time after it opened
-REMEMBERED = 64
+# After concurrent saves Flagsmith announced a time that was 0.1 s newer than the document's would ever be. So little
+# behind is either that, or a change that a cache does not show yet: few fetches, the last when 60 s have passed.
+NEAR = 1_000_000  # microseconds
+NEAR_DELAYS = (1.0, 5.0, 20.0, 65.0)  # seconds
 
+COALESCE_SECONDS = 0.25  # between two fetches: a person who saves twice costs two, a script that saves 100 flags few
+REPLAY_SECONDS = 1.0  # the stream service says its latest time at once when it is connected to, within its second
+REMEMBERED = 64  # announced times: the stream replays one, a burst brings some; a key of 1 kB in the cache
+
+# A chase to its end takes 14 requests: two of them at once, and one request every 10 s, as at the end of a chase.
+BUDGET_TOKENS = 30
 TOKENS_PER_SECOND = 0.1
 
 
 @dataclass(frozen=True)
 class Chase:
-    """Asking again until the document is as new as `target`; `began` with the first body that was not.
+    """Fetching again until the document is as new as `target`; `began` with the first document that was not.
 
-    A request that began before `announced_at` says nothing about it.
+    A fetch that began before `announced_at` says nothing about it.
     """
 
     target: int
@@ -41,10 +49,10 @@ class Chase:
     far: int = 0
     near: int = 0
 
-    def next(self, body_time: int, now: float) -> tuple[float | None, Chase]:
-        """Return the seconds until the next try, None for no more, and the state after it."""
+    def next(self, updated_at: int, now: float) -> tuple[float | None, Chase]:
+        """Return the seconds until the next fetch, None for no more, and the state after it."""
         chase = self if self.began is not None else replace(self, began=now)
-        if 0 < self.target - body_time < NEAR:
+        if 0 < self.target - updated_at < NEAR:
             delay = dict(enumerate(NEAR_DELAYS)).get(self.near)
             return delay, replace(chase, near=self.near + 1)
         delay = dict(enumerate(FAR_DELAYS)).get(self.far, FAR_INTERVAL)
@@ -57,7 +65,7 @@ class Chase:
 class Budget:
     """Tokens for requests that bring no change; spending never fails, but an empty bucket delays."""
 
-    capacity: float = 30.0
+    capacity: float = BUDGET_TOKENS
     spent: float = 0.0
     at: float = 0.0
 
@@ -71,11 +79,10 @@ class Budget:
 
 
 class Schedule:
-    """What is known of the environment's state, and when to ask for more.
+    """When to fetch next, from what was announced, what came of it, and how well the stream works.
 
-    `stream_health` is what is known of the stream. `poll_interval` and `fallback_poll_interval` are seconds: with a
-    healthy stream, and without; 0 is never.
-    `may_be_behind` tells whether the source may serve an older body for a while, which is then held back.
+    `poll_interval` and `fallback_poll_interval` are seconds, with a reliable stream and without; 0 is never.
+    `may_be_behind` tells whether the source may serve an older document for a while, which is then held back.
     """
 
     def __init__(
@@ -88,111 +95,120 @@ class Schedule:
         retry: Backoff = FETCH,
         may_be_behind: bool = True,
     ) -> None:
-        self.stream_health = StreamHealth(
+        self.announced_at: float | None = None  # the first announcement that nothing was published for yet
+        self._stream_health = StreamHealth(
             poll_interval=poll_interval, fallback_poll_interval=fallback_poll_interval, now=now
         )
-        self._wanted_at: float | None = now  # a request to begin then or later is wanted
-        self._began_at = -NEVER  # the last request
-        self._is_asking = False
-        self._fetched_at = now  # the beginning of the last request that succeeded
+        self._may_be_behind = may_be_behind
+        self._requested_at: float | None = now  # only a fetch that begins then or later will do
+        self._began_at = -NEVER  # the last fetch
+        self._is_fetching = False
+        self._fetched_at = now  # the beginning of the last fetch that succeeded
         self._chase: Chase | None = None
         self._chase_due: float | None = None
-        self._latest_event: int | None = None
-        self._remembered: deque[int] = deque(maxlen=REMEMBERED)
+        self._latest_announced: int | None = None
+        self._seen: deque[int] = deque(maxlen=REMEMBERED)
         self._retry = self._failures = retry
-        self._may_be_behind = may_be_behind
         self._not_before = -NEVER  # after a failure
         self._failing_since: float | None = None
         self._budget = budget or Budget()
-        self._reconcile_at: float | None = None  # unless the stream replays something before
+        self._missed_at: float | None = None  # when to fetch what a gap may have hidden, unless a replay tells
 
     def due(self) -> float:
-        """Return when the next request is due; `inf` for never."""
-        poll_at = self.stream_health.poll_at(self._fetched_at)
-        wishes = (self._wanted_at, self._chase_due, self._reconcile_at, poll_at)
+        """Return when the next fetch is due; `inf` for never."""
+        poll_at = self._stream_health.poll_at(self._fetched_at)
+        wishes = (self._requested_at, self._chase_due, self._missed_at, poll_at)
         soonest = min(at for at in wishes if at is not None)
         return max(soonest, self._not_before, self._began_at + COALESCE_SECONDS, self._budget.ready_at())
 
-    def begin(self, now: float) -> None:
-        """Note that a request begins."""
-        self._began_at, self._is_asking = now, True
-        self._wanted_at = self._chase_due = self._reconcile_at = None
+    def begin_fetch(self, now: float) -> None:
+        """Note that a fetch begins."""
+        self._began_at, self._is_fetching = now, True
+        self._requested_at = self._chase_due = self._missed_at = None
 
-    def want(self, now: float) -> None:
-        """Ask for a request as soon as it may be."""
-        self._wanted_at = now if self._wanted_at is None else min(self._wanted_at, now)
+    def fetch_soon(self, now: float) -> None:
+        """Let a fetch be due as soon as failures and the budget allow."""
+        self._requested_at = now if self._requested_at is None else min(self._requested_at, now)
 
     @property
-    def memory(self) -> tuple[int | None, tuple[int, ...]]:
-        """The announced time that is still chased, and those that were seen."""
-        return self._chase.target if self._chase else None, tuple(self._remembered)
+    def announcements(self) -> tuple[int | None, tuple[int, ...]]:
+        """The announced time that is still chased, and the latest ones that were seen."""
+        return self._chase.target if self._chase else None, tuple(self._seen)
 
-    def recall(self, pending: int | None, seen: tuple[int, ...], now: float) -> None:
-        """Take over the memory of a listener before this one."""
-        self._remembered.extendleft(time for time in reversed(seen) if time not in self._remembered)
+    def restore(self, pending: int | None, seen: tuple[int, ...], now: float) -> None:
+        """Go on with the `announcements` of the leader before this one."""
+        self._seen.extendleft(time for time in reversed(seen) if time not in self._seen)
         if pending is not None:
-            self._pursue(pending, now)
+            self._begin_chase(pending, now)
 
     def announce(self, time: int | None, now: float) -> bool:
-        """Take an event; tell whether it asks for a request: one that was seen before costs nothing."""
-        self._reconcile_at = None
-        self.stream_health.hear()
-        self._latest_event = time or self._latest_event
+        """Note an announcement; tell whether it needs a fetch: one that was seen before costs nothing."""
+        self._missed_at = None
+        self._stream_health.note_announcement()
+        self._latest_announced = time or self._latest_announced
         if time is None:
-            self.want(now)
-        elif time not in self._remembered:
-            self._pursue(time, now)
+            self.fetch_soon(now)
+        elif time not in self._seen:
+            self._begin_chase(time, now)
         else:
             return False
+        self.announced_at = self.announced_at or now
         return True
 
-    def _pursue(self, time: int, now: float) -> None:
+    def _begin_chase(self, time: int, now: float) -> None:
         self._chase = Chase(max(time, self._chase.target) if self._chase else time, now)
-        self._remembered.append(time)
+        self._seen.append(time)
         self._chase_due = now
 
     def connect(self, now: float) -> None:
         """Note that the stream is open; what it may have missed is fetched unless it replays something."""
-        if self.stream_health.connect(now, self._fetched_at):
-            self._reconcile_at = now + REPLAY_SECONDS
+        if self._stream_health.connect(now, self._fetched_at):
+            self._missed_at = now + REPLAY_SECONDS
 
     def disconnect(self, now: float, *, clean: bool) -> None:
         """Note that the stream is not open."""
-        self.stream_health.disconnect(now, clean=clean)
+        self._stream_health.disconnect(now, clean=clean)
 
     def stand_by(self, now: float) -> None:
-        """Note that others may lead and publish from now on: what was heard before excuses no old body after it."""
+        """Note that another process may publish from now on: what was announced before excuses no older document."""
         self.disconnect(now, clean=False)
-        self._latest_event = None
+        self._latest_announced = self.announced_at = None
         if self._chase:
             self._chase = Chase(self._chase.target, now)
 
     def known_ago(self, now: float) -> float | None:
         """Return the seconds since Flagsmith was known to have nothing newer; None while there is more to find out."""
-        if self._is_asking or self._chase or self._wanted_at is not None or self._reconcile_at is not None:
+        if self._is_fetching or self._chase or self._requested_at is not None or self._missed_at is not None:
             return None
-        return 0.0 if self.stream_health.is_telling else now - self._fetched_at
+        return 0.0 if self._stream_health.is_reliable else now - self._fetched_at
 
-    def believe(self, document: Document, published: Snapshot | None, now: float) -> bool:
-        """Take a body; tell whether to publish it, or to hold it back while the chase goes on."""
-        self._fetched_at, self._is_asking = self._began_at, False
-        self._recover(now)
-        self.stream_health.take_body(realtime_enabled=document.realtime_enabled)
-        backward = published is not None and self._is_backward(document, published)
+    def accept(self, document: Document, published: Snapshot | None, now: float) -> bool:
+        """Tell whether to publish a document that was fetched, or to hold it back while the chase goes on."""
+        self._fetched_at, self._is_fetching = self._began_at, False
+        self._end_outage(now)
+        self._stream_health.note_document(realtime_enabled=document.realtime_enabled)
+        is_older = published is not None and self._is_older(document, published)
         chase = self._chase
-        if backward and published and not chase:
+        if is_older and published and not chase:
             chase = Chase(published.head.updated_at, self._began_at)
-        if chase and (backward or document.updated_at < chase.target) and self._goes_on(chase, document, now):
-            return not backward
+        if chase and (is_older or document.updated_at < chase.target) and self._goes_on(chase, document, now):
+            return not is_older
         self._chase = self._chase_due = None
-        if self._latest_event and self._latest_event < document.updated_at:
-            self._latest_event = None
-        if document.updated_at not in self._remembered:
-            self._remembered.append(document.updated_at)
+        if self._latest_announced and self._latest_announced < document.updated_at:
+            self._latest_announced = None
+        if document.updated_at not in self._seen:
+            self._seen.append(document.updated_at)
         return True
 
+    def _is_older(self, document: Document, published: Snapshot) -> bool:
+        if not self._may_be_behind:
+            return False
+        if published.environment.flags and not document.environment.flags:
+            return True  # an environment that was just created, or a bug: nobody deletes all flags at once
+        return document.updated_at < published.head.updated_at and document.updated_at != self._latest_announced
+
     def _goes_on(self, chase: Chase, document: Document, now: float) -> bool:
-        """Plan the chase's next request; tell whether there is one."""
+        """Plan the chase's next fetch; tell whether there is one."""
         if self._began_at < chase.announced_at:
             self._chase_due = chase.announced_at
             return True
@@ -200,31 +216,32 @@ class Schedule:
         self._chase, self._chase_due = chase, None if delay is None else now + delay
         return delay is not None
 
+    def note_changed(self) -> bool:
+        """Note that an accepted document changed flags; tell whether the stream is doubted for not announcing it."""
+        return self._stream_health.note_change()
+
+    def note_published(self) -> None:
+        """Note that an accepted document is in the cache."""
+        self.announced_at = None
+
     def spend(self, now: float) -> None:
-        """Note that a request brought no change."""
+        """Note that a fetch brought no change."""
         self._budget = self._budget.spend(now)
 
     def fail(self, now: float, *, retry_after: float | None = None) -> None:
-        """Note that a request, or storing what it brought, failed: it is tried again for ever."""
-        self._is_asking = False
+        """Note that a fetch failed: it is tried again for ever."""
+        self._is_fetching = False
         delay, self._failures = self._failures.next(floor=retry_after or 0.0)
         self._not_before = now + delay
-        self._wanted_at = now
+        self._requested_at = now
         if self._failing_since is None:
             self._failing_since = now
 
-    def _recover(self, now: float) -> None:
-        """Go back to the first wait; the time of an outage is none of the chase's."""
+    def _end_outage(self, now: float) -> None:
+        """Go back to the first wait; the chase goes on as if the outage had taken no time."""
         self._failures, self._not_before = self._retry, -NEVER
         if self._failing_since is not None and self._chase:
             began = self._chase.began
             lost = now - self._failing_since
             self._chase = replace(self._chase, far=0, near=0, began=None if began is None else began + lost)
         self._failing_since = None
-
-    def _is_backward(self, document: Document, published: Snapshot) -> bool:
-        if not self._may_be_behind:
-            return False
-        emptied = bool(published.environment.flags) and not document.environment.flags
-        older = document.updated_at < published.head.updated_at
-        return emptied or (older and document.updated_at != self._latest_event)

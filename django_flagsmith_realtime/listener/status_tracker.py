@@ -1,4 +1,4 @@
-"""Keeps the leader's status up to date from what happens to it."""
+"""Keeps the leader's status, from what happens to it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import singledispatchmethod
 from math import ceil
 from textwrap import shorten
 from typing import Any
@@ -31,8 +30,8 @@ from ..storage.status import (
 )
 from .events import (
     BecameLeader,
+    ChangeAnnounced,
     Event,
-    EventTaken,
     Fetched,
     FetchFailed,
     Published,
@@ -40,18 +39,19 @@ from .events import (
     StoreFailed,
     StreamConnected,
     StreamDisconnected,
-    StreamSilent,
+    StreamMissedChange,
+    TookOver,
 )
 
-MEASURED = 100  # latencies
-MAX_TEXT = 300  # characters of an error
+MEASURED = 100  # latencies: the fewest that have a 99th percentile
+MAX_TEXT = 300  # characters of an error: what a terminal shows in four lines
 
 REALTIME_OFF = "Flagsmith says that the project's real-time updates are off."
-SILENT = "A change came without an event: the project's real-time updates seem to be off."
+MISSED_CHANGE = "A change came without an event: the project's real-time updates seem to be off."
 
 
 class StatusTracker:
-    """A subscriber of the listener's events.
+    """A subscriber of the listener's events that knows its status.
 
     `poll_only` says why there is no stream, where there is none. `secrets` appear in no text. Fetches are counted where
     they are billed.
@@ -70,120 +70,86 @@ class StatusTracker:
         self._is_billed = is_billed
         self._latencies: deque[float] = deque(maxlen=MEASURED)
         now = clock()
-        self._deaf = {poll_only: now} if poll_only else {}  # why the stream tells nothing, and since when
+        self._polls_for = {poll_only: now} if poll_only else {}  # why the stream announces nothing, and since when
         self._status = Status(now, Leader(socket.gethostname(), os.getpid(), now), StreamStatus(CONNECTING, now))
-
-    def take_over(self, before: Status | None) -> None:
-        """Go on counting where the leader before this one ended."""
-        if before:
-            self._note(
-                content=before.content,
-                requests=before.requests,
-                suppressed=before.suppressed,
-                repairs=before.repairs,
-            )
 
     def status(self, published: Snapshot | None, known_ago: float | None) -> Status:
         """Return the status now; what is published was known to be current so many seconds ago, None: as before."""
         now = self._clock()
         if published:
-            environment = published.environment
-            known_at = self._known_at(now, known_ago)
-            self._note(content=Content(published.version, len(environment.flags), environment.name, known_at))
-        return replace(self._status, written_at=now, stream=self._stream())
+            environment, content = published.environment, self._status.content
+            before = content.known_at if content else None
+            moments = [before if known_ago is None else now - known_ago, before]
+            # A clock may be set back: nothing is known since a moment to come.
+            known_at = max((min(moment, now) for moment in moments if moment is not None), default=None)
+            self._set(content=Content(published.version, len(environment.flags), environment.name, known_at))
+        stream = self._status.stream
+        if self._polls_for:
+            reason, since = next(iter(self._polls_for.items()))
+            stream = replace(stream, state=POLL_ONLY, since=since, reason=reason)
+        return replace(self._status, written_at=now, stream=stream)
 
-    def _known_at(self, now: float, known_ago: float | None) -> float | None:
-        before = self._status.content.known_at if self._status.content else None
-        moments = [before if known_ago is None else now - known_ago, before]
-        return max((min(moment, now) for moment in moments if moment is not None), default=None)  # a clock may go back
-
-    def _stream(self) -> StreamStatus:
-        for reason, since in self._deaf.items():
-            return replace(self._status.stream, state=POLL_ONLY, since=since, reason=reason)
-        return self._status.stream
-
-    @singledispatchmethod
-    def take(self, event: Event) -> None:
+    def __call__(self, event: Event) -> None:
         """Note what happened."""
+        now, status = self._clock(), self._status
+        match event:
+            case BecameLeader():
+                self._polls_for = dict.fromkeys(self._polls_for, now)
+                self._set(leader=replace(status.leader, since=now), stream=StreamStatus(CONNECTING, now))
+            case TookOver(status=Status() as before):  # the counts of a deployment go on
+                self._set(
+                    content=before.content,
+                    requests=before.requests,
+                    suppressed=before.suppressed,
+                    repairs=before.repairs,
+                )
+            case StreamConnected():
+                self._set_stream(CONNECTED, None)
+            case StreamDisconnected(error, is_routine=False):
+                self._set_stream(BACKING_OFF, self._note_failure(error) if error else "It ended too soon.")
+            case StreamMissedChange():
+                self._polls_for.setdefault(MISSED_CHANGE, now)
+            case ChangeAnnounced(is_new):
+                self._polls_for.pop(MISSED_CHANGE, None)
+                suppressed = status.suppressed if is_new else status.suppressed.add(now)
+                self._set(stream=replace(status.stream, event_at=now), suppressed=suppressed)
+            case Fetched(took, realtime_enabled):
+                if realtime_enabled:
+                    self._polls_for.pop(REALTIME_OFF, None)
+                else:
+                    self._polls_for.setdefault(REALTIME_OFF, now)
+                if self._is_billed:
+                    self._set(requests=status.requests.add(now), fetch=Fetch(now, took))
+            case FetchFailed(error):
+                self._note_failure(error)
+                if self._is_billed:
+                    self._set(requests=status.requests.add(now))
+            case StoreFailed(error):
+                self._note_failure(error)
+            case Published(latency=float(latency)):
+                self._latencies.append(latency)
+                ordered = sorted(self._latencies)
+                self._set(latency=Latency(latency, _rank(ordered, 0.5), _rank(ordered, 0.99), len(ordered)))
+            case Repaired():
+                self._set(repairs=status.repairs.add(now))
 
-    @take.register
-    def _lead(self, event: BecameLeader) -> None:
-        now = self._clock()
-        self._deaf = dict.fromkeys(self._deaf, now)
-        self._note(leader=replace(self._status.leader, since=now), stream=StreamStatus(CONNECTING, now))
-
-    @take.register
-    def _connect(self, event: StreamConnected) -> None:
-        self._enter(CONNECTED, None)
-
-    @take.register
-    def _disconnect(self, event: StreamDisconnected) -> None:
-        if not event.is_routine:
-            self._enter(BACKING_OFF, self._fail(event.error) if event.error else "It ended too soon.")
-
-    @take.register
-    def _hear_nothing(self, event: StreamSilent) -> None:
-        self._deaf.setdefault(SILENT, self._clock())
-
-    @take.register
-    def _hear(self, event: EventTaken) -> None:
-        self._deaf.pop(SILENT, None)
-        self._note(stream=replace(self._status.stream, event_at=self._clock()))
-        if not event.is_new:
-            self._note(suppressed=self._status.suppressed.add(self._clock()))
-
-    @take.register
-    def _fetch(self, event: Fetched) -> None:
-        now = self._clock()
-        if event.realtime_enabled:
-            self._deaf.pop(REALTIME_OFF, None)
-        else:
-            self._deaf.setdefault(REALTIME_OFF, now)
-        self._count_request(now)
-        if self._is_billed:
-            self._note(fetch=Fetch(now, event.took))
-
-    @take.register
-    def _miss(self, event: FetchFailed) -> None:
-        self._fail(event.error)
-        self._count_request(self._clock())
-
-    def _count_request(self, now: float) -> None:
-        if self._is_billed:
-            self._note(requests=self._status.requests.add(now))
-
-    @take.register
-    def _lose(self, event: StoreFailed) -> None:
-        self._fail(event.error)
-
-    @take.register
-    def _measure(self, event: Published) -> None:
-        if event.latency is not None:
-            self._latencies.append(event.latency)
-            ordered = sorted(self._latencies)
-            self._note(latency=Latency(event.latency, _rank(ordered, 0.5), _rank(ordered, 0.99), len(ordered)))
-
-    @take.register
-    def _repair(self, event: Repaired) -> None:
-        self._note(repairs=self._status.repairs.add(self._clock()))
-
-    def _note(self, **changes: Any) -> None:
+    def _set(self, **changes: Any) -> None:
         self._status = replace(self._status, **changes)
 
-    def _enter(self, state: str, reason: str | None) -> None:
+    def _set_stream(self, state: str, reason: str | None) -> None:
         stream = self._status.stream
         since = stream.since if stream.state == state else self._clock()
-        self._note(stream=replace(stream, state=state, since=since, reason=reason))
+        self._set(stream=replace(stream, state=state, since=since, reason=reason))
 
-    def _fail(self, error: FlagsmithError) -> str:
+    def _note_failure(self, error: FlagsmithError) -> str:
         text = str(error)
         for secret in self._secrets:
             text = text.replace(secret, "…")
         text = shorten(hide_password(text), MAX_TEXT, placeholder=" …")
-        self._note(failure=Failure(self._clock(), text))
+        self._set(failure=Failure(self._clock(), text))
         return text
 
 
 def _rank(ordered: Sequence[float], share: float) -> float:
-    """Return the value that a share of the ordered ones do not exceed."""
+    """Return the smallest value that a share of the ordered ones does not exceed."""
     return ordered[ceil(len(ordered) * share) - 1]

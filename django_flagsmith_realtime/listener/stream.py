@@ -65,7 +65,7 @@ Message = Connected | EnvironmentUpdated | Disconnected
 class Stream:
     """`GET {realtime_url}sse/environments/{key}/stream`. `timeout`: seconds without a complete line."""
 
-    def __init__(self, *, realtime_url: str, key: str, timeout: float, headers: Mapping[str, str]) -> None:
+    def __init__(self, key: str, *, realtime_url: str, timeout: float, headers: Mapping[str, str]) -> None:
         self._url = urljoin(realtime_url, f"sse/environments/{quote(key, safe='')}/stream")
         self._timeout = timeout
         # With gzip, Flagsmith's service holds events back until the stream ends.

@@ -1,8 +1,10 @@
-"""How far the stream can be relied on, and so how often to poll. Pure, like `schedule`, whose part it is."""
+"""Whether the stream can be relied on, and so how often to poll beside it. Pure; a part of `schedule`."""
 
 from __future__ import annotations
 
-GAP_SECONDS = 2.0  # a stream that was away for longer may have missed something
+# Flagsmith ends a stream every 30 s and we are back within one; its service looks for news once a second. What
+# happened in a gap of up to this long is announced on the new connection.
+GAP_SECONDS = 2.0
 NEVER = float("inf")
 
 
@@ -13,51 +15,54 @@ class StreamHealth:
         self._poll_interval = poll_interval or NEVER
         self._fallback_interval = min(fallback_poll_interval or NEVER, self._poll_interval)
         self._away_since: float | None = now  # without an open stream
-        self._clean_end = True
+        self._ended_cleanly = True
         self._is_off = False  # the project's real-time updates, as the document says
-        self._has_heard = False  # an event, ever
-        self._has_listened = False  # since the last body, without a gap
-        self.was_listening = False  # a change in the last body should have been announced
-        self.is_silent = False  # the stream, which said nothing of a change
+        self._has_announced = False  # anything, ever
+        self._was_open = False  # since the last document, without a gap
+        self._should_have_announced = False  # what the last document changed
+        self._missed_change = False
 
     def connect(self, now: float, fetched_at: float) -> bool:
-        """Note that the stream is open; tell whether something may have been missed since the last request."""
+        """Note that the stream is open; tell whether something may have been missed since the last fetch."""
         away_since, self._away_since = self._away_since, None
         if away_since is None:
             return False
         unseen_since = max(away_since, fetched_at)
-        broke = not self._clean_end and unseen_since == away_since
-        missed = broke or now - unseen_since > GAP_SECONDS
-        self._has_listened = self._has_listened and not missed
-        return missed
+        broke = not self._ended_cleanly and unseen_since == away_since
+        may_have_missed = broke or now - unseen_since > GAP_SECONDS
+        self._was_open = self._was_open and not may_have_missed
+        return may_have_missed
 
     def disconnect(self, now: float, *, clean: bool) -> None:
         """Note that the stream is not open."""
         if self._away_since is None:
             self._away_since = now
-            self._clean_end = clean
+            self._ended_cleanly = clean
 
-    def hear(self) -> None:
-        """Note that an event came."""
-        self._has_heard, self.is_silent = True, False
+    def note_announcement(self) -> None:
+        """Note that the stream announced something."""
+        self._has_announced, self._missed_change = True, False
 
-    def take_body(self, *, realtime_enabled: bool) -> None:
-        """Note what a body says of real time, and that the next change after it should be announced."""
+    def note_document(self, *, realtime_enabled: bool) -> None:
+        """Note what a document says of real time; the next change after it should be announced."""
         self._is_off = not realtime_enabled
-        self.was_listening = self._has_listened and not self._has_heard
-        self._has_listened = self._away_since is None
+        self._should_have_announced = self._was_open and not self._has_announced
+        self._was_open = self._away_since is None
+
+    def note_change(self) -> bool:
+        """Note that the last document changed the flags; tell whether the stream is doubted from now on for that."""
+        if self._missed_change or not self._should_have_announced:
+            return False
+        self._missed_change = True
+        return True
 
     @property
-    def is_telling(self) -> bool:
+    def is_reliable(self) -> bool:
         """Whether a change now would be announced."""
-        return self._away_since is None and not self._is_deaf
-
-    @property
-    def _is_deaf(self) -> bool:
-        return self._is_off or self.is_silent
+        return self._away_since is None and not (self._is_off or self._missed_change)
 
     def poll_at(self, fetched_at: float) -> float:
-        """Return when the next poll is due after a request."""
+        """Return when to poll next after a fetch."""
         if self._away_since is not None:
             return max(fetched_at, self._away_since) + self._fallback_interval
-        return fetched_at + (self._fallback_interval if self._is_deaf else self._poll_interval)
+        return fetched_at + (self._poll_interval if self.is_reliable else self._fallback_interval)

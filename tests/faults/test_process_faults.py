@@ -14,7 +14,8 @@ import pytest
 from django.core.cache import caches
 from standin.server import StandIn
 
-from django_flagsmith_realtime.listener import publisher as refresh
+from django_flagsmith_realtime.listener import publisher as publisher_module
+from django_flagsmith_realtime.listener.publisher import Publisher
 from django_flagsmith_realtime.signals import flags_updated
 from django_flagsmith_realtime.storage.store import SUPERSEDED_SECONDS, Store
 from tests.faults.conftest import Healing
@@ -93,7 +94,7 @@ def test_the_steps_are_those_of_a_publish(settings: Any) -> None:
     announce(store, banner_text="of before")
     RecordingCache.operations.clear()
     source = FakeSource(lambda: make_document(banner_text="new"))
-    refresh.Publisher(source=source, store=store).refresh()
+    Publisher(source=source, store=store).refresh()
     store.write_events(None, ())
     writes = [f"{operation} {key}" for operation, key in RecordingCache.operations if operation != "get"]
     assert writes == [step[2:] for step in STEPS.values() if step != "signals"]
@@ -183,7 +184,7 @@ def test_the_listener_is_frozen_while_another_one_publishes(
 ) -> None:
     with Readers().reading() as readers:
         frozen = start()
-        wait_until(lambda: readers.have(FIRST) and standin.counts.open_streams == 1)
+        wait_until(lambda: readers.have(FIRST) and standin.counts.open_streams == 1 and signals() == [FIRST])
         frozen.process.send_signal(signal.SIGSTOP)
         let_lease_expire()
         standin.set_flag("banner_text", value="Sale")
@@ -240,7 +241,7 @@ def test_the_clock_jumps(
     def note(*, snapshot: Any, **kwargs: Any) -> None:
         sequences.append(snapshot.sequence)
 
-    monkeypatch.setattr(refresh, "time", Clock)
+    monkeypatch.setattr(publisher_module, "time", Clock)
     flags_updated.connect(note)
     with deployed(standin) as deployment:
         deployment.settle()

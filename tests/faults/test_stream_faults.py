@@ -49,7 +49,7 @@ def flagsmith() -> Iterator[ScriptedFlagsmith]:
 def told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """Believe in a stream after a fifth of a second, so that no test waits long for the line that says so."""
     monkeypatch.setattr(stream_module, "LIVED_SECONDS", 0.2)
-    monkeypatch.setattr(listener_module, "TEND_SECONDS", 0.1)
+    monkeypatch.setattr(listener_module, "MAINTENANCE_SECONDS", 0.1)
     caplog.set_level(logging.INFO)
 
 

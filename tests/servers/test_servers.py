@@ -14,7 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.test import override_settings
+from standin.server import StandIn
 
+from django_flagsmith_realtime.signals import flags_updated
+from tests.faults.deployment import FIRST, listening
 from tests.support.documents import publish
 from tests.support.processes import RedisServer, ServerProcess, wait_until
 
@@ -22,6 +26,7 @@ REQUESTS = 1_000
 CLIENTS = 100
 UPDATES = 50
 THREADS = 4
+UVICORN = ("uvicorn", "tests.support.asgi:application", "--port={port}", "--log-level=warning", "--lifespan=off")
 
 pytestmark = pytest.mark.slow
 
@@ -96,9 +101,7 @@ def cache(redis_server: RedisServer, settings: Any) -> dict[str, Any]:
 
 
 def uvicorn(cache: dict[str, Any]) -> Any:
-    return serving(
-        cache, "uvicorn", "tests.support.asgi:application", "--port={port}", "--log-level=warning", "--lifespan=off"
-    )
+    return serving(cache, *UVICORN)
 
 
 @pytest.mark.parametrize("urls", [("/many/",), ("/amany/",), ("/many/", "/amany/")], ids=["sync", "async", "mixed"])
@@ -145,11 +148,54 @@ def test_workers_that_gunicorn_forks_after_preloading_see_each_update(cache: dic
             wait_until(see_both, "an answer of each worker")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "url"),
+    [(("gunicorn", "tests.support.wsgi:application", "--bind=127.0.0.1:{port}"), "/banner/"), (UVICORN, "/abanner/")],
+    ids=["WSGI", "ASGI"],
+)
+def test_a_receiver_of_flags_updated_finds_no_process_with_the_flags_of_before(
+    cache: dict[str, Any], arguments: tuple[str, ...], url: str, tmp_path: Path
+) -> None:
+    """It may purge a page cache, which must not be filled again with the old flags."""
+    found: list[str] = []
+    ended = threading.Event()
+    with StandIn(state_path=tmp_path / "flags.json") as standin:
+        setting = {"ENVIRONMENT_KEY": standin.server_key, "FRESHNESS": 1}
+        urls = {"API_URL": standin.api_url, "REALTIME_URL": standin.realtime_url}
+        with (
+            override_settings(FLAGSMITH={**setting, **urls}),
+            listening(),
+            serving(cache, *arguments, **setting) as server,
+            ThreadPoolExecutor(1) as visitors,
+        ):
+
+            def read() -> str:
+                return server.get(url).split(" ", 1)[1]
+
+            def visit() -> None:
+                while not ended.is_set():
+                    read()
+
+            def note(**kwargs: Any) -> None:
+                found.append(read())
+
+            wait_until(lambda: standin.counts.open_streams == 1 and read() == FIRST)
+            flags_updated.connect(note)
+            visits = visitors.submit(visit)
+            try:
+                standin.set_flag("banner_text", value="Sale")
+                wait_until(lambda: found)
+            finally:
+                ended.set()
+                flags_updated.disconnect(note)
+            visits.result()
+    assert found == ["Sale"]
+
+
 def gunicorn(*options: str) -> tuple[str, ...]:
     return ("gunicorn", "tests.support.wsgi:application", "--bind=127.0.0.1:{port}", "--workers=2", *options)
 
 
-UVICORN = ("uvicorn", "tests.support.asgi:application", "--port={port}", "--log-level=warning", "--lifespan=off")
 STACKS = {
     "WSGI threads": (gunicorn("--worker-class=gthread", "--threads=50"), "/consistent/"),
     "WSGI gevent": (gunicorn("--worker-class=gevent"), "/consistent/"),

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from django_flagsmith_realtime.environment.snapshot import Document, Snapshot
 from django_flagsmith_realtime.exceptions import Overtaken, StoreError
-from django_flagsmith_realtime.listener import publisher as refresh
+from django_flagsmith_realtime.listener import publisher as publisher_module
 from django_flagsmith_realtime.listener.publisher import Publisher
 from django_flagsmith_realtime.storage import store as store_module
 from django_flagsmith_realtime.storage.store import Store
@@ -129,6 +129,7 @@ class Clock:
 
     time_ns = staticmethod(lambda: 1_795_372_800 * 10**9)
     monotonic = staticmethod(time.monotonic)
+    sleep = staticmethod(time.sleep)
     time = staticmethod(lambda: 1_795_372_800.0)
 
 
@@ -152,7 +153,7 @@ def play(schedule: Sequence[Move], order: Sequence[int]) -> None:
     """Let writers take their steps, then finish in an order; compare what is left with the last answer."""
     setting = {"default": {"BACKEND": f"{__name__}.SteppedCache"}}
     with override_settings(CACHES=setting), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(refresh, "time", Clock)
+        patch.setattr(publisher_module, "time", Clock)
         patch.setattr(store_module, "READ_BACK_DELAYS", (0.0,))
         caches["default"].clear()
         flagsmith, store = Flagsmith(), configured_store()

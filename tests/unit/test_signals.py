@@ -12,7 +12,7 @@ import pytest
 
 from django_flagsmith_realtime import get_flags
 from django_flagsmith_realtime.environment.diff import Update
-from django_flagsmith_realtime.listener.publisher import announce
+from django_flagsmith_realtime.listener.signal_sender import send_update
 from django_flagsmith_realtime.signals import RobustSignal, flag_changed, flags_updated, snapshot_loaded
 from tests.support.documents import publish
 
@@ -79,7 +79,7 @@ class TestChanges:
     def test_a_receiver_that_changes_a_flag_changes_no_reader(self, vandal: Any) -> None:
         one = publish(banner_text="one")
         two = publish(banner_text="two")
-        announce(Update.between(one, two))
+        send_update(Update.between(one, two))
         assert two.environment.flags["banner_text"].value == "two"
         assert one.environment.flags["banner_text"].value == "one"
         assert get_flags().get_feature_value("banner_text") == "two"

@@ -29,7 +29,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def report(clock: Clock, caplog: pytest.LogCaptureFixture) -> EventLog:
+def event_log(clock: Clock, caplog: pytest.LogCaptureFixture) -> EventLog:
     caplog.set_level(logging.DEBUG)
     return EventLog(clock=clock)
 
@@ -39,13 +39,13 @@ def lines(caplog: pytest.LogCaptureFixture) -> Lines:
 
 
 def test_an_outage_of_the_api_is_one_warning_and_one_end_with_its_length(
-    report: EventLog, clock: Clock, caplog: pytest.LogCaptureFixture
+    event_log: EventLog, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     for error in (ServerError("One."), ServerError("Two."), Refused("Three."), ServerError("Four.")):
-        report.take(events.FetchFailed(error))
+        event_log(events.FetchFailed(error))
         clock.now += 10
-    report.take(FETCHED)
-    report.take(FETCHED)
+    event_log(FETCHED)
+    event_log(FETCHED)
     assert lines(caplog) == [
         ("WARNING", "Flagsmith: One. The flags stay as they are; trying again."),
         ("INFO", "Flagsmith: Three. The flags stay as they are; trying again."),
@@ -53,25 +53,25 @@ def test_an_outage_of_the_api_is_one_warning_and_one_end_with_its_length(
     ]
 
 
-def test_the_next_outage_is_said_anew(report: EventLog, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_next_outage_is_said_anew(event_log: EventLog, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(2):
-        report.take(events.StoreFailed(StoreError("No.")))
-        report.take(events.StoreWorked())
+        event_log(events.StoreFailed(StoreError("No.")))
+        event_log(events.StoreWorked())
     assert [level for level, _ in lines(caplog)] == ["WARNING", "INFO"] * 2
 
 
 def test_a_stream_that_breaks_again_and_again_is_one_outage(
-    report: EventLog, clock: Clock, caplog: pytest.LogCaptureFixture
+    event_log: EventLog, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    report.take(events.StreamConnected())
+    event_log(events.StreamConnected())
     for _ in range(3):
-        report.take(BROKEN)
+        event_log(BROKEN)
         clock.now += 5
-        report.take(events.StreamConnected())
+        event_log(events.StreamConnected())
         clock.now += 5
-        report.take(events.Turned())
+        event_log(events.Tick())
     clock.now += 5
-    report.take(events.Turned())
+    event_log(events.Tick())
     assert lines(caplog) == [
         ("INFO", "Stream: connected"),
         ("WARNING", "Stream: The host failed (503). Polling until it is back."),
@@ -79,12 +79,12 @@ def test_a_stream_that_breaks_again_and_again_is_one_outage(
     ]
 
 
-def test_routine_is_silent(report: EventLog, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_routine_is_silent(event_log: EventLog, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(3):
-        report.take(events.StreamConnected())
+        event_log(events.StreamConnected())
         clock.now += 30
-        report.take(ROUTINE)
-        report.take(events.Turned())
+        event_log(ROUTINE)
+        event_log(events.Tick())
     assert lines(caplog) == [("INFO", "Stream: connected")]
 
 
@@ -92,17 +92,22 @@ def test_routine_is_silent(report: EventLog, clock: Clock, caplog: pytest.LogCap
     ("begin", "end", "said"),
     [
         (events.Fetched(0.1, realtime_enabled=False), FETCHED, "real-time updates are on again after 30 s"),
-        (events.StreamSilent(), events.EventTaken(is_new=True), "tells of changes again after 30 s"),
+        (events.StreamMissedChange(), events.ChangeAnnounced(is_new=True), "announces changes again after 30 s"),
     ],
-    ids=["off", "silent"],
+    ids=["off", "missed"],
 )
 def test_a_stream_that_tells_nothing_is_an_outage(
-    begin: events.Event, end: events.Event, said: str, report: EventLog, clock: Clock, caplog: pytest.LogCaptureFixture
+    begin: events.Event,
+    end: events.Event,
+    said: str,
+    event_log: EventLog,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    report.take(begin)
-    report.take(begin)
+    event_log(begin)
+    event_log(begin)
     clock.now += 30
-    report.take(end)
+    event_log(end)
     (level, warning), recovery = lines(caplog)
     assert level == "WARNING"
     assert "Project Settings" in warning
@@ -111,9 +116,9 @@ def test_a_stream_that_tells_nothing_is_an_outage(
 
 def test_a_leader_says_why_it_polls(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    report = EventLog(poll_only="there is no stream", clock=clock)
-    report.take(events.StoodBy("web-1:42"))
-    report.take(events.BecameLeader())
+    event_log = EventLog(poll_only="there is no stream", clock=clock)
+    event_log(events.BecameStandby("web-1:42"))
+    event_log(events.BecameLeader())
     assert [line for _, line in lines(caplog)] == [
         "Standing by: web-1:42 leads",
         "Leading",

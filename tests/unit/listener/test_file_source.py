@@ -160,7 +160,7 @@ class TestWatching:
             schedule = build_listener(get_config())._schedule
         now = time.monotonic()
         for _ in range(20):
-            schedule.begin(now)
+            schedule.begin_fetch(now)
             schedule.fail(now)
             assert schedule.due() - now <= 0.5
             now = schedule.due()

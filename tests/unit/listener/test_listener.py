@@ -111,6 +111,27 @@ def test_each_change_sends_its_signals_in_order(standin: StandIn, listening: Lis
 
 
 @pytest.mark.slow
+def test_signals_that_wait_for_freshness_hold_up_no_update(standin: StandIn, listening: Listening) -> None:
+    seen = []
+
+    def note(*, new: Any, **kwargs: Any) -> None:
+        seen.append((new.value, banner()))
+
+    flag_changed.connect(note)
+    try:
+        with listening(FRESHNESS=1):
+            wait_until(lambda: is_connected(standin) and banner())
+            for text in ("one", "two"):
+                standin.set_flag("banner_text", value=text)
+                wait_until(lambda text=text: banner() == text)
+            assert seen == []
+            wait_until(lambda: len(seen) == 2)
+    finally:
+        flag_changed.disconnect(note)
+    assert seen == [("one", "two"), ("two", "two")]
+
+
+@pytest.mark.slow
 def test_a_receiver_in_the_listeners_process_reads_what_it_was_told_of(standin: StandIn, listening: Listening) -> None:
     read = []
 
@@ -246,7 +267,7 @@ def test_the_published_flags_are_put_back_although_a_newer_version_does_not_fit(
 ) -> None:
     use(settings, "tests.support.backends.SmallCache")
     SmallCache.limit = 1_000_000
-    monkeypatch.setattr(listener_module, "TEND_SECONDS", 0.05)
+    monkeypatch.setattr(listener_module, "MAINTENANCE_SECONDS", 0.05)
     with listening():
         wait_until(lambda: is_connected(standin) and banner())
         SmallCache.limit = 10_000
@@ -262,13 +283,13 @@ def test_a_stale_body_does_not_replace_the_newer_one_that_waits_for_the_cache(
 ) -> None:
     use(settings, "tests.support.backends.SmallCache")
     SmallCache.limit = 1_000_000
-    monkeypatch.setattr(listener_module, "TEND_SECONDS", 0.05)
+    monkeypatch.setattr(listener_module, "MAINTENANCE_SECONDS", 0.05)
     with listening(REALTIME_URL=None) as listener:
         wait_until(banner)
         SmallCache.limit = 0
         stale, new = (make_document(f"2030-01-01T00:00:0{second}", banner_text=str(second)) for second in (1, 2))
-        listener._deliver(listener._term, new)
-        listener._deliver(listener._term, stale)
-        wait_until(lambda: listener._inbox.empty() and SmallCache.refused)
+        listener._put(listener._term, new)
+        listener._put(listener._term, stale)
+        wait_until(lambda: listener._queue.empty() and SmallCache.refused)
         SmallCache.limit = 1_000_000
         wait_until(lambda: banner() == "2")

@@ -48,7 +48,7 @@ def proxy(standin: StandIn) -> Iterator[FaultProxy]:
 @pytest.fixture
 def listening(standin: StandIn, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> Listening:
     """Run a listener in a thread, which notes its status often."""
-    monkeypatch.setattr(listener_module, "TEND_SECONDS", 0.02)
+    monkeypatch.setattr(listener_module, "MAINTENANCE_SECONDS", 0.02)
 
     @contextmanager
     def run(**more: Any) -> Iterator[Listener]:

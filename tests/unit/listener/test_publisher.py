@@ -23,6 +23,7 @@ from django_flagsmith_realtime.signals import flag_changed, flags_updated
 from django_flagsmith_realtime.storage.store import Store
 from tests.support.sources import FakeSource
 
+FIRST = "Welcome to Northwind"
 RECORDED = json.loads((Path(__file__).parents[2] / "support/recordings/api/environment_document.json").read_text())
 
 
@@ -133,10 +134,111 @@ def test_a_change_sends_flags_updated_and_then_each_flag(
     banner, checkout = sent.of(flag_changed)
     assert (banner["name"], banner["old"].value, banner["new"].value) == (
         "banner_text",
-        "Welcome to Northwind",
+        FIRST,
         "Sale",
     )
     assert (checkout["name"], checkout["old"].enabled, checkout["new"].enabled) == ("new_checkout", False, True)
+
+
+class Clock:
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+class TestWhenSignalsAreSent:
+    """Not before every process has stopped trusting the snapshot of before."""
+
+    @pytest.fixture
+    def publisher(self, source: EditedSource, store: Store, clock: Clock) -> Publisher:
+        publisher = Publisher(source=source, store=store, clock=clock)
+        publisher.refresh()
+        return self.another(source, store, clock)
+
+    @staticmethod
+    def another(source: EditedSource, store: Store, clock: Clock) -> Publisher:
+        """Return what publishes next, in another process perhaps."""
+        publisher = Publisher(source=source, store=store, freshness=5.0, clock=clock)
+        publisher.resume()
+        return publisher
+
+    @staticmethod
+    def publish(publisher: Publisher, source: EditedSource, text: str) -> None:
+        source.state("banner_text")["feature_state_value"] = text
+        assert publisher.publish(publisher.fetch())
+
+    @staticmethod
+    def announced(sent: Sent) -> list[tuple[Any, Any]]:
+        return [(values["old"].value, values["new"].value) for values in sent.of(flag_changed)]
+
+    def test_a_version_is_announced_freshness_seconds_after_it_is_stored(
+        self, publisher: Publisher, source: EditedSource, store: Store, clock: Clock, sent: Sent
+    ) -> None:
+        self.publish(publisher, source, "one")
+        assert publisher.published
+        assert store.read_head() == publisher.published.head, "it is stored at once"
+        assert publisher.announce_at == clock.now + 5
+        clock.now += 4.9
+        publisher.announce()
+        assert sent == []
+        clock.now += 0.1
+        publisher.announce()
+        assert self.announced(sent) == [(FIRST, "one")]
+        assert publisher.announce_at == float("inf")
+        assert store.read_announced_head() == publisher.published.head
+
+    def test_versions_that_follow_sooner_are_stored_at_once_and_announced_one_by_one(
+        self, publisher: Publisher, source: EditedSource, store: Store, clock: Clock, sent: Sent
+    ) -> None:
+        for text in ("one", "two", FIRST):
+            self.publish(publisher, source, text)
+            clock.now += 2
+        assert publisher.published
+        assert store.read_head() == publisher.published.head
+        assert sent == []
+        while publisher.announce_at != float("inf"):
+            clock.now = publisher.announce_at
+            publisher.announce()
+        assert self.announced(sent) == [(FIRST, "one"), ("one", "two"), ("two", FIRST)]
+
+    def test_what_a_process_that_died_did_not_announce_is_announced_by_the_next_one(
+        self, publisher: Publisher, source: EditedSource, store: Store, clock: Clock, sent: Sent
+    ) -> None:
+        self.publish(publisher, source, "one")
+        clock.now += 4
+        self.publish(publisher, source, "two")
+        successor = self.another(source, store, clock)
+        assert successor.announce_at == clock.now + 5, "the other may have stored it just now"
+        clock.now += 5
+        successor.announce()
+        assert self.announced(sent) == [(FIRST, "two")]
+        assert self.another(source, store, clock).announce_at == float("inf")
+
+    def test_a_repair_does_not_take_what_waits_for_announced(
+        self, publisher: Publisher, source: EditedSource, store: Store, clock: Clock, sent: Sent
+    ) -> None:
+        self.publish(publisher, source, "one")
+        publisher.repair()
+        assert self.another(source, store, clock).announce_at == clock.now + 5
+
+    def test_a_refresh_waits_until_its_signals_are_due(self, source: EditedSource, store: Store, sent: Sent) -> None:
+        began = time.monotonic()
+        assert Publisher(source=source, store=store, freshness=0.05).refresh()
+        assert time.monotonic() - began >= 0.05
+        assert len(sent) == 1
+
+    def test_a_refresh_that_brings_nothing_announces_what_another_process_left(
+        self, publisher: Publisher, source: EditedSource, store: Store, sent: Sent
+    ) -> None:
+        self.publish(publisher, source, "one")
+        assert Publisher(source=source, store=store).refresh() is None
+        assert self.announced(sent) == [(FIRST, "one")]
 
 
 def test_ids_that_move_are_published_without_a_signal(publisher: Publisher, source: EditedSource, sent: Sent) -> None:

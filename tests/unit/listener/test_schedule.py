@@ -57,17 +57,17 @@ class Clockwork:
     def advance_to_due(self) -> None:
         assert self.schedule.due() != NEVER
         self.now = max(self.now, self.schedule.due())
-        self.schedule.begin(self.now)
+        self.schedule.begin_fetch(self.now)
         self.requests.append(self.now)
 
     def answer(self, document: Document) -> bool:
-        believed = self.schedule.believe(document, self.published, self.now)
-        changed = believed and (self.published is None or document.updated_at != self.published.head.updated_at)
-        if believed:
+        accepted = self.schedule.accept(document, self.published, self.now)
+        changed = accepted and (self.published is None or document.updated_at != self.published.head.updated_at)
+        if accepted:
             self.published = published(document.updated_at)
         if not changed:
             self.schedule.spend(self.now)
-        return believed
+        return accepted
 
     def settle(self, updated_at: int = T) -> None:
         """Fetch once and open the stream: a healthy start."""
@@ -113,17 +113,17 @@ def test_a_project_without_real_time_is_polled_at_the_fallback_interval(clockwor
     assert clockwork.schedule.due() == clockwork.now + 30
 
 
-def test_a_stream_that_said_nothing_of_a_change_is_doubted_until_it_says_something(clockwork: Clockwork) -> None:
+def test_a_stream_that_did_not_announce_a_change_is_doubted_until_it_announces_one(clockwork: Clockwork) -> None:
     clockwork.advance_to_due()
     clockwork.answer(body(T))  # from here on the stream was open
     clockwork.advance_to_due()
     clockwork.answer(body(T + SECOND))
-    assert clockwork.schedule.stream_health.was_listening
-    clockwork.schedule.stream_health.is_silent = True
+    assert clockwork.schedule.note_changed()
     for _ in range(2):
         assert clockwork.schedule.due() == clockwork.now + 30
         clockwork.advance_to_due()
         clockwork.answer(body(T + SECOND))
+        assert not clockwork.schedule.note_changed(), "it is doubted already"
     clockwork.schedule.announce(T + SECOND, clockwork.now)
     assert clockwork.schedule.due() == clockwork.now + 300
 
@@ -133,13 +133,13 @@ def test_what_changed_while_nobody_listened_is_no_reason_for_doubt() -> None:
     clockwork.schedule.connect(clockwork.now)
     clockwork.advance_to_due()
     clockwork.answer(body(T))
-    assert not clockwork.schedule.stream_health.was_listening
+    assert not clockwork.schedule.note_changed()
     clockwork.schedule.disconnect(clockwork.now, clean=True)
     clockwork.now += 20
     clockwork.schedule.connect(clockwork.now)
     clockwork.advance_to_due()
     clockwork.answer(body(T + SECOND))
-    assert not clockwork.schedule.stream_health.was_listening
+    assert not clockwork.schedule.note_changed()
 
 
 def test_an_event_is_fetched_at_once(clockwork: Clockwork) -> None:
@@ -430,7 +430,7 @@ def test_the_time_of_the_latest_event_is_no_excuse_once_another_led(clockwork: C
     clockwork.answer(body(T + 1 * SECOND))
     clockwork.schedule.stand_by(clockwork.now)
     clockwork.published = published(T + 2 * SECOND)
-    clockwork.schedule.want(clockwork.now)
+    clockwork.schedule.fetch_soon(clockwork.now)
     clockwork.advance_to_due()
     assert not clockwork.answer(body(T + 1 * SECOND)), "a stale one"
 
@@ -442,7 +442,7 @@ def test_a_chase_of_long_ago_is_no_excuse_once_another_led(clockwork: Clockwork)
     clockwork.schedule.stand_by(clockwork.now)
     clockwork.published = published(T + 3 * SECOND)
     clockwork.now += 2 * CHASE_SECONDS
-    clockwork.schedule.want(clockwork.now)
+    clockwork.schedule.fetch_soon(clockwork.now)
     clockwork.advance_to_due()
     assert not clockwork.answer(body(T + 2 * SECOND)), "a stale one"
 
@@ -450,7 +450,7 @@ def test_a_chase_of_long_ago_is_no_excuse_once_another_led(clockwork: Clockwork)
 def test_what_is_chased_is_not_forgotten_by_standing_by(clockwork: Clockwork) -> None:
     clockwork.schedule.announce(T + 1 * SECOND, clockwork.now)
     clockwork.schedule.stand_by(clockwork.now)
-    assert clockwork.schedule.memory[0] == T + 1 * SECOND
+    assert clockwork.schedule.announcements[0] == T + 1 * SECOND
     clockwork.advance_to_due()
     clockwork.answer(body(T))
     assert clockwork.schedule.due() == pytest.approx(clockwork.now + 0.25)

@@ -44,15 +44,15 @@ def sent() -> Iterator[Sent]:
         signal.disconnect(note)
 
 
-def tell(*events: Event) -> None:
+def send(*events: Event) -> None:
     now = iter(range(0, 1000, 10))
     signal_sender = SignalSender(clock=lambda: float(next(now)))
     for event in events:
-        signal_sender.take(event)
+        signal_sender(event)
 
 
 def test_the_first_connection_ends_no_outage(sent: Sent) -> None:
-    tell(BecameLeader(), StreamConnected())
+    send(BecameLeader(), StreamConnected())
     assert sent == [
         ("leader", {"host": socket.gethostname(), "pid": os.getpid()}),
         ("connected", {"outage": None}),
@@ -60,17 +60,17 @@ def test_the_first_connection_ends_no_outage(sent: Sent) -> None:
 
 
 def test_routine_is_no_news(sent: Sent) -> None:
-    tell(StreamConnected(), ROUTINE, StreamConnected(), ROUTINE, StreamConnected())
+    send(StreamConnected(), ROUTINE, StreamConnected(), ROUTINE, StreamConnected())
     assert len(sent) == 1
 
 
 def test_an_outage_is_told_once_and_its_end_with_its_length(sent: Sent) -> None:
-    tell(StreamConnected(), BROKEN, BROKEN, BROKEN, StreamConnected())
+    send(StreamConnected(), BROKEN, BROKEN, BROKEN, StreamConnected())
     assert sent[1:] == [("disconnected", {"error": ERROR}), ("connected", {"outage": 10.0})]
 
 
 def test_a_stream_that_never_opened_is_an_outage(sent: Sent) -> None:
-    tell(BecameLeader(), BROKEN, BROKEN)
+    send(BecameLeader(), BROKEN, BROKEN)
     assert [name for name, _ in sent] == ["leader", "disconnected"]
 
 
@@ -80,7 +80,7 @@ def test_a_receiver_that_raises_stops_nobody(sent: Sent, caplog: pytest.LogCaptu
 
     stream_connected.connect(fail)
     try:
-        tell(StreamConnected(), BROKEN)
+        send(StreamConnected(), BROKEN)
     finally:
         stream_connected.disconnect(fail)
     assert sent[-1][0] == "disconnected"

@@ -1,4 +1,4 @@
-"""The status_tracker: from what happens to a listener to its status."""
+"""From what happens to a listener to its status."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from django_flagsmith_realtime.environment.diff import Update
 from django_flagsmith_realtime.exceptions import ServerError, StoreError
 from django_flagsmith_realtime.listener import events
-from django_flagsmith_realtime.listener.status_tracker import MAX_TEXT, REALTIME_OFF, SILENT, StatusTracker
+from django_flagsmith_realtime.listener.status_tracker import MAX_TEXT, MISSED_CHANGE, REALTIME_OFF, StatusTracker
 from django_flagsmith_realtime.storage.status import DAY, Status
 from tests.support.documents import publish
 
@@ -49,7 +49,7 @@ def broke(text: str = "It broke.", *, routine: bool = False) -> events.StreamDis
 
 def test_the_leader_is_this_process_since_it_leads(status_tracker: StatusTracker, clock: Clock) -> None:
     clock.now += 60
-    status_tracker.take(events.BecameLeader())
+    status_tracker(events.BecameLeader())
     found = status(status_tracker)
     assert (found.leader.pid, found.leader.since, found.stream.since) == (os.getpid(), clock.now, clock.now)
     assert found.stream.state == "connecting"
@@ -58,31 +58,31 @@ def test_the_leader_is_this_process_since_it_leads(status_tracker: StatusTracker
 def test_the_stream_is_connected_since_it_first_was_whatever_the_routine(
     status_tracker: StatusTracker, clock: Clock
 ) -> None:
-    status_tracker.take(events.StreamConnected())
+    status_tracker(events.StreamConnected())
     for _ in range(3):
         clock.now += 30
-        status_tracker.take(broke(routine=True))
-        status_tracker.take(events.StreamConnected())
+        status_tracker(broke(routine=True))
+        status_tracker(events.StreamConnected())
     assert (status(status_tracker).stream.state, status(status_tracker).stream.since) == ("connected", START)
 
 
 def test_a_stream_that_broke_backs_off_since_then_for_the_latest_reason(
     status_tracker: StatusTracker, clock: Clock
 ) -> None:
-    status_tracker.take(events.StreamConnected())
+    status_tracker(events.StreamConnected())
     clock.now += 5
-    status_tracker.take(broke("First."))
+    status_tracker(broke("First."))
     clock.now += 5
-    status_tracker.take(broke("Second."))
+    status_tracker(broke("Second."))
     stream = status(status_tracker).stream
     assert (stream.state, stream.since, stream.reason) == ("backing off", START + 5, "Second.")
-    status_tracker.take(events.StreamConnected())
+    status_tracker(events.StreamConnected())
     stream = status(status_tracker).stream
     assert (stream.state, stream.since, stream.reason) == ("connected", clock.now, None)
 
 
 def test_a_stream_that_ends_too_soon_says_so(status_tracker: StatusTracker) -> None:
-    status_tracker.take(events.StreamDisconnected(None, is_routine=False))
+    status_tracker(events.StreamDisconnected(None, is_routine=False))
     assert status(status_tracker).stream.reason == "It ended too soon."
     assert status(status_tracker).failure is None
 
@@ -95,35 +95,35 @@ def test_without_a_stream_the_reason_is_the_one_given(clock: Clock) -> None:
 def test_poll_only_lasts_while_flagsmith_says_that_real_time_is_off(
     status_tracker: StatusTracker, clock: Clock
 ) -> None:
-    status_tracker.take(events.StreamConnected())
+    status_tracker(events.StreamConnected())
     clock.now += 5
-    status_tracker.take(fetched(realtime=False))
+    status_tracker(fetched(realtime=False))
     clock.now += 5
-    status_tracker.take(fetched(realtime=False))
+    status_tracker(fetched(realtime=False))
     stream = status(status_tracker).stream
     assert (stream.state, stream.since, stream.reason) == ("poll only", START + 5, REALTIME_OFF)
-    status_tracker.take(fetched())
+    status_tracker(fetched())
     assert status(status_tracker).stream.state == "connected"
 
 
 def test_poll_only_lasts_until_a_silent_stream_tells_something(status_tracker: StatusTracker) -> None:
-    status_tracker.take(events.StreamConnected())
-    status_tracker.take(events.StreamSilent())
-    assert status(status_tracker).stream.reason == SILENT
-    status_tracker.take(events.EventTaken(is_new=True))
+    status_tracker(events.StreamConnected())
+    status_tracker(events.StreamMissedChange())
+    assert status(status_tracker).stream.reason == MISSED_CHANGE
+    status_tracker(events.ChangeAnnounced(is_new=True))
     assert status(status_tracker).stream.state == "connected"
     assert status(status_tracker).stream.event_at == START
 
 
 def test_events_that_cost_nothing_are_counted(status_tracker: StatusTracker) -> None:
     for is_new in (True, False, False):
-        status_tracker.take(events.EventTaken(is_new=is_new))
+        status_tracker(events.ChangeAnnounced(is_new=is_new))
     assert status(status_tracker).suppressed.within(DAY, START) == 2
 
 
 def test_requests_are_counted_whether_they_succeed_or_not(status_tracker: StatusTracker) -> None:
-    status_tracker.take(fetched(0.25))
-    status_tracker.take(events.FetchFailed(ServerError("No.")))
+    status_tracker(fetched(0.25))
+    status_tracker(events.FetchFailed(ServerError("No.")))
     found = status(status_tracker)
     assert found.requests.within(DAY, START) == 2
     assert found.fetch and found.fetch.took == 0.25
@@ -132,25 +132,25 @@ def test_requests_are_counted_whether_they_succeed_or_not(status_tracker: Status
 
 def test_looks_at_a_file_are_no_requests(clock: Clock) -> None:
     status_tracker = StatusTracker(clock=clock, is_billed=False)
-    status_tracker.take(fetched())
-    status_tracker.take(events.FetchFailed(ServerError("No.")))
+    status_tracker(fetched())
+    status_tracker(events.FetchFailed(ServerError("No.")))
     found = status(status_tracker)
     assert (found.requests.within(DAY, START), found.fetch) == (0, None)
     assert found.failure
 
 
 def test_repairs_are_counted(status_tracker: StatusTracker) -> None:
-    status_tracker.take(events.Repaired())
+    status_tracker(events.Repaired())
     assert status(status_tracker).repairs.within(DAY, START) == 1
 
 
 def test_latency_is_that_of_the_last_hundred(status_tracker: StatusTracker) -> None:
     snapshot = publish()
     update = Update(snapshot, None, {})
-    status_tracker.take(events.Published(update, None))
+    status_tracker(events.Published(update, None))
     assert status(status_tracker).latency is None
     for milliseconds in range(1, 201):
-        status_tracker.take(events.Published(update, milliseconds / 1000))
+        status_tracker(events.Published(update, milliseconds / 1000))
     latency = status(status_tracker).latency
     assert latency
     assert (latency.last, latency.p50, latency.p99, latency.count) == (0.2, 0.15, 0.199, 100)
@@ -159,8 +159,8 @@ def test_latency_is_that_of_the_last_hundred(status_tracker: StatusTracker) -> N
 @pytest.mark.parametrize("error", [StoreError, ServerError])
 def test_no_error_shows_a_secret_or_fills_the_screen(status_tracker: StatusTracker, error: type[Any]) -> None:
     text = "redis://me:password@host refused\nser.secret " + "x " * 10_000
-    status_tracker.take(events.StoreFailed(error(text)) if error is StoreError else events.FetchFailed(error(text)))
-    status_tracker.take(broke(text))
+    status_tracker(events.StoreFailed(error(text)) if error is StoreError else events.FetchFailed(error(text)))
+    status_tracker(broke(text))
     found = status(status_tracker)
     assert found.failure and found.stream.reason == found.failure.text
     assert found.failure.text.startswith("redis://…@host refused … x")
@@ -191,15 +191,15 @@ def known_at(found: Status) -> float | None:
 
 
 def test_the_next_leader_counts_on(status_tracker: StatusTracker, clock: Clock) -> None:
-    status_tracker.take(fetched())
+    status_tracker(fetched())
     before = status_tracker.status(publish(), 0.0)
     clock.now += 50
     successor = StatusTracker(clock=clock)
-    successor.take_over(before)
-    successor.take(fetched())
+    successor(events.TookOver(None, (), before))
+    successor(fetched())
     found = status(successor)
     assert found.requests.within(DAY, clock.now) == 2
     assert found.content and found.content.known_at == START
     assert found.leader.since == clock.now
-    successor.take_over(None)
+    successor(events.TookOver(None, (), None))
     assert status(successor).requests.within(DAY, clock.now) == 2

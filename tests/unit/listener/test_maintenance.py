@@ -1,0 +1,125 @@
+"""What a listener does with the cache, also while the cache fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from django_flagsmith_realtime.conf import get_config
+from django_flagsmith_realtime.environment.snapshot import Document
+from django_flagsmith_realtime.listener.events import Event, FetchRequested
+from django_flagsmith_realtime.listener.factory import build_store
+from django_flagsmith_realtime.listener.maintenance import Maintenance
+from django_flagsmith_realtime.listener.publisher import Publisher
+from tests.support.backends import HangingCache, SmallCache, use
+from tests.support.documents import configured_store, make_document, publish
+from tests.support.sources import FakeSource
+from tests.unit.listener.test_listener import banner
+
+OLD, NEW = ("2030-01-01T00:00:01", "2030-01-01T00:00:02")
+Fetch = Callable[[Document], None]
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+def maintenance(settings: Any, events: list[Event]) -> Iterator[Maintenance]:
+    use(settings, "tests.support.backends.SmallCache")
+    SmallCache.limit = 1_000_000
+    publisher = Publisher(source=FakeSource(make_document), store=build_store(get_config()))
+    yield Maintenance(publisher, notify=events.append, clock=time.monotonic)
+    SmallCache.limit = 1_000_000
+    publisher.close()
+
+
+@pytest.fixture
+def fetch(maintenance: Maintenance) -> Fetch:
+    """Hand over a document as the answer to a request."""
+
+    def fetch(document: Document) -> None:
+        maintenance.begin_fetch()
+        maintenance.publish(document, None)
+        maintenance.end_fetch()
+
+    return fetch
+
+
+def test_what_could_not_be_stored_is_stored_when_the_cache_works_again(maintenance: Maintenance, fetch: Fetch) -> None:
+    maintenance.run()
+    SmallCache.limit = 0
+    fetch(make_document(NEW, banner_text="new"))
+    assert banner() is None
+    assert maintenance.has_unstored
+    SmallCache.limit = 1_000_000
+    maintenance.stand_by()
+    maintenance.follow()
+    maintenance.run()
+    assert banner() == "new", "nobody else knew of it"
+
+
+def test_what_could_not_be_stored_is_dropped_when_another_process_publishes(
+    maintenance: Maintenance, fetch: Fetch
+) -> None:
+    maintenance.run()
+    SmallCache.limit = 0
+    fetch(make_document(OLD, banner_text="old"))
+    SmallCache.limit = 1_000_000
+    maintenance.stand_by()
+    publish(banner_text="of another leader")
+    maintenance.follow()
+    maintenance.run()
+    assert banner() == "of another leader"
+
+
+def test_a_nudge_asks_for_one_fetch_and_is_answered_by_it(
+    maintenance: Maintenance, fetch: Fetch, events: list[Event]
+) -> None:
+    maintenance.run()
+    fetch(make_document(OLD))
+    store = configured_store()
+    store.write_nudge()
+    maintenance.run()
+    maintenance.run()
+    assert events.count(FetchRequested()) == 1
+    fetch(make_document(OLD))
+    assert store.read_nudge() is None
+    maintenance.run()
+    assert events.count(FetchRequested()) == 1
+
+
+def test_a_nudge_that_comes_during_a_fetch_is_not_answered_by_it(maintenance: Maintenance) -> None:
+    maintenance.run()
+    maintenance.begin_fetch()
+    mark = configured_store().write_nudge()
+    maintenance.run()
+    maintenance.publish(make_document(OLD), None)
+    maintenance.end_fetch()
+    assert configured_store().read_nudge() == mark
+
+
+def test_a_nudge_is_not_answered_by_what_could_not_be_stored(maintenance: Maintenance, fetch: Fetch) -> None:
+    store = configured_store()
+    mark = store.write_nudge()
+    maintenance.run()
+    SmallCache.limit = 0
+    fetch(make_document(OLD))
+    assert store.read_nudge() == mark
+
+
+@pytest.mark.slow
+def test_a_cache_that_hangs_is_waited_for_once(
+    maintenance: Maintenance, fetch: Fetch, hanging: type[HangingCache]
+) -> None:
+    maintenance.run()
+    hanging.timeout = 0.6  # seconds; more than a cache that works needs
+    hanging.open.clear()
+    fetch(make_document(NEW, banner_text="new"))
+    hanging.asked.clear()
+    maintenance.run()
+    assert len(hanging.asked) == 1
