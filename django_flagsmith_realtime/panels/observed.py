@@ -20,10 +20,10 @@ from .places import caller
 
 @dataclass(frozen=True)
 class Read:
-    """One flag, with the value that it was read as, whose it was, and where in the project it was read."""
+    """One flag with the value that the caller got, the flags it belongs to, and where in the project it was read."""
 
     flag: Flag
-    whose: ObservedFlags
+    flags: ObservedFlags
     place: str
 
 

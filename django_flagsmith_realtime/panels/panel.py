@@ -1,4 +1,4 @@
-"""The panel itself: which flags a request read, who read them, and why they are as they are."""
+"""The panel: which flags a request read, where in the project, and why they have their values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOBODY = "nobody"
 
 
 class FlagsmithPanel(Panel):
-    """Notes the reads of a request's flags while the toolbar handles it; without the toolbar nothing is noted."""
+    """Shows which flags a request read; it records reads only of requests that the toolbar handles."""
 
     title = nav_title = "Feature flags"
     nav_icon = "django_flagsmith_realtime/panel.svg"  # type: ignore[assignment]
@@ -39,7 +39,7 @@ class FlagsmithPanel(Panel):
             {
                 "flags": tabulate(self._observation.reads, name_briefly(self._flags)),
                 "snapshot": describe(self._flags.seen_snapshot, time.time()),
-                "identity": name_whole(self._flags),
+                "identity": name_with_traits(self._flags),
                 "cache_reads": self._observation.cache_reads,
             }
         )
@@ -53,39 +53,37 @@ class FlagsmithPanel(Panel):
 
     @property
     def content(self) -> str:
-        """The panel's page: what was noted, and how the flags are now that somebody looks."""
+        """The panel's page: the recorded reads, and the health of the deployment at the moment."""
         health = check_health(get_config(), get_reader().store)
         known = None if health.age is None else format_age(health.age)
         return render_to_string(self.template, {**self.get_stats(), "health": health, "known": known})
 
 
 def tabulate(reads: Iterable[Read], own: str) -> list[dict[str, Any]]:
-    """Return a row for each flag and whose it was, the request's own first, flags in the order of their first reads."""
-    groups: dict[str, dict[str, list[Read]]] = {}
+    """Return a row for each flag and identity, those of the request's own identity first."""
+    groups: dict[tuple[str, str], list[Read]] = {}
     for read in reads:
-        by_whose = groups.setdefault(read.flag.feature_name, {})
-        by_whose.setdefault(name_briefly(read.whose), []).append(read)
-    rows = [_row(whose, group) for by_whose in groups.values() for whose, group in by_whose.items()]
-    return sorted(rows, key=lambda row: row["whose"] != own)
-
-
-def _row(whose: str, reads: list[Read]) -> dict[str, Any]:
-    flag = reads[-1].flag
-    places = Counter(read.place for read in reads)
-    return {
-        "name": flag.feature_name,
-        "enabled": flag.enabled,
-        "value": format_value(flag.value),
-        "variant": flag.variant,
-        "reason": flag.reason,
-        "whose": whose,
-        "count": len(reads),
-        "places": [{"place": place, "count": count} for place, count in places.items()],
-    }
+        groups.setdefault((read.flag.feature_name, name_briefly(read.flags)), []).append(read)
+    rows = []
+    for (name, identity), group in groups.items():
+        flag = group[-1].flag
+        places = Counter(read.place for read in group)
+        row = {
+            "name": name,
+            "enabled": flag.enabled,
+            "value": format_value(flag.value),
+            "variant": flag.variant,
+            "reason": flag.reason,
+            "identity": identity,
+            "count": len(group),
+            "places": [{"place": place, "count": count} for place, count in places.items()],
+        }
+        rows.append(row)
+    return sorted(rows, key=lambda row: row["identity"] != own)
 
 
 def describe(snapshot: Snapshot | None, now: float) -> dict[str, str] | None:
-    """Return what tells a snapshot from others, and how old it is."""
+    """Return a snapshot's version, environment and dates as text."""
     if snapshot is None:
         return None
     return {
@@ -97,13 +95,13 @@ def describe(snapshot: Snapshot | None, now: float) -> dict[str, str] | None:
 
 
 def name_briefly(flags: ObservedFlags) -> str:
-    """Return whom flags are for, in a word; nothing where no read has asked."""
+    """Return the identity of some flags: "nobody" for the environment's flags, "" where no read has asked yet."""
     identity = flags.known_identity
     return identity.identifier if identity else NOBODY if flags.has_identity else ""
 
 
-def name_whole(flags: ObservedFlags) -> str:
-    """Return whom flags are for, with traits."""
+def name_with_traits(flags: ObservedFlags) -> str:
+    """Return the identity of some flags with its traits."""
     identity = flags.known_identity
     traits = [f"{key} = {trait!r}" for key, trait in identity.traits.items()] if identity else []
     return ", ".join([name_briefly(flags) or "not asked for", *traits])

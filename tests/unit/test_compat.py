@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
@@ -13,8 +14,9 @@ import pytest
 from asgiref.sync import AsyncToSync, async_to_sync
 from django.core.cache import caches
 from django.dispatch import Signal
+from django.template import Context, Template
 
-from django_flagsmith_realtime.compat import bind_to_caller
+from django_flagsmith_realtime.compat import bind_to_caller, rendered_node
 from tests.support.documents import configured_store
 from tests.support.processes import RedisServer, wait_until
 
@@ -88,3 +90,19 @@ class TestRedisClients:
             wait_until(lambda: own not in [client["id"] for client in connected()])
         finally:
             gc.enable()
+
+
+def test_django_still_renders_a_node_in_a_frame_that_holds_it() -> None:
+    """See `rendered_node`."""
+    nodes = []
+
+    def note() -> str:
+        frame: Any = sys._getframe(1)
+        while frame:
+            nodes.append(rendered_node(frame))
+            frame = frame.f_back
+        return ""
+
+    Template("<p>\n{{ note }}").render(Context({"note": note}))
+    [node] = filter(None, nodes)
+    assert node.token.lineno == 2

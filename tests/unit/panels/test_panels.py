@@ -77,8 +77,8 @@ def panel() -> Any:
 
 
 def reads() -> dict[tuple[str, str], dict[str, Any]]:
-    """Return the rows of that panel by flag and by whose it is."""
-    return {(row["name"], row["whose"]): row for row in panel().get_stats()["flags"]}
+    """Return the rows of that panel by flag and identity."""
+    return {(row["name"], row["identity"]): row for row in panel().get_stats()["flags"]}
 
 
 def places(name: str, whose: str = "nobody") -> dict[str, int]:
