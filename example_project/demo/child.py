@@ -1,4 +1,4 @@
-"""One child process and what it says."""
+"""One child process and its output."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-KEPT_LINES = 15
+KEPT_LINES = 15  # of the output, to show when the process fails
 
 
 @dataclass(frozen=True)
 class ChildSpec:
-    """What to run, when it counts as up, and which of its lines nobody wants to read."""
+    """A command, how to tell that its process is up, and the pattern of output lines to leave out."""
 
     name: str
     command: Sequence[str]
@@ -27,7 +27,7 @@ class ChildSpec:
 
 
 class Child:
-    """A running child process, in a session of its own so that Ctrl-C reaches the demo alone."""
+    """A child process, in a session of its own, so that Ctrl-C reaches only the demo."""
 
     def __init__(self, spec: ChildSpec, environment: dict[str, str], folder: Path) -> None:
         self.spec = spec
@@ -44,14 +44,14 @@ class Child:
             start_new_session=True,
         )
 
-    def follow(self, write: Callable[[str, str], None]) -> None:
-        """Pass on what the child says, from a thread of its own."""
+    def pass_output_to(self, write: Callable[[str, str], None]) -> None:
+        """Call `write` with the child's name and each line of its output, in a thread."""
         self._reader = threading.Thread(target=self._read, args=(write,), daemon=True)
         self._reader.start()
 
     @property
     def exit_code(self) -> int | None:
-        """Return how the child ended, or None while it runs."""
+        """Return the child's exit code, or None while it runs."""
         return self._process.poll()
 
     def terminate(self) -> None:
@@ -60,7 +60,7 @@ class Child:
             self._process.terminate()
 
     def end(self, patience: float) -> None:
-        """Wait that many seconds for the child, then kill it and whatever it has left behind."""
+        """Wait some seconds for the child, then kill it and the processes that it started."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(max(0.0, patience))
         with suppress(ProcessLookupError):

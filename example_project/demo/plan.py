@@ -1,4 +1,4 @@
-"""What the demo consists of: three processes, their addresses, and how to see that they are up."""
+"""The demo's three processes: their commands, their URLs, and how to tell that they are up."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HOST = "127.0.0.1"
 
 
 class PortInUse(Exception):
-    """Somebody else listens where the demo wants to."""
+    """A port of the demo is in use."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,16 @@ class Plan:
 
     @property
     def site_url(self) -> str:
-        """Return where the shop is."""
+        """Return the shop's URL."""
         return f"http://{HOST}:{self.port}/"
 
     @property
     def standin_url(self) -> str:
-        """Return where the flags are changed."""
+        """Return the URL of the page that changes the flags."""
         return f"http://{HOST}:{self.standin_port}/"
 
     def children(self) -> list[ChildSpec]:
-        """Return what to start, in this order."""
+        """Return the processes in the order in which to start them."""
         return [self._standin(), self._listener(), self._site()]
 
     def environment(self) -> dict[str, str]:
@@ -104,7 +104,7 @@ def is_free(port: int) -> bool:
 
 
 def get_json(port: int, path: str) -> Any:
-    """Return what a server on this machine answers, or None while it doesn't."""
+    """Return the JSON that a server on this machine answers, or None while there is no such answer."""
     connection = HTTPConnection(HOST, port, timeout=2)
     try:
         connection.request("GET", path)

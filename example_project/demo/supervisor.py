@@ -1,4 +1,4 @@
-"""Start children one after the other, watch them, and stop them together."""
+"""Start child processes one after the other, watch them, and stop them together."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 from .child import Child, ChildSpec
 from .log import Log
 
-LOOK_EVERY = 0.05  # seconds
-UP_WITHIN = 30.0  # seconds
-STOP_WITHIN = 3.0  # seconds
+CHECK_SECONDS = 0.05  # between checks of the children
+UP_SECONDS = 30.0  # for a child to come up; a slow machine takes a few
+STOP_SECONDS = 3.0  # for all children to end; the listener and gunicorn take at most one
 
 
 class ChildFailed(Exception):
@@ -36,51 +36,46 @@ class Supervisor:
         self._stopping.set()
 
     def run(self, specs: Sequence[ChildSpec], on_up: Callable[[], None]) -> None:
-        """Start the children in order and stay until the end; raise `ChildFailed` if one of them caused it."""
+        """Start the children in order, and return after `stop`; raise `ChildFailed` if a child ends before."""
         try:
             for spec in specs:
                 self._start(spec)
             if not self._stopping.is_set():
                 on_up()
-            while not self._stopping.wait(LOOK_EVERY):
+            while not self._stopping.wait(CHECK_SECONDS):
                 self._check()
         finally:
-            self._end()
+            deadline = time.monotonic() + STOP_SECONDS
+            for child in reversed(self._children):
+                child.terminate()
+            for child in self._children:
+                child.end(patience=deadline - time.monotonic())
 
     def _start(self, spec: ChildSpec) -> None:
         if self._stopping.is_set():
             return
         child = Child(spec, self._environment, self._folder)
-        child.follow(self._log.write)
+        child.pass_output_to(self._log.write)
         self._children.append(child)
-        self._wait_until_up(child)
-
-    def _wait_until_up(self, child: Child) -> None:
-        deadline = time.monotonic() + UP_WITHIN
+        deadline = time.monotonic() + UP_SECONDS
         while not child.spec.is_up():
             self._check()
             if time.monotonic() > deadline:
-                raise ChildFailed(_report(child, f"is not up after {UP_WITHIN:g} seconds"))
-            if self._stopping.wait(LOOK_EVERY):
+                raise ChildFailed(_report(child, f"is not up after {UP_SECONDS:g} seconds"))
+            if self._stopping.wait(CHECK_SECONDS):
                 return
 
     def _check(self) -> None:
         for child in self._children:
             if child.exit_code is not None:
                 child.end(patience=0)
-                raise ChildFailed(_report(child, f"ended with {_describe(child.exit_code)}"))
-
-    def _end(self) -> None:
-        deadline = time.monotonic() + STOP_WITHIN
-        for child in reversed(self._children):
-            child.terminate()
-        for child in self._children:
-            child.end(patience=deadline - time.monotonic())
+                how = f"signal {-child.exit_code}" if child.exit_code < 0 else f"exit code {child.exit_code}"
+                raise ChildFailed(_report(child, f"ended with {how}"))
 
 
 @contextmanager
 def on_stop_signal(stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` on Ctrl-C, SIGTERM and a closed terminal; put the previous handlers back."""
+    """Call `stop` on Ctrl-C, SIGTERM and a closed terminal; restore the previous handlers at the end."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     previous = {number: signal.signal(number, lambda *_: stop()) for number in numbers}
     try:
@@ -90,10 +85,6 @@ def on_stop_signal(stop: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _describe(exit_code: int) -> str:
-    return f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
-
-
 def _report(child: Child, problem: str) -> str:
     lines = "\n".join(f"    {line}" for line in child.last_lines)
-    return f"{child.spec.name} {problem}. It last said:\n{lines or '    nothing'}"
+    return f"{child.spec.name} {problem}. Its last output:\n{lines or '    nothing'}"

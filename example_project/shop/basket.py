@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .catalogue import BY_SLUG, Product
+from .catalog import BY_SLUG, Product
 
 START: Mapping[str, int] = {"lamp": 1, "mug": 2}
 
@@ -25,7 +25,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Basket:
-    """What somebody is about to buy, at most `limit` items."""
+    """The products in a customer's basket, at most `limit` items."""
 
     lines: tuple[Line, ...]
     limit: int
@@ -42,23 +42,23 @@ class Basket:
 
     @property
     def is_full(self) -> bool:
-        """Tell whether nothing more may be added."""
+        """Return whether nothing more may be added."""
         return self.count >= self.limit
 
     @property
     def is_over(self) -> bool:
-        """Tell whether the limit was lowered below what is in the basket."""
+        """Return whether the limit was lowered below what is in the basket."""
         return self.count > self.limit
 
 
 def read(quantities: Mapping[str, int], limit: int) -> Basket:
-    """Return the basket of stored quantities."""
+    """Return the basket that the session's quantities describe."""
     lines = (Line(BY_SLUG[slug], quantity) for slug, quantity in quantities.items() if slug in BY_SLUG)
     return Basket(tuple(lines), limit)
 
 
 def changed(quantities: Mapping[str, int], slug: str, by: int, limit: int) -> dict[str, int]:
-    """Return the quantities with some more, or fewer, of one product, as far as the limit allows."""
+    """Return the quantities with `by` more of one product, or fewer; unchanged where the limit forbids it."""
     if slug not in BY_SLUG or (by > 0 and read(quantities, limit).count + by > limit):
         return dict(quantities)
     after = {**quantities, slug: quantities.get(slug, 0) + by}

@@ -1,4 +1,4 @@
-"""Who shops: customers stand for accounts, and say whom the flags of a request are evaluated for."""
+"""The customers, who stand for a project's users, and the identity of a request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django_flagsmith_realtime import Identity
 
 @dataclass(frozen=True)
 class Customer:
-    """Somebody with an account; `plan` is what Flagsmith's segments ask for."""
+    """A user; `plan` is the trait that Flagsmith's segments use."""
 
     slug: str
     name: str
@@ -19,7 +19,7 @@ class Customer:
 
     @property
     def identity(self) -> Identity:
-        """Return whom flags are evaluated for."""
+        """Return the customer as an identity of Flagsmith."""
         return Identity(self.slug, {"plan": self.plan})
 
 
@@ -33,11 +33,11 @@ BY_SLUG = {customer.slug: customer for customer in CUSTOMERS}
 
 
 def current_customer(request: HttpRequest) -> Customer | None:
-    """Return who is signed in."""
+    """Return the customer who is signed in, or None for a guest."""
     return BY_SLUG.get(request.session.get("customer", ""))
 
 
 def identify(request: HttpRequest) -> Identity | None:
-    """Return whom a request's flags are for: the setting `FLAGSMITH["IDENTITY"]` names this function."""
+    """Return the identity that a request's flags are evaluated for; `FLAGSMITH["IDENTITY"]` names this function."""
     customer = current_customer(request)
     return customer.identity if customer else None

@@ -1,4 +1,4 @@
-"""What happens when flags change: here, a line in the log."""
+"""Receivers of the signals: each logs a line."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def log_change(name: str, old: Flag | None, new: Flag | None, **kwargs: object) 
 
 @receiver(snapshot_loaded)
 def log_snapshot(snapshot: Any, **kwargs: object) -> None:
-    """Log that this process reads a new version from now on."""
+    """Log that this process now reads another version."""
     logger.info("process %d reads version %s", os.getpid(), snapshot.version[:8])
 
 
 def describe(flag: Flag | None) -> str:
-    """Return a flag in two words."""
+    """Return a flag's state and value as text."""
     if flag is None:
         return "absent"
     state = "on" if flag.enabled else "off"

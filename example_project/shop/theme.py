@@ -1,4 +1,4 @@
-"""The shop's colours, as the flags `theme_colour` and `dark_mode` want them."""
+"""The shop's colors, which the flags `theme_colour` and `dark_mode` set."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from django_flagsmith_realtime import Flags
 
 FALLBACK = "#0b7285"
-HEX_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+HEX_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
 @dataclass(frozen=True)
 class Theme:
-    """An accent colour, the colour of text on it, and whether the page is dark for all or as their systems are."""
+    """An accent color, the color of text on it, and a name: "dark", or "system" for what the browser prefers."""
 
     accent: str
     on_accent: str
@@ -21,16 +21,16 @@ class Theme:
 
 
 def get_theme(flags: Flags) -> Theme:
-    """Return the theme that the flags describe; a colour that is none is replaced."""
-    colour = str(flags.get_feature_value("theme_colour", default=FALLBACK))
-    accent = colour if HEX_COLOUR.fullmatch(colour) else FALLBACK
+    """Return the theme that the flags describe; a value that isn't a color is replaced."""
+    color = str(flags.get_feature_value("theme_colour", default=FALLBACK))
+    accent = color if HEX_COLOR.fullmatch(color) else FALLBACK
     name = "dark" if flags.is_feature_enabled("dark_mode") else "system"
     return Theme(accent, readable_on(accent), name)
 
 
-def readable_on(colour: str) -> str:
+def readable_on(color: str) -> str:
     """Return black or white, whichever has more contrast (WCAG 2 relative luminance)."""
-    red, green, blue = (_linear(int(colour[start : start + 2], 16) / 255) for start in (1, 3, 5))
+    red, green, blue = (_linear(int(color[start : start + 2], 16) / 255) for start in (1, 3, 5))
     luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
     return "#111111" if luminance > 0.179 else "#ffffff"
 

@@ -1,4 +1,4 @@
-"""Addresses of the shop."""
+"""The shop's URLs."""
 
 from django.urls import path
 

@@ -16,7 +16,7 @@ from django_flagsmith_realtime import Flags, get_flags
 from django_flagsmith_realtime.decorators import flag_enabled
 
 from . import basket
-from .catalogue import GIFT_CARD, PRODUCTS
+from .catalog import GIFT_CARD, PRODUCTS
 from .customers import CUSTOMERS, current_customer
 from .theme import get_theme
 
@@ -47,8 +47,8 @@ def old_checkout(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def change_basket(request: HttpRequest, slug: str) -> HttpResponse:
-    """Put one more of a product into the basket, or take one out."""
-    by = -1 if request.POST.get("take") else 1
+    """Add one of a product to the basket, or remove one."""
+    by = -1 if request.POST.get("remove") else 1
     quantities = request.session.get("basket", basket.START)
     request.session["basket"] = basket.changed(quantities, slug, by, _limit())
     return redirect("home")
@@ -56,14 +56,14 @@ def change_basket(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_POST
 def sign_in(request: HttpRequest) -> HttpResponse:
-    """Let somebody be one of the customers, or a guest."""
+    """Sign in as one of the customers, or as a guest."""
     request.session["customer"] = request.POST.get("customer")
     return redirect("home")
 
 
 @never_cache
 def snapshot(request: HttpRequest) -> JsonResponse:
-    """Tell which process answers, and which version of the flags it reads."""
+    """Return the process that answers, and the version of the flags that it reads."""
     held = get_flags().snapshot
     payload = {"pid": os.getpid(), "now": timezone.now(), "snapshot": None}
     if held:

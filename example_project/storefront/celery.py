@@ -1,4 +1,4 @@
-"""The Celery application of the example project, any of whose workers may be the one that listens to Flagsmith."""
+"""The Celery application of the example project; one of its workers listens to Flagsmith."""
 
 import os
 

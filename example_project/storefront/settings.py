@@ -1,4 +1,4 @@
-"""Settings of the example project; the last part is what a project needs for Flagsmith."""
+"""Settings of the example project; what a project needs for Flagsmith comes last."""
 
 from __future__ import annotations
 
@@ -93,9 +93,9 @@ FLAGSMITH = {
     "IDENTITY": "shop.customers.identify",
     "DEFAULTS": {"max_cart_items": 10, "reviews": True, "theme_colour": "#0b7285"},
 }
-FLAGS_PAGE = os.environ.get("FLAGS_PAGE", "http://127.0.0.1:8001/")  # where a person changes them
+FLAGS_PAGE = os.environ.get("FLAGS_PAGE", "http://127.0.0.1:8001/")  # the link "Change a flag"
 
-# Celery: its workers listen, or, without real time, its beat asks
+# Celery: its workers listen (storefront/celery.py); its beat refreshes the flags where no real time is to be had
 
 CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", "redis://127.0.0.1:6379/1")
 CELERY_TASK_IGNORE_RESULT = True

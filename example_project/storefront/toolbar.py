@@ -12,7 +12,7 @@ INSTALLED_APPS = [*INSTALLED_APPS, "debug_toolbar"]
 MIDDLEWARE = ["debug_toolbar.middleware.DebugToolbarMiddleware", *MIDDLEWARE]
 DEBUG_TOOLBAR_PANELS = ["django_flagsmith_realtime.panels.FlagsmithPanel", *PANELS_DEFAULTS]
 DEBUG_TOOLBAR_CONFIG = {
-    "SHOW_TOOLBAR_CALLBACK": lambda request: request.path != "/snapshot/",  # which the page asks for all the time
+    "SHOW_TOOLBAR_CALLBACK": lambda request: request.path != "/snapshot/",  # the page requests it all the time
     "TOOLBAR_STORE_CLASS": "debug_toolbar.store.CacheStore",  # two processes serve the shop
     "CACHE_BACKEND": "flagsmith",
 }

@@ -1,4 +1,4 @@
-"""The addresses of the example project, and the toolbar's."""
+"""The URLs of the example project, and the toolbar's."""
 
 from debug_toolbar.toolbar import debug_toolbar_urls
 

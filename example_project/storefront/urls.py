@@ -1,4 +1,4 @@
-"""Addresses of the example project."""
+"""The URLs of the example project."""
 
 from django.contrib.staticfiles.views import serve
 from django.urls import include, path

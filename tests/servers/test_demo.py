@@ -69,9 +69,9 @@ def test_each_page_is_open_to_everybody_and_fits_in_light_and_dark_and_at_400_pi
             demo.change(name, enabled=True)
             found |= {f"{address} with {name}": faults(browser, address, "light", "dark phone") for address in shop}
             demo.change(name, enabled=False)
-        for colour in ("#ffd43b", "#000000"):
-            demo.change("theme_colour", value=colour)
-            found |= {f"{address} in {colour}": faults(browser, address, "phone", "dark") for address in shop}
+        for color in ("#ffd43b", "#000000"):
+            demo.change("theme_colour", value=color)
+            found |= {f"{address} in {color}": faults(browser, address, "phone", "dark") for address in shop}
         assert {where: what for where, what in found.items() if what} == {}
 
 

@@ -1,11 +1,11 @@
-const POLL = 1000; // milliseconds
-const OUTCOME_SHOWN = 1600; // milliseconds
-const HEX_COLOUR = /^#[0-9a-f]{6}$/i;
+const POLL_INTERVAL = 1000; // milliseconds
+const OUTCOME_SHOWN = 1600; // milliseconds, in which a word or two is read
+const HEX_COLOR = /^#[0-9a-f]{6}$/i;
 
 const $ = (selector, root = document) => root.querySelector(selector);
 const rows = new Map();
 
-async function ask(path, change) {
+async function request(path, change) {
   const options = change && {
     method: "POST",
     headers: { "Content-Type": "application/json" },
@@ -97,7 +97,7 @@ class Row {
     const field = FIELDS[type](value);
     field.setAttribute("aria-label", `Value of ${this.name}`);
     const hadFocus = this.field.contains(document.activeElement);
-    this.field.replaceChildren(...(HEX_COLOUR.test(value) ? [this.picker(value, field)] : []), field);
+    this.field.replaceChildren(...(HEX_COLOR.test(value) ? [this.picker(value, field)] : []), field);
     if (hadFocus) field.focus();
     this.type.value = type;
     this.shown = JSON.stringify(value);
@@ -105,7 +105,7 @@ class Row {
 
   picker(value, field) {
     const picker = element("input", { type: "color", value });
-    picker.setAttribute("aria-label", `Colour of ${this.name}`);
+    picker.setAttribute("aria-label", `Color of ${this.name}`);
     picker.addEventListener("input", () => { field.value = picker.value; });
     return picker;
   }
@@ -133,28 +133,28 @@ class Row {
   }
 
   revert() {
-    // Not by building the field anew: taking an edited one away counts as leaving it, which saves.
+    // Not by rebuilding the field: to remove an edited field from the page fires its change event, which saves.
     for (const field of this.field.children) field.value = String(this.flag.value);
     this.save.hidden = true;
   }
 
   sendValue() {
-    if (!$("form", this.root).checkValidity()) return this.tell("A whole number, please", true);
+    if (!$("form", this.root).checkValidity()) return this.report("A whole number, please", true);
     this.save.hidden = true;
     if (this.value !== this.flag.value) this.send({ value: this.value });
   }
 
   async send(change) {
     try {
-      show(await ask(`/standin/flags/${encodeURIComponent(this.name)}`, change));
-      this.tell("Saved");
+      show(await request(`/standin/flags/${encodeURIComponent(this.name)}`, change));
+      this.report("Saved");
     } catch (error) {
-      this.tell(`Not saved: ${error.message}`, true);
+      this.report(`Not saved: ${error.message}`, true);
       this.show(this.flag);
     }
   }
 
-  tell(words, isBad = false) {
+  report(words, isBad = false) {
     this.outcome.textContent = words;
     this.outcome.classList.toggle("is-bad", isBad);
     this.outcome.classList.add("is-shown");
@@ -230,7 +230,7 @@ function filter() {
   const show = $(".filter :checked").value;
   let first = true;
   for (const row of rows.values()) {
-    // A flag that has just been switched stays in sight under the hand that did it.
+    // A flag stays visible while it has the focus, so that it doesn't vanish when it is switched.
     const isVisible = row.matches(words, show) || row.root.contains(document.activeElement);
     row.root.hidden = !isVisible;
     row.root.classList.toggle("first", isVisible && first);
@@ -241,12 +241,12 @@ function filter() {
 
 async function poll() {
   try {
-    show(await ask("/standin/state"));
+    show(await request("/standin/state"));
     $("#offline").hidden = true;
   } catch {
     $("#offline").hidden = false;
   }
-  setTimeout(poll, POLL);
+  setTimeout(poll, POLL_INTERVAL);
 }
 
 $(".finder").addEventListener("input", filter);

@@ -122,11 +122,11 @@ def test_defaults_that_flagsmith_does_not_know_are_shown_with_the_others(setting
     assert "later is off\nreason   DEFAULTS\nvalue    soon\n" in said("later")
 
 
-def test_states_are_coloured_as_djangos_commands_are() -> None:
+def test_states_are_colored_as_djangos_commands_are() -> None:
     publish()
     assert "\x1b[" not in said()
-    coloured = said(force_color=True)
-    assert "\x1b[32;1mon   \x1b[0m" in coloured
+    colored = said(force_color=True)
+    assert "\x1b[32;1mon   \x1b[0m" in colored
     assert "\x1b[" not in said(force_color=True, json=True)
 
 

@@ -80,7 +80,7 @@ def test_a_name_that_holds_a_line_break_stays_on_its_line() -> None:
     assert format_table([flag("a\nb\x1b")], 80).splitlines()[1].startswith("a\\nb\\x1b  on")
 
 
-def test_colour_goes_around_the_state_with_its_spaces() -> None:
+def test_color_goes_around_the_state_with_its_spaces() -> None:
     table = format_table([flag(), flag(enabled=False)], 80, lambda state: f"<{state}>")
     assert [line[8:15] for line in table.splitlines()[1:]] == ["<on   >", "<off  >"]
 

@@ -241,7 +241,7 @@ def test_long_errors_are_wrapped_beside_their_label() -> None:
     ("state", "level"),
     [("connected", "success"), ("backing off", "error"), ("poll only", "warning"), ("connecting", "warning")],
 )
-def test_the_state_of_the_stream_is_coloured(state: str, level: str) -> None:
+def test_the_state_of_the_stream_is_colored(state: str, level: str) -> None:
     led(publish(), stream=StreamStatus(state, NOW, "Why."))
     never = "" if state == "poll only" else "; no event yet"
     text = to_text(health(), style=lambda level, mark: f"<{level} {mark}>")

@@ -1,4 +1,4 @@
-"""`manage.py demo`: everything on this machine, in one terminal."""
+"""`manage.py demo`: the shop, the listener and the stand-in, in one terminal."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Command(BaseCommand):
     """Run the demo in the foreground."""
 
     help = (
-        "Run the shop with two worker processes, the listener, and a stand-in for Flagsmith with a page to switch "
-        "flags on, all on this machine and in one log. Needs no account, no Redis and no network. The flags and the "
+        "Run the shop with two worker processes, the listener, and a stand-in for Flagsmith with a page that changes "
+        "the flags, all on this machine and in one log. Needs no account, no Redis and no network. The flags and the "
         "cache are kept in .demo/; remove the folder to start afresh."
     )
 

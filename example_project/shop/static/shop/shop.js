@@ -1,12 +1,12 @@
-const POLL = 500; // milliseconds
-const AT_ONCE = 3; // requests per poll: each has a connection of its own, so every process answers some
-const QUIET = 3000; // milliseconds without an answer until a process looks asleep
-const GONE = 10000; // milliseconds without an answer until it isn't shown any more
+const POLL_INTERVAL = 500; // milliseconds
+const PARALLEL = 3; // requests per poll: each has a connection of its own, so that both processes answer some
+const QUIET_AFTER = 3000; // milliseconds without an answer, after which a process is dimmed
+const GONE_AFTER = 10000; // milliseconds without an answer, after which a process is not shown any more
 
 const $ = (selector, root = document) => root.querySelector(selector);
 const live = $(".live");
 const workers = new Map();
-let wanted = 0; // the newest sequence that any process has answered with
+let newest = 0; // the highest sequence in any answer
 let isFetching = false;
 
 // Processes
@@ -18,17 +18,17 @@ class Worker {
     $("b", this.root).textContent = `pid ${pid}`;
   }
 
-  hear({ snapshot, now }) {
-    this.heard = performance.now();
+  show({ snapshot, now }) {
+    this.answeredAt = performance.now();
     if (!snapshot) return this.write("no flags yet", "", "");
     const updated = Date.parse(snapshot.updated_at);
     const lag = Date.parse(now) - updated;
-    if (this.sequence && snapshot.sequence > this.sequence) this.follow(lag);
+    if (this.sequence && snapshot.sequence > this.sequence) this.showLag(lag);
     this.sequence = snapshot.sequence;
     this.write(snapshot.version, `changed ${ago(lag)} ago`, this.lag ?? "");
   }
 
-  follow(lag) {
+  showLag(lag) {
     this.lag = `seen within ${(lag / 1000).toFixed(2)} s`;
     this.root.classList.remove("moved");
     requestAnimationFrame(() => this.root.classList.add("moved"));
@@ -48,17 +48,17 @@ function ago(milliseconds) {
   return seconds < 86400 ? `${Math.floor(seconds / 3600)} h` : `${Math.floor(seconds / 86400)} d`;
 }
 
-function hear(answer) {
+function show(answer) {
   if (!workers.has(answer.pid)) workers.set(answer.pid, new Worker(answer.pid));
-  workers.get(answer.pid).hear(answer);
-  wanted = Math.max(wanted, answer.snapshot?.sequence ?? 0);
+  workers.get(answer.pid).show(answer);
+  newest = Math.max(newest, answer.snapshot?.sequence ?? 0);
 }
 
-function arrange() {
+function arrangeWorkers() {
   for (const [pid, worker] of workers) {
-    const silence = performance.now() - worker.heard;
-    worker.root.classList.toggle("is-quiet", silence > QUIET);
-    if (silence > GONE) {
+    const silence = performance.now() - worker.answeredAt;
+    worker.root.classList.toggle("is-quiet", silence > QUIET_AFTER);
+    if (silence > GONE_AFTER) {
       workers.delete(pid);
       worker.root.remove();
     }
@@ -67,18 +67,18 @@ function arrange() {
   sorted.filter((worker) => !worker.root.isConnected).forEach(() => $(".workers").replaceChildren(...sorted.map((each) => each.root)));
 }
 
-async function ask() {
+async function fetchSnapshot() {
   const response = await fetch(live.dataset.source, { cache: "no-store" });
-  if (response.ok) hear(await response.json());
+  if (response.ok) show(await response.json());
   return response.ok;
 }
 
 async function poll() {
-  const answers = await Promise.allSettled(Array.from({ length: AT_ONCE }, ask));
+  const answers = await Promise.allSettled(Array.from({ length: PARALLEL }, fetchSnapshot));
   live.classList.toggle("is-lost", !answers.some((answer) => answer.value));
-  arrange();
-  if (wanted > Number($("#shop").dataset.sequence)) refresh();
-  setTimeout(poll, POLL);
+  arrangeWorkers();
+  if (newest > Number($("#shop").dataset.sequence)) refresh();
+  setTimeout(poll, POLL_INTERVAL);
 }
 
 // What the flags drive

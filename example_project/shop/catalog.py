@@ -1,4 +1,4 @@
-"""What the shop sells."""
+"""The products."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Product:
-    """One thing to buy; `slug` also names its picture, the price is in whole euros, reviews give up to five stars."""
+    """A product: `slug` also names its picture, the price is in whole euros, `stars` are at most five."""
 
     slug: str
     name: str
