@@ -59,7 +59,8 @@ def held(which: str, size: str) -> tuple[int, int]:
 def tables(turns: int) -> Iterator[Table]:
     table = Table(
         "Memory of an environment in a reading process",
-        "As `tracemalloc` counts it, once read for the environment and for an identity; *peak*: while an update is adopted, without what was held before.",
+        "As `tracemalloc` counts it, after a read for the environment and one for an identity. *Peak*: while an "
+        "update is loaded, not counting what was held before.",
         ["environment", "here", "official SDK", "to the SDK", "peak here", "peak of the SDK"],
     )
     for size in SIZES:

@@ -83,9 +83,10 @@ urlpatterns = [
 def tables(turns: int) -> Iterator[Table]:
     result = Table(
         "A page that reads ten flags",
-        "gunicorn, one worker of one thread, kept-alive connections, turns of 40 requests; flags and waffle's cache on "
-        "Redis. Throughput against the same page without flags, of the same process. *One `cache.get`*: a page that has "
-        "no flags but asks Redis once, through Django. *FRESHNESS*: with 1 second of it.",
+        "gunicorn, one worker with one thread, kept-alive connections, turns of 40 requests; flags and waffle's "
+        "cache on Redis. Throughput relative to the same page without flags, in the same process. *One "
+        "`cache.get`*: the page reads no flag, but one key from Redis, through Django's cache. *With "
+        "`FRESHNESS`*: of 1 second.",
         [
             "page",
             "without flags",

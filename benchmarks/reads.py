@@ -55,9 +55,10 @@ def lookup() -> Contender:
 
 def known(turns: int) -> Table:
     table = Table(
-        "A flag that was read before",
-        f"In a request, or of a `Flags` that is held; {MEDIUM}. Peers are asked as their documentation says, in the "
-        "same process; django-waffle and django-flags hold the same flags in SQLite. Clock: the thread's CPU.",
+        "Reading a flag again",
+        f"Within a request, or from a `Flags` that the code keeps; {MEDIUM}. The peers are called as their "
+        "documentation says, in the same process; django-waffle and django-flags keep the same flags in SQLite. "
+        "CPU time of the thread.",
         ["read", "time", "to `d[name]`", "to `get_flags().…`"],
     )
     document = make_document(MEDIUM)
@@ -134,9 +135,10 @@ def _theirs(document: Any, launchdarkly: Any) -> dict[str, Contender]:
 
 def first(turns: int) -> Table:
     table = Table(
-        "The first flag of a request",
-        f"{MEDIUM}. *One GET*: `cache.get` of the same small key, of a cache of Django's that is held. The clock on the "
-        "wall, but for *within `FRESHNESS`*, where the cache is not asked: in a request that came through the middleware.",
+        "The first read of a request",
+        f"{MEDIUM}. *One GET*: `cache.get` of the same small key, on a cache object of Django's that is kept. "
+        "Wall-clock time, except *within `FRESHNESS`*: CPU time of a read that need not ask the cache, in a "
+        "request that passed the middleware.",
         [
             "cache",
             "one GET",
@@ -209,9 +211,10 @@ def _fresh(turns: int) -> list[str]:
 
 def identities(turns: int) -> Table:
     table = Table(
-        "A flag of an identity",
-        "Each round another identity, in one request: `get_flags(identity=…)` beside `get_identity_flags(…)` of the "
-        "official SDK, which evaluates as lazily. *Again*: the same flag of the same identity.",
+        "A flag evaluated for an identity",
+        "Each round evaluates for another identity, in one request: `get_flags(identity=…)`, and "
+        "`get_identity_flags(…)` of the official SDK, which evaluates as lazily. *Again*: the same flag of the "
+        "same identity, a second time.",
         ["environment", "decided by", "here", "official SDK", "to the SDK", "again, to `d[name]`"],
     )
     for size in SIZES:
@@ -254,9 +257,9 @@ class Empty:
 
 def middleware(turns: int) -> Table:
     table = Table(
-        "A middleware on a page that reads no flag",
-        "Beyond a middleware that only calls the next one. *A `ContextVar`*: one that sets one, and takes it back, and "
-        "does nothing else; for comparison one of Django's.",
+        "The middleware, on a page that reads no flag",
+        "Time beyond that of a middleware which only calls the next one. For comparison, *a `ContextVar`*: a "
+        "middleware that sets and resets one, and does nothing else; and one of Django's.",
         ["middleware", "time", "to `d[name]`"],
     )
     response, request, floor = HttpResponse(), HttpRequest(), lookup()

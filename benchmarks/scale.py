@@ -34,10 +34,11 @@ CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 def tables(turns: int) -> Iterator[Table]:
     table = Table(
         "Many processes",
-        f"Forked readers and `flagsmith_listen`, or as many of the official SDK, each with its stream; {MEDIUM}; Redis. "
-        "Per update, of five. *First request*: how many processes gave the new value with the first request after the "
-        "publish. *Last has it*: from the change to the last process' new value, medians; the SDK's is asked every 2 ms. "
-        "CPU: of the whole process, of a reader the request that adopts included.",
+        "Forked readers and `flagsmith_listen`, or as many processes with the official SDK, each with its own "
+        f"stream; {MEDIUM}; Redis. Per update, of five. *First request*: the share of processes that returned the "
+        "new value in their first request after the publish. *Last has it*: from the change until the last "
+        "process returned the new value, medians; the SDK is asked every 2 ms. CPU time is that of the whole "
+        "process; a reader's includes the request that loads the snapshot.",
         [
             "flags come from",
             "processes",

@@ -36,9 +36,9 @@ COMPILING = {name: value for name, value in os.environ.items() if name != "PYTHO
 
 def tables(turns: int) -> Iterator[Table]:
     table = Table(
-        "A process that begins",
-        "CPU of a new process that sets Django up with it, imports what its users import, and ends; modules and memory "
-        "(resident set) then. Medians.",
+        "Starting a process",
+        "A new process sets up Django with the package, imports what its users import, and ends: its CPU time, "
+        "modules and memory (resident set). Medians.",
         ["imported", "CPU", "modules", "memory"],
     )
     runs: dict[str, list[tuple[float, int, int]]] = {name: [] for name in CODES}

@@ -52,10 +52,10 @@ class Sdk:
 
 def tables(turns: int) -> Iterator[Table]:
     table = Table(
-        "The CPU of an update",
-        "From the event to the flag that is read: CPU of the whole process, of one update after the other; a real HTTP "
-        "API and Redis beside it. *Listener*: fetch, parse, compare, publish, announce. *Reader*: in each process that "
-        "reads. *Official SDK*: `update_environment()` and a read, in each process.",
+        "CPU time of an update",
+        "From the event until the flag is read: CPU time of the whole process, one update after the other, with a "
+        "real HTTP API and Redis beside it. *Listener*: fetch, parse, compare, publish, announce. *Reader*: in "
+        "each process that reads. *Official SDK*: `update_environment()` and a read, in each process.",
         [
             "environment",
             "listener",
