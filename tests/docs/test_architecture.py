@@ -1,0 +1,61 @@
+"""The names on docs/architecture.md, compared with the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import django_flagsmith_realtime
+from django_flagsmith_realtime.conf import KEYS
+from tests.support.pages import DOCS, ROOT, names, prose, table
+from tests.unit.test_imports import ROWS
+
+PAGE = DOCS / "architecture.md"
+PACKAGE = Path(django_flagsmith_realtime.__file__).parent
+OTHERS = {"CHANGELOG", "Error", "FAULTS", "None", "Warning", "YourEvent"}  # of Django, Python, the tests; an example
+
+
+@cache
+def defined() -> set[str]:
+    """Return the names that the package gives to constants, classes, functions and attributes."""
+    found = set(KEYS)
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
+                    found.add(node.name)
+                case ast.Name(ctx=ast.Store()):
+                    found.add(node.id)
+                case ast.Attribute():
+                    found.add(node.attr)
+    return found
+
+
+def test_the_table_of_rooms_has_each_room_in_order() -> None:
+    told = [{name.strip("/") for name in names(cells[0])} for cells in table(PAGE, "room")]
+    assert told == [set(row) - {"__init__"} for row in ROWS]
+
+
+def test_the_table_of_the_listeners_modules_has_each() -> None:
+    told = [name for cells in table(PAGE, "module") for name in names(cells[0])]
+    there = {path.stem for path in (PACKAGE / "listener").glob("*.py")} - {"__init__"}
+    assert sorted(told) == sorted(there)
+
+
+def test_each_constant_and_class_is_there() -> None:
+    code = " ".join(names(prose(PAGE)))
+    told = set(re.findall(r"(?<![\w-])(?:[A-Z][A-Z_]{3,}|[A-Z][a-z]+\w*)(?![\w-])", code))
+    assert sorted(told - defined() - OTHERS) == []
+
+
+def test_each_path_is_there() -> None:
+    drawn = re.findall(r"^(\w+/\w+) {3,}", PAGE.read_text(), re.MULTILINE)
+    told = {*drawn, *(name for name in names(prose(PAGE)) if re.fullmatch(r"(\w+/)+[\w.]*|\w+\.(py|md|cfg)", name))}
+    assert drawn
+    assert [path for path in sorted(told) if not is_there(path)] == []
+
+
+def is_there(path: str) -> bool:
+    return any((root / name).exists() for root in (ROOT, PACKAGE) for name in (path, f"{path}.py"))
