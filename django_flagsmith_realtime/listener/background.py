@@ -1,4 +1,4 @@
-"""The listener in a thread of a process that is there for something else."""
+"""The listener in a thread of a process that does something else: a Celery worker, or a web server."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 1.0  # seconds for a stop
-PAUSE = 10.0  # seconds before a listener that ended by a bug is begun again
+STOP_SECONDS = 1.0  # a stop takes effect within this; a server that ends must not wait longer
+RESTART_SECONDS = 10.0  # before a listener that a bug ended starts again: it may meet the same bug at once
 
 
 def _build_listener() -> Listener:
-    from .factory import build_listener  # a process that does not listen does not load the engine
+    from .factory import build_listener  # only a process that listens loads it
 
     return build_listener(get_config())
 
 
 class BackgroundListener:
-    """Runs a listener from `start` to `stop`; a forked child is rid of it, and may start one of its own."""
+    """Runs a listener from `start` to `stop`. A child that is forked does not have it, and may start its own."""
 
     def __init__(self, build: Callable[[], Listener] = _build_listener) -> None:
         self._build = build
@@ -40,7 +40,7 @@ class BackgroundListener:
         return self._pid == os.getpid()
 
     def start(self) -> None:
-        """Start it, unless that was done; what it needs is built in its own thread, which holds up nobody."""
+        """Start it, unless that was done. It is built in its own thread, so that the caller does not wait."""
         if not self.is_started:
             self._pid = os.getpid()
             self._listener: Listener | None = None
@@ -49,13 +49,13 @@ class BackgroundListener:
             self._thread.start()
 
     def stop(self) -> None:
-        """End it and hand over to another; wait a second at most."""
+        """End it, so that another process can lead; wait a second at most."""
         if not self.is_started:
             return
         self._stopping.set()
         if self._listener:
             self._listener.stop()
-        self._thread.join(PATIENCE)
+        self._thread.join(STOP_SECONDS)
         if self._thread.is_alive() and self._listener:
             self._listener.give_way()
         self._pid = None
@@ -70,7 +70,7 @@ class BackgroundListener:
             if not self._stopping.is_set():
                 listener.run()
         except BaseException:  # a bug must not end the updates
-            logger.exception("The listener failed in an unexpected way; it begins again in %.0f s", PAUSE)
-            self._stopping.wait(PAUSE)
+            logger.exception("The listener failed in an unexpected way; it starts again in %.0f s", RESTART_SECONDS)
+            self._stopping.wait(RESTART_SECONDS)
         finally:
             connections.close_all()

@@ -1,4 +1,4 @@
-"""Waiting longer after each failure, with jitter, so that a fleet does not return in step."""
+"""Waiting longer after each failure, with jitter, so that many clients don't return at the same moment."""
 
 from __future__ import annotations
 
@@ -31,6 +31,9 @@ class Backoff:
         return delay, replace(self, failures=self.failures + 1, waited=self.waited + delay)
 
 
+# After a clean end of a stream that lived: soon, but not in the instant in which all others do.
 RENEWAL = Backoff(first=0.5, limit=0.5)
+# Polls go on meanwhile, so that 10 s are soon enough, and a minute once the first one has passed.
 STREAM = Backoff(first=1.0, limit=10.0, patience=60.0)
+# An API that failed once mostly answers the next time. After an outage, flags are at most 30 s behind.
 FETCH = Backoff(first=0.25, limit=30.0, least=0.5)

@@ -6,24 +6,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from . import stream
-from .events import (
-    BecameLeader,
-    BecameStandby,
-    ChangeAnnounced,
-    Event,
-    Fetched,
-    FetchFailed,
-    Published,
-    Repaired,
-    StoreFailed,
-    StoreWorked,
-    StreamConnected,
-    StreamDisconnected,
-    StreamMissedChange,
-    Tick,
-    Unchanged,
-)
+from . import events, stream
+from .events import Event
 
 logger = logging.getLogger("django_flagsmith_realtime.listener.listener")
 
@@ -77,49 +61,49 @@ class EventLog:
     def __call__(self, event: Event) -> None:
         """Log what happened, where it is worth a line."""
         match event:
-            case Tick():  # the stream is back once it has lived: one that breaks again and again is one outage
+            case events.Tick():  # the stream is back once it has lived: one that breaks again and again is one outage
                 if self._connected_at is not None and self._clock() - self._connected_at >= stream.LIVED_SECONDS:
                     self._stream.end("Stream: connected again after %.0f s", self._connected_at)
-            case BecameLeader():
+            case events.BecameLeader():
                 self._connected_at, self._has_connected = None, False
                 logger.info("Leading")
                 if self._poll_only:
                     logger.info("Polling: %s", self._poll_only)
-            case BecameStandby(leader):
+            case events.BecameStandby(leader):
                 logger.info("Standing by: %s leads", leader)
-            case StreamConnected():
+            case events.StreamConnected():
                 self._connected_at = self._clock()
                 if not self._has_connected:
                     self._has_connected = True
                     logger.info("Stream: connected")
-            case StreamDisconnected(error, is_routine=False):
+            case events.StreamDisconnected(error, is_routine=False):
                 self._connected_at = None
                 self._stream.begin("Stream: %s Polling until it is back.", error or "It ended too soon.")
-            case StreamMissedChange():
+            case events.StreamMissedChange():
                 self._missed.begin(MISSED_CHANGE)
-            case ChangeAnnounced():
+            case events.ChangeAnnounced():
                 self._missed.end("Stream: announces changes again after %.0f s")
-            case Fetched(realtime_enabled=enabled):
+            case events.Fetched(realtime_enabled=enabled):
                 self._api.end("Flagsmith: answers again after %.0f s")
                 if enabled:
                     self._realtime.end("Stream: real-time updates are on again after %.0f s")
                 else:
                     self._realtime.begin(REALTIME_OFF)
-            case FetchFailed(error):
+            case events.FetchFailed(error):
                 self._api.begin("Flagsmith: %s The flags stay as they are; trying again.", error)
-            case StoreFailed(error):
+            case events.StoreFailed(error):
                 self._cache.begin("Cache: %s Trying again.", error)
-            case StoreWorked():
+            case events.StoreWorked():
                 self._cache.end("Cache: works again after %.0f s")
-            case Repaired():
+            case events.Repaired():
                 logger.info("Cache: the flags were gone and are back")
-            case Published(update, latency):
+            case events.Published(update, latency):
                 self._has_flags = True
                 took = f" in {latency * 1000:.0f} ms" if latency is not None else ""
                 flags = f"{len(update.changes)} flags"
                 if update.previous:
                     flags = ", ".join(map(str, update.changes.values())) or "no flag changed"
                 logger.info("Updated%s to version %s: %s", took, update.snapshot.version[:8], flags)
-            case Unchanged(published) if published and not self._has_flags:
+            case events.Unchanged(published) if published and not self._has_flags:
                 self._has_flags = True
                 logger.info("Up to date: version %s, %d flags", published.version[:8], len(published.environment.flags))

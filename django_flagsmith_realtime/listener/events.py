@@ -11,25 +11,29 @@ from ..exceptions import FlagsmithError, StoreError
 from ..storage.status import Status
 
 
+class Event:
+    """Base of all of them."""
+
+
 @dataclass(frozen=True)
-class Tick:
+class Tick(Event):
     """A turn of the listener's loop: time may have passed."""
 
 
 @dataclass(frozen=True)
-class BecameLeader:
+class BecameLeader(Event):
     """This listener leads from now on."""
 
 
 @dataclass(frozen=True)
-class BecameStandby:
+class BecameStandby(Event):
     """Another listener leads: `leader`, as "host:pid"."""
 
     leader: str
 
 
 @dataclass(frozen=True)
-class TookOver:
+class TookOver(Event):
     """A new leader read what the one before it left: `pending` and `seen` announced times, and its status."""
 
     pending: int | None
@@ -38,12 +42,12 @@ class TookOver:
 
 
 @dataclass(frozen=True)
-class StreamConnected:
+class StreamConnected(Event):
     """The stream is open."""
 
 
 @dataclass(frozen=True)
-class StreamDisconnected:
+class StreamDisconnected(Event):
     """The stream ended or could not be opened. `is_routine`: as Flagsmith ends a healthy one twice a minute."""
 
     error: FlagsmithError | None
@@ -51,24 +55,24 @@ class StreamDisconnected:
 
 
 @dataclass(frozen=True)
-class StreamMissedChange:
+class StreamMissedChange(Event):
     """A poll found a change that the open stream had not announced."""
 
 
 @dataclass(frozen=True)
-class ChangeAnnounced:
+class ChangeAnnounced(Event):
     """Flagsmith announced a change; one that is not new was announced before, and costs no request."""
 
     is_new: bool
 
 
 @dataclass(frozen=True)
-class FetchRequested:
+class FetchRequested(Event):
     """Another process asked for a fetch by a nudge."""
 
 
 @dataclass(frozen=True)
-class Fetched:
+class Fetched(Event):
     """A document came, `took` seconds after it was asked for."""
 
     took: float
@@ -76,14 +80,14 @@ class Fetched:
 
 
 @dataclass(frozen=True)
-class FetchFailed:
+class FetchFailed(Event):
     """No document came."""
 
     error: FlagsmithError
 
 
 @dataclass(frozen=True)
-class Published:
+class Published(Event):
     """A new version is in the cache, `latency` seconds after it was announced; None where nothing announced it."""
 
     update: Update
@@ -91,51 +95,32 @@ class Published:
 
 
 @dataclass(frozen=True)
-class Unchanged:
+class Unchanged(Event):
     """A document said what is published already."""
 
     published: Snapshot | None
 
 
 @dataclass(frozen=True)
-class AnotherPublished:
+class AnotherPublished(Event):
     """Another process wrote to the cache meanwhile: only Flagsmith knows which of the two is newer."""
 
 
 @dataclass(frozen=True)
-class StoreFailed:
+class StoreFailed(Event):
     """The cache failed, or did not keep what was written."""
 
     error: StoreError
 
 
 @dataclass(frozen=True)
-class StoreWorked:
+class StoreWorked(Event):
     """The cache took all that there was for it."""
 
 
 @dataclass(frozen=True)
-class Repaired:
+class Repaired(Event):
     """What the cache had lost is back."""
 
 
-Event = (
-    Tick
-    | BecameLeader
-    | BecameStandby
-    | TookOver
-    | StreamConnected
-    | StreamDisconnected
-    | StreamMissedChange
-    | ChangeAnnounced
-    | FetchRequested
-    | Fetched
-    | FetchFailed
-    | Published
-    | Unchanged
-    | AnotherPublished
-    | StoreFailed
-    | StoreWorked
-    | Repaired
-)
 Subscriber = Callable[[Event], None]

@@ -1,4 +1,4 @@
-"""Whether a leader that hears nothing of Flagsmith should let another process try: its host may be cut off. Pure."""
+"""When a leader that can't reach Flagsmith lets another process try, as its own host may be cut off. Pure."""
 
 from __future__ import annotations
 
@@ -6,16 +6,23 @@ from dataclasses import dataclass, replace
 
 from ..exceptions import FlagsmithError, TimedOut, Unreachable
 
-FIRST_PATIENCE = 2.0  # seconds; twice as long each time that another fared no better
+# To notice a broken connection took up to 8 s (http.KEEP_ALIVE). After 2 s more, the stream was tried again once or
+# twice. Where the other processes fare no better, Flagsmith itself is away: each try waits twice as long as the one
+# before, up to 5 minutes.
+FIRST_PATIENCE = 2.0  # seconds
 LAST_PATIENCE = 300.0
 
 
 @dataclass(frozen=True)
 class Failover:
-    """What a leader knows of its way to Flagsmith; `answers` of the API since the stream was lost, None: not asked."""
+    """What a leader knows of its way to Flagsmith.
+
+    `api_answers` is what the API did since the stream was lost, None where it was not asked. `cut_off_since` is when
+    the first attempt failed in a way that says nothing of Flagsmith itself.
+    """
 
     has_stream: bool = False
-    answers: bool | None = None
+    api_answers: bool | None = None
     cut_off_since: float | None = None
     patience: float = FIRST_PATIENCE
 
@@ -23,34 +30,34 @@ class Failover:
         """Note that the stream is open."""
         return Failover(has_stream=True)
 
-    def lose_stream(self, now: float, error: FlagsmithError | None) -> Failover:
+    def disconnect(self, now: float, error: FlagsmithError | None) -> Failover:
         """Note that the stream ended, or did not open."""
-        answers = None if self.has_stream else self.answers
-        return replace(self, has_stream=False, answers=answers)._doubt(now, error)
+        api_answers = None if self.has_stream else self.api_answers
+        return replace(self, has_stream=False, api_answers=api_answers)._note_error(now, error)
 
-    def reach(self) -> Failover:
+    def answer(self) -> Failover:
         """Note that the API answered."""
-        return replace(self, answers=True, cut_off_since=None, patience=FIRST_PATIENCE)
+        return replace(self, api_answers=True, cut_off_since=None, patience=FIRST_PATIENCE)
 
     def fail(self, now: float, error: FlagsmithError) -> Failover:
-        """Note that a request failed."""
-        return replace(self, answers=False)._doubt(now, error)
+        """Note that a request to the API failed."""
+        return replace(self, api_answers=False)._note_error(now, error)
+
+    def _note_error(self, now: float, error: FlagsmithError | None) -> Failover:
+        is_cut_off = isinstance(error, (TimedOut, Unreachable))
+        if self.has_stream or self.api_answers or not is_cut_off or self.cut_off_since is not None:
+            return self
+        return replace(self, cut_off_since=now)
 
     @property
-    def is_in_doubt(self) -> bool:
-        """Whether the API should be asked: the stream is gone, which may be the stream's fault alone."""
-        return self.cut_off_since is not None and self.answers is None
+    def should_ask_api(self) -> bool:
+        """Whether only the stream is known to be out of reach, which may be the fault of the stream service alone."""
+        return self.cut_off_since is not None and self.api_answers is None
 
-    def is_hopeless(self, now: float) -> bool:
+    def should_give_way(self, now: float) -> bool:
         """Tell whether to let another process try."""
         return self.cut_off_since is not None and now - self.cut_off_since >= self.patience
 
     def give_way(self) -> Failover:
-        """Return what is known at the next try."""
+        """Return what is known when this process leads again."""
         return Failover(patience=min(self.patience * 2, LAST_PATIENCE))
-
-    def _doubt(self, now: float, error: FlagsmithError | None) -> Failover:
-        is_cut_off = isinstance(error, (TimedOut, Unreachable))
-        if self.has_stream or self.answers or not is_cut_off or self.cut_off_since is not None:
-            return self
-        return replace(self, cut_off_since=now)

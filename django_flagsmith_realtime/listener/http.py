@@ -1,12 +1,16 @@
-"""HTTP as `source` and `stream` need it: interruptible, and with errors that a person can act on."""
+"""HTTP as `sources` and `stream` need it: another thread can end it, and its errors tell a person what to do.
+
+urllib3 offers no way to end an exchange that another thread waits for. So our own classes of its connections, which a
+pool takes as `ConnectionCls`, hand over each socket that they connect, and ending an exchange shuts that down.
+"""
 
 from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import datetime, timezone
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 from threading import Event, Lock, Timer
 from time import time
@@ -36,10 +40,11 @@ from ..exceptions import (
 
 USER_AGENT = "django-flagsmith-realtime"
 TRANSPORT_ERRORS = (requests.RequestException, Urllib3Error, OSError, ValueError)
-CONNECT_SECONDS = 4.0  # for a connection to come about: its first packet and two repeats of it
-PROBE_SECONDS = 2.0  # for a connection that is only tried
-MAX_RETRY_AFTER = 3600.0  # seconds
-# A host that is cut off finds out within eight seconds, where the system's keep-alive can be told so.
+CONNECT_SECONDS = 4.0  # Linux repeats a connection's first packet after 1 and 3 s: two lost ones are no outage
+PROBE_SECONDS = 2.0  # a standby tries before it takes an offered lease; the offer is there for 5 s (OFFER_SECONDS)
+MAX_RETRY_AFTER = 3600.0  # seconds: a date that is years away must not silence us, a day's maintenance may for an hour
+# An idle stream says a ping every 15 s. A host that is cut off need not wait for three of them (STREAM_TIMEOUT): its
+# system probes after 4 s, three times in 2 s each, and ends the connection after 8 s.
 KEEP_ALIVE = {"TCP_KEEPIDLE": 4, "TCP_KEEPALIVE": 4, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 2}  # seconds; the last, probes
 SOCKET_OPTIONS = [
     *HTTPConnection.default_socket_options,
@@ -47,46 +52,42 @@ SOCKET_OPTIONS = [
     *(
         (socket.IPPROTO_TCP, getattr(socket, name), value)
         for name, value in KEEP_ALIVE.items()
-        if hasattr(socket, name)
+        if hasattr(socket, name)  # it depends on the system
     ),
 ]
 
 
 class InterruptibleSession(requests.Session):
-    """A session whose exchange under way another thread can end, whatever it waits for."""
+    """A session with one exchange at a time, which another thread can end, whatever it waits for."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         super().__init__()
         self.headers.update({"User-Agent": USER_AGENT, **headers})
-        self._gate = _Gate()
-        self._interrupted = Event()
-        adapter = _GatedAdapter(self._gate)
+        self._lock = Lock()
+        self._is_ended = False  # the exchange under way, also on a socket that it connects later
+        self._is_interrupted = False  # all exchanges
+        self._socket: ReferenceType[socket.socket] | None = None  # that was connected last
+        adapter = _Adapter(self._note_socket)
         self.mount("http://", adapter)
         self.mount("https://", adapter)
 
     def interrupt(self) -> None:
         """End the exchange under way and all to come: a blocked read ends at once, with an error or an end."""
-        self._interrupted.set()
-        self._gate.close()
-
-    def limit_wait(self, seconds: float) -> None:
-        """Let the reads to come in the exchange under way wait for no longer than this."""
-        self._gate.limit_wait(seconds)
+        self._end(for_good=True)
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[Event]:
-        """End what is still going on after some seconds; the event tells that it did."""
+        """End the exchange inside if it takes longer; the event tells that it did."""
         passed = Event()
 
         def expire() -> None:
             passed.set()
-            self._gate.close()
+            self._end()
 
         timer = Timer(seconds, expire)
         timer.daemon = True
-        self._gate.open()
-        if self._interrupted.is_set():
-            self._gate.close()
+        with self._lock:
+            self._is_ended = self._is_interrupted
         timer.start()
         try:
             yield passed
@@ -94,78 +95,65 @@ class InterruptibleSession(requests.Session):
             timer.cancel()
             timer.join()  # or it could still end the next exchange
 
-
-class _Gate:
-    """What the bytes of one exchange after the other go through; closed, it also ends what connects later."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._is_open = True
-        self._latest: ReferenceType[socket.socket] | None = None
-
-    def enter(self, sock: Any) -> None:
-        with self._lock:
-            self._latest = ref(getattr(sock, "socket", sock))  # TLS through a TLS proxy wraps it
-            if not self._is_open:
-                self._shut()
-
-    def open(self) -> None:
-        with self._lock:
-            self._is_open = True
-
-    def close(self) -> None:
-        with self._lock:
-            self._is_open = False
-            self._shut()
-
     def limit_wait(self, seconds: float) -> None:
-        if sock := self._latest and self._latest():
+        """Let each further read in the exchange under way wait for no longer than this."""
+        if sock := self._socket and self._socket():
             with suppress(OSError):  # it may be closed already
                 sock.settimeout(seconds)
 
-    def _shut(self) -> None:
-        if sock := self._latest and self._latest():
+    def _end(self, *, for_good: bool = False) -> None:
+        with self._lock:
+            self._is_ended = True
+            self._is_interrupted |= for_good
+            self._shut_down()
+
+    def _note_socket(self, sock: Any) -> None:
+        with self._lock:
+            self._socket = ref(getattr(sock, "socket", sock))  # TLS through a TLS proxy wraps it
+            if self._is_ended:
+                self._shut_down()
+
+    def _shut_down(self) -> None:
+        if sock := self._socket and self._socket():
             with suppress(OSError):  # it may be closed already
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)  # below TLS, whose state the reader is using
 
 
-class _GatedAdapter(HTTPAdapter):
-    """Keeps one connection, and leads it through the gate."""
+class _Adapter(HTTPAdapter):
+    """Keeps one connection; `on_connect` is called with each new socket."""
 
-    def __init__(self, gate: _Gate) -> None:
-        self._gate = gate
+    def __init__(self, on_connect: Callable[[Any], None]) -> None:
+        self._on_connect = on_connect
         super().__init__(pool_connections=1, pool_maxsize=1)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs, socket_options=SOCKET_OPTIONS)
-        self._track(self.poolmanager)
+        self._set_pools(self.poolmanager)
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        return self._track(super().proxy_manager_for(*args, **kwargs, socket_options=SOCKET_OPTIONS))
+        return self._set_pools(super().proxy_manager_for(*args, **kwargs, socket_options=SOCKET_OPTIONS))
 
-    def _track(self, manager: PoolManager) -> PoolManager:
-        manager.pool_classes_by_scheme = _gated_pools(self._gate)
+    def _set_pools(self, manager: PoolManager) -> PoolManager:
+        on_connect = self._on_connect
+
+        class Connection(HTTPConnection):
+            def connect(self) -> None:
+                super().connect()
+                on_connect(self.sock)
+
+        class SecureConnection(HTTPSConnection):
+            def connect(self) -> None:
+                super().connect()
+                on_connect(self.sock)
+
+        class Pool(HTTPConnectionPool):
+            ConnectionCls = Connection
+
+        class SecurePool(HTTPSConnectionPool):
+            ConnectionCls = SecureConnection
+
+        manager.pool_classes_by_scheme = {"http": Pool, "https": SecurePool}
         return manager
-
-
-def _gated_pools(gate: _Gate) -> dict[str, type[HTTPConnectionPool]]:
-    class GatedConnection(HTTPConnection):
-        def connect(self) -> None:
-            super().connect()
-            gate.enter(self.sock)
-
-    class GatedSecureConnection(HTTPSConnection):
-        def connect(self) -> None:
-            super().connect()
-            gate.enter(self.sock)
-
-    class GatedPool(HTTPConnectionPool):
-        ConnectionCls = GatedConnection
-
-    class GatedSecurePool(HTTPSConnectionPool):
-        ConnectionCls = GatedSecureConnection
-
-    return {"http": GatedPool, "https": GatedSecurePool}
 
 
 def can_connect(url: str) -> bool:
@@ -179,7 +167,7 @@ def can_connect(url: str) -> bool:
 
 
 def origin(url: str) -> tuple[str, str, int]:
-    """Return scheme, host and port of a URL, as the client reads it; raise ValueError for none."""
+    """Return scheme, host and port of a URL, as the client reads it; raise ValueError for anything else."""
     parts = parse_url(url)  # not `urlsplit`: where the two disagree, a key would follow
     scheme = parts.scheme or ""
     return scheme, parts.host or "", parts.port or {"http": 80, "https": 443}.get(scheme, 0)
@@ -194,20 +182,18 @@ def describe(error: BaseException, url: str, setting: str) -> HttpError:
         if isinstance(cause, (NameResolutionError, socket.gaierror)):
             return Unreachable(f"The host name {host!r} could not be resolved: check {setting} and DNS.")
         if isinstance(cause, ssl.SSLError):
-            return Unreachable(f"TLS with {host} failed: {_tls_reason(cause)}.")
+            reason = getattr(cause, "reason", None) or "the connection broke"
+            remedy = ""
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                remedy = "; for an authority of your own, set the environment variable REQUESTS_CA_BUNDLE"
+            return Unreachable(f"TLS with {host} failed: {reason}{remedy}.")
         if isinstance(cause, ConnectionRefusedError):
             return Unreachable(f"{host} refused the connection: is it running, and is {setting} right?")
         if isinstance(cause, NewConnectionError):
             return Unreachable(f"{host} can't be reached: check {setting} and the network.")
     if isinstance(error, ValueError):
-        return UnexpectedAnswer(f"{host} sends headers that make no sense: is {setting} right?")
+        return UnexpectedAnswer(f"{host} sends invalid headers: is {setting} right?")
     return Unreachable(f"The connection to {host} broke.")
-
-
-def _tls_reason(error: ssl.SSLError) -> str:
-    reason = getattr(error, "reason", None) or "the connection broke"
-    remedy = "; for an authority of your own, set the environment variable REQUESTS_CA_BUNDLE"
-    return f"{reason}{remedy if isinstance(error, ssl.SSLCertVerificationError) else ''}"
 
 
 def _causes(error: BaseException) -> list[BaseException]:
@@ -222,8 +208,8 @@ def _causes(error: BaseException) -> list[BaseException]:
     return found[::-1]
 
 
-def refuse_status(response: requests.Response, remedy: str, key_remedy: str) -> None:
-    """Raise the error for a status other than 200; the remedies say which settings to check."""
+def check_status(response: requests.Response, remedy: str, key_remedy: str) -> None:
+    """Raise the error for a status other than 200; `remedy` and `key_remedy` say which settings to check."""
     status = response.status_code
     if status == 200:
         return
@@ -245,12 +231,12 @@ def read_retry_after(value: str | None) -> float | None:
     if value is None:
         return None
     try:
-        seconds = float(value) if value.strip().isdigit() else _seconds_until(parsedate_to_datetime(value))
+        if value.strip().isdigit():
+            seconds = float(value)
+        else:
+            moment = parsedate_to_datetime(value)
+            in_utc = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)  # "-0000" comes without a zone
+            seconds = in_utc.timestamp() - time()
     except (ValueError, TypeError, OverflowError):
         return None
     return min(max(seconds, 0.0), MAX_RETRY_AFTER)
-
-
-def _seconds_until(moment: datetime) -> float:
-    in_utc = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)  # "-0000" comes without a zone
-    return in_utc.timestamp() - time()

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 _background = BackgroundListener()
 _lock = threading.Lock()
-_complaints: set[str] = set()
+_logged: set[str] = set()
 
 
 def start_with_first_request() -> None:
@@ -30,28 +30,22 @@ def start_with_first_request() -> None:
 
 
 def _start(*, sender: Any, **kwargs: Any) -> None:
-    if _background.is_started or overrides.are_active() or not _serves(sender) or not _is_wanted():
+    is_server = isinstance(sender, type) and issubclass(sender, (ASGIHandler, WSGIHandler))  # no test client
+    if _background.is_started or overrides.are_active() or not is_server:
+        return
+    try:
+        if get_config().listener != "inline":
+            return
+    except ImproperlyConfigured:  # which each read of a flag raises
+        return
+    problems = [explain(problem) for problem in find_inline_problems()]
+    for problem in problems:
+        if problem not in _logged:
+            _logged.add(problem)
+            logger.error("Nobody listens to Flagsmith: %s", problem)
+    if problems:
         return
     with _lock:
         if not _background.is_started:
             atexit.register(_background.stop)
             _background.start()
-
-
-def _serves(handler: Any) -> bool:
-    """Tell a server's handler from that of Django's test clients."""
-    return isinstance(handler, type) and issubclass(handler, (ASGIHandler, WSGIHandler))
-
-
-def _is_wanted() -> bool:
-    try:
-        if get_config().listener != "inline":
-            return False
-    except ImproperlyConfigured:  # whoever reads a flag is told
-        return False
-    problems = [explain(problem) for problem in find_inline_problems()]
-    for problem in problems:
-        if problem not in _complaints:
-            _complaints.add(problem)
-            logger.error("Nobody listens to Flagsmith: %s", problem)
-    return not problems

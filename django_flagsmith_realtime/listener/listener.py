@@ -19,24 +19,8 @@ from queue import Empty, SimpleQueue
 from ..environment.snapshot import Document
 from ..exceptions import FlagsmithError, HttpError
 from ..storage.lease import STUCK_SECONDS, Alone, Leadership
-from .events import (
-    AnotherPublished,
-    BecameLeader,
-    BecameStandby,
-    ChangeAnnounced,
-    Event,
-    Fetched,
-    FetchFailed,
-    FetchRequested,
-    Published,
-    StreamConnected,
-    StreamDisconnected,
-    StreamMissedChange,
-    Subscriber,
-    Tick,
-    TookOver,
-    Unchanged,
-)
+from . import events
+from .events import Event, Subscriber
 from .failover import Failover
 from .maintenance import Maintenance
 from .publisher import Publisher
@@ -125,7 +109,7 @@ class Listener:
             self._keep_stream_open()
             self._fetch_if_due()
             self._maintenance.write_announcements(self._schedule.announcements)
-        self._notify(Tick())
+        self._notify(events.Tick())
         try:
             queued = self._queue.get(timeout=max(self._next_due() - self._clock(), 0.0))
         except Empty:
@@ -147,9 +131,9 @@ class Listener:
         """Begin to lead, or to stand by, as the lease says; let another process try where this one is cut off."""
         now, term = self._clock(), self._leadership.term
         if term is not None and self._leadership.has_standby:
-            if self._failover.is_in_doubt and not self._is_fetching:
+            if self._failover.should_ask_api and not self._is_fetching:
                 self._schedule.fetch_soon(now)  # where only the stream is gone, the API answers
-            if self._failover.is_hopeless(now):
+            if self._failover.should_give_way(now):
                 self._failover = self._failover.give_way()
                 self._leadership.offer()
         if term != self._term:
@@ -160,10 +144,10 @@ class Listener:
             self._schedule.fetch_soon(now)
             self._term, self._maintenance_due = term, -float("inf")
             if term is not None:
-                self._notify(BecameLeader())
+                self._notify(events.BecameLeader())
         leader = None if term is not None else self._leadership.leader
         if leader and leader != self._leader:
-            self._notify(BecameStandby(leader))
+            self._notify(events.BecameStandby(leader))
         self._leader = leader
 
     def _maintain(self) -> None:
@@ -222,21 +206,21 @@ class Listener:
             case Connected():
                 self._failover = self._failover.connect()
                 self._schedule.connect(now)
-                self._notify(StreamConnected())
+                self._notify(events.StreamConnected())
             case EnvironmentUpdated(time):
-                self._notify(ChangeAnnounced(is_new=self._schedule.announce(time, now)))
+                self._notify(events.ChangeAnnounced(is_new=self._schedule.announce(time, now)))
             case Disconnected(error):
-                self._failover = self._failover.lose_stream(now, error)
+                self._failover = self._failover.disconnect(now, error)
                 self._schedule.disconnect(now, clean=error is None)
-                self._notify(StreamDisconnected(error, input.is_routine))
+                self._notify(events.StreamDisconnected(error, input.is_routine))
             case FlagsmithError():
                 self._failover = self._failover.fail(now, input)
                 self._schedule.fail(now, retry_after=input.retry_after if isinstance(input, HttpError) else None)
-                self._notify(FetchFailed(input))
+                self._notify(events.FetchFailed(input))
             case Document():
-                self._failover = self._failover.reach()
+                self._failover = self._failover.answer()
                 realtime_enabled = input.realtime_enabled or not self._open_stream
-                self._notify(Fetched(now - self._fetch_began_at, realtime_enabled))
+                self._notify(events.Fetched(now - self._fetch_began_at, realtime_enabled))
                 is_accepted = self._schedule.accept(input, self._publisher.published, now)
                 if not (is_accepted and self._maintenance.publish(input, self._schedule.announced_at)):
                     self._schedule.spend(now)
@@ -249,14 +233,14 @@ class Listener:
             subscriber(event)
         now = self._clock()
         match event:
-            case TookOver(pending, seen):
+            case events.TookOver(pending, seen):
                 self._schedule.restore(pending, seen, now)
-            case FetchRequested() | AnotherPublished():
+            case events.FetchRequested() | events.AnotherPublished():
                 self._schedule.fetch_soon(now)
-            case Unchanged():
+            case events.Unchanged():
                 self._schedule.note_published()
                 self._schedule.spend(now)
-            case Published(update):
+            case events.Published(update):
                 self._schedule.note_published()
                 if update.previous and update.changes and self._schedule.note_changed():
-                    self._notify(StreamMissedChange())
+                    self._notify(events.StreamMissedChange())

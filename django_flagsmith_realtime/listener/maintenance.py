@@ -8,21 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 from ..environment.snapshot import Document
 from ..exceptions import Overtaken, StoreError
 from ..storage.status import Status
-from .events import (
-    AnotherPublished,
-    FetchRequested,
-    Published,
-    Repaired,
-    StoreFailed,
-    StoreWorked,
-    Subscriber,
-    TookOver,
-    Unchanged,
-)
+from . import events
+from .events import Subscriber
 from .publisher import Publisher
 
 HANGS_SECONDS = 0.5  # a failure that took longer is a cache that hangs: each further step would wait as long
@@ -103,7 +95,7 @@ class Maintenance:
         try:
             self._publisher.announce()
         except Overtaken:
-            self._notify(AnotherPublished())
+            self._notify(events.AnotherPublished())
 
     def begin_fetch(self) -> None:
         """Note that the fetch that begins answers the nudge that was seen, if there is one."""
@@ -114,42 +106,36 @@ class Maintenance:
         """Take the nudge away that was fetched for, unless what came is not in the cache yet."""
         match self._state:
             case Leading(nudge=str(nudge), is_fetching_for_nudge=True) as state if not self._unstored:
-
-                def clear() -> None:
-                    self._store.clear_nudge(nudge)
+                if self._try(partial(self._store.clear_nudge, nudge)):
                     self._state = replace(state, nudge=None, is_fetching_for_nudge=False)
-
-                self._try(clear)
 
     def write_announcements(self, announcements: Announcements) -> None:
         """Keep what is known of announced times for the next leader, where it differs from what is kept."""
         match self._state:
             case Leading(stored) as state if self._cache_works and stored != announcements:
-
-                def write() -> None:
-                    self._store.write_events(*announcements)
+                if self._try(partial(self._store.write_events, *announcements)):
                     self._state = replace(state, stored=announcements)
-
-                self._try(write)
 
     def write_status(self, status: Status) -> None:
         """Keep the status, unless the cache fails: one that hangs is waited for as seldom as possible."""
         if isinstance(self._state, Leading) and self._cache_works:
-            self._try(lambda: self._store.write_status(status))
+            self._try(partial(self._store.write_status, status))
 
-    def _try(self, step: Callable[[], None]) -> None:
+    def _try(self, step: Callable[[], None]) -> bool:
+        """Take a step; tell whether the cache worked."""
         try:
             step()
         except StoreError as error:
             self._cache_works = False
-            self._notify(StoreFailed(error))
-            return
+            self._notify(events.StoreFailed(error))
+            return False
         except Overtaken:
             self._unstored = None
-            self._notify(AnotherPublished())
+            self._notify(events.AnotherPublished())
         self._cache_works = True
         if not self._unstored:
-            self._notify(StoreWorked())
+            self._notify(events.StoreWorked())
+        return True
 
     def _due_steps(self) -> Iterator[Callable[[], None]]:
         if self._unstored:  # before taking over: what is found then is newer than what was fetched before
@@ -170,21 +156,21 @@ class Maintenance:
         announced_at, self._unstored = self._unstored.announced_at, None
         self._publisher.save()
         if update:
-            self._notify(Published(update, None if announced_at is None else self._clock() - announced_at))
+            self._notify(events.Published(update, None if announced_at is None else self._clock() - announced_at))
         else:
-            self._notify(Unchanged(self._publisher.published))
+            self._notify(events.Unchanged(self._publisher.published))
 
     def _take_over(self) -> None:
         self._publisher.resume()
         announcements, status = self._store.read_events(), self._store.read_status()
-        self._notify(TookOver(*announcements, status))
+        self._notify(events.TookOver(*announcements, status))
         self._state = Leading(announcements)
 
     def _repair(self) -> None:
         assert isinstance(self._state, Leading)
         self._state = replace(self._state, stored=self._store.read_events())
         if self._publisher.repair():
-            self._notify(Repaired())
+            self._notify(events.Repaired())
 
     def _read_nudge(self) -> None:
         assert isinstance(self._state, Leading)
@@ -192,4 +178,4 @@ class Maintenance:
         if nudge != self._state.nudge:
             self._state = replace(self._state, nudge=nudge, is_fetching_for_nudge=False)
             if nudge:
-                self._notify(FetchRequested())
+                self._notify(events.FetchRequested())

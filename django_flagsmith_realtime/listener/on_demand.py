@@ -1,4 +1,4 @@
-"""Have the flags fetched now: by this process where nobody leads, else by the leader."""
+"""Have the flags fetched now: by this process where no listener leads, else by the leader."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from dataclasses import dataclass
 
 from ..conf import Config
 from ..environment.diff import Update
-from ..storage.lease import STUCK_SECONDS, Lease, LeaseKeeper
-from ..storage.store import Store
+from ..storage.lease import STUCK_SECONDS, Alone, Leadership, LeaseKeeper
 from .factory import build_lease, build_publisher, build_store
 
-LOOK_SECONDS = 0.1  # between looks at whether the leader has answered
+POLL_SECONDS = 0.1  # between two questions whether the leader has fetched; it looks for a nudge every 2 s
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Who fetched: the `leader` ("host:pid") that was asked to, else this process, whose `update` is None for no news.
+    """Who fetched: the `leader` ("host:pid") that was asked to, or else this process, which brought an `update` or none.
 
     `is_pending` tells that the leader has not answered yet.
     """
@@ -27,57 +26,42 @@ class Outcome:
 
 
 def refresh_now(config: Config, *, patience: float = 0.0) -> Outcome:
-    """Fetch and publish once, or ask the leader and wait for it for some seconds; raise `FlagsmithError`."""
+    """Fetch, publish and announce; or ask the leader to, and wait for that for some seconds. Raise `FlagsmithError`."""
     lease, store = build_lease(config), build_store(config)
+    deadline = time.monotonic() + patience
+    nudge: str | None = None
     try:
-        if lease is None:
-            return Outcome(update=_refresh(config))
-        return _take_or_ask(config, lease, store, time.monotonic() + patience)
+        while lease and not lease.take():
+            if nudge is None:
+                nudge = store.write_nudge()
+                continue  # try again first: the leader may have ended just before it could see the nudge
+            if store.read_nudge() is None:
+                return Outcome(leader=lease.leader)
+            if time.monotonic() >= deadline:
+                return Outcome(leader=lease.leader, is_pending=True)
+            time.sleep(POLL_SECONDS)
+        if not lease:
+            return Outcome(_refresh(config, Alone()))
+        update, nudge = None, store.read_nudge()
+        while True:  # and once more for each process that asked meanwhile
+            update = _refresh(config, LeaseKeeper(lease)) or update
+            answered = nudge
+            if answered:
+                store.clear_nudge(answered)
+            nudge = store.read_nudge()
+            if nudge in (None, answered) or not lease.take():
+                return Outcome(update)
     finally:
         store.close()
 
 
-def _take_or_ask(config: Config, lease: Lease, store: Store, deadline: float) -> Outcome:
-    mark: str | None = None
-    while not lease.take():
-        if mark is None:
-            mark = store.write_nudge()
-            continue  # who had the lease may have looked for a nudge just before
-        if store.read_nudge() is None:
-            return Outcome(leader=lease.leader)
-        if time.monotonic() >= deadline:
-            return Outcome(leader=lease.leader, is_pending=True)
-        time.sleep(LOOK_SECONDS)
-    return Outcome(update=_refresh_while_asked(config, lease, store))
-
-
-def _refresh_while_asked(config: Config, lease: Lease, store: Store) -> Update | None:
-    """Refresh, and again where somebody asked meanwhile; return the last update."""
-    update, asked = None, store.read_nudge()
-    while True:
-        mark = asked
-        update = _refresh_as_leader(config, lease) or update
-        if mark:
-            store.clear_nudge(mark)
-        asked = store.read_nudge()
-        if asked in (None, mark) or not lease.take():
-            return update
-
-
-def _refresh_as_leader(config: Config, lease: Lease) -> Update | None:
-    """Refresh while a thread renews the lease, but not for ever: a receiver of the signals may hang."""
+def _refresh(config: Config, leadership: Leadership) -> Update | None:
+    """Refresh as the leader, but not for ever: a receiver of the signals may hang."""
     began = time.monotonic()
-    keeper = LeaseKeeper(lease)
-    keeper.start(is_alive=lambda: time.monotonic() - began < STUCK_SECONDS, wake=lambda: None)
-    try:
-        return _refresh(config)
-    finally:
-        keeper.stop()
-
-
-def _refresh(config: Config) -> Update | None:
     publisher = build_publisher(config)
+    leadership.start(is_alive=lambda: time.monotonic() - began < STUCK_SECONDS, wake=lambda: None)
     try:
         return publisher.refresh()
     finally:
         publisher.close()
+        leadership.stop()

@@ -14,12 +14,14 @@ import requests
 from ..environment.snapshot import Document, parse_document
 from ..exceptions import FlagsmithError, InvalidDocument, RedirectRefused, TimedOut, TooLarge
 from ..storage.snapshot_file import read_snapshot_file
-from .http import CONNECT_SECONDS, TRANSPORT_ERRORS, InterruptibleSession, describe, origin, refuse_status
+from .http import CONNECT_SECONDS, TRANSPORT_ERRORS, InterruptibleSession, check_status, describe, origin
 
-MAX_BYTES = 32 * 1024 * 1024  # of a document, all its pages together, unpacked
-MAX_PAGES = 1_000
-MAX_REDIRECTS = 5
-CHUNK = 64 * 1024
+# Unpacked, with all pages: a gzip bomb must not end the process. Flagsmith's document of 22 flags has 12 kB, so this is
+# room for tens of thousands.
+MAX_BYTES = 32 * 1024 * 1024
+MAX_PAGES = 1_000  # Flagsmith's have 1 MB each, so only links that go round in a circle come so far
+MAX_REDIRECTS = 5  # a gateway needs one or two: to https, to a path with a slash at its end
+CHUNK = 64 * 1024  # bytes
 SETTING = "FLAGSMITH['API_URL']"
 KEY_REMEDY = (
     "check FLAGSMITH['ENVIRONMENT_KEY']. The server-side keys are in Flagsmith under your environment's SDK Keys; "
@@ -84,31 +86,72 @@ class ApiSource(Source):
         self._session.close()
 
     def _fetch(self) -> Document:
-        url: str | None = self._url
+        url = self._url
         document: dict[str, Any] = {}
+        overrides: list[Any] = []
         budget = MAX_BYTES
         for _ in range(MAX_PAGES):
-            if url is None:
-                return parse_document(document)
             with self._get(url) as response:
-                body = _read_body(response, budget)
-                url = _next_page(response)
+                body = bytearray()
+                while chunk := response.raw.read1(CHUNK, decode_content=True):
+                    body += chunk
+                    if len(body) > budget:
+                        raise TooLarge(f"Flagsmith's document is larger than {MAX_BYTES // 2**20} MiB.")
+                next_url = response.links.get("next", {}).get("url")
+                url = _same_origin(response.url, next_url) if next_url else ""
             budget -= len(body)
-            document = _merge(document, _parse(body))
+            page = _parse_page(bytes(body))
+            document = document or page
+            if page_overrides := page.get("identity_overrides"):  # nothing else differs from page to page
+                overrides += page_overrides
+                document = {**document, "identity_overrides": overrides}
+            if not url:
+                return parse_document(document)
         raise TooLarge(f"Flagsmith's document has more than {MAX_PAGES} pages.")
 
     def _get(self, url: str) -> requests.Response:
         """Follow redirects within the origin: requests would carry the environment key to any other."""
-        patience = min(self._timeout, CONNECT_SECONDS), self._timeout
+        timeout = min(self._timeout, CONNECT_SECONDS), self._timeout
         for _ in range(MAX_REDIRECTS):
-            response = self._session.get(url, timeout=patience, stream=True, allow_redirects=False)
+            response = self._session.get(url, timeout=timeout, stream=True, allow_redirects=False)
             if response.status_code == 200:
                 return response
             with response:
                 if not response.is_redirect:
-                    refuse_status(response, f"{SETTING}; it usually ends in /api/v1/", KEY_REMEDY)
+                    check_status(response, f"{SETTING}; it usually ends in /api/v1/", KEY_REMEDY)
                 url = _same_origin(url, response.headers["Location"])
-        raise RedirectRefused("Flagsmith's API redirects in a circle: check FLAGSMITH['API_URL'].")
+        raise RedirectRefused(f"Flagsmith's API redirects in a circle: check {SETTING}.")
+
+
+def _same_origin(url: str, location: str) -> str:
+    """Return where a redirect or a link leads; raise `RedirectRefused` for another origin."""
+    try:
+        target = urljoin(url, location)
+        scheme, host, port = origin(target)
+    except ValueError as error:
+        raise RedirectRefused("Flagsmith's API redirects to an address that is none.") from error
+    if (scheme, host, port) != origin(url):
+        raise RedirectRefused(
+            f"Flagsmith's API redirects to {scheme}://{host}:{port}, where the environment key must not follow. "
+            f"If that is right, set {SETTING} to it."
+        )
+    return target
+
+
+def _parse_page(body: bytes) -> dict[str, Any]:
+    try:
+        page = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        shown = "an empty body" if not body else "HTML" if body.lstrip()[:1] == b"<" else "broken JSON"
+        raise InvalidDocument(
+            f"Flagsmith's API answered with {shown} instead of a document: check {SETTING}."
+        ) from error
+    if not isinstance(page, dict):
+        shown = "null" if page is None else type(page).__name__
+        raise InvalidDocument(f"Flagsmith's answer isn't an environment document but a JSON {shown}.")
+    if not isinstance(page.get("identity_overrides"), (list, type(None))):
+        raise InvalidDocument("Flagsmith's answer isn't an environment document: identity_overrides isn't a list.")
+    return page
 
 
 class FileSource(Source):
@@ -139,60 +182,3 @@ class FileSource(Source):
         return self._document
 
     def close(self) -> None: ...
-
-
-def _same_origin(url: str, location: str) -> str:
-    try:
-        target = urljoin(url, location)
-        scheme, host, port = origin(target)
-    except ValueError as error:
-        raise RedirectRefused("Flagsmith's API redirects to an address that is none.") from error
-    if (scheme, host, port) != origin(url):
-        raise RedirectRefused(
-            f"Flagsmith's API redirects to {scheme}://{host}:{port}, where the environment key must not follow. "
-            "If that is right, set FLAGSMITH['API_URL'] to it."
-        )
-    return target
-
-
-def _read_body(response: requests.Response, budget: int) -> bytes:
-    body = bytearray()
-    while chunk := response.raw.read1(CHUNK, decode_content=True):
-        body += chunk
-        if len(body) > budget:
-            raise TooLarge(f"Flagsmith's document is larger than {MAX_BYTES // 2**20} MiB.")
-    return bytes(body)
-
-
-def _parse(body: bytes) -> dict[str, Any]:
-    try:
-        page = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        shown = "an empty body" if not body else "HTML" if body.lstrip()[:1] == b"<" else "broken JSON"
-        raise InvalidDocument(
-            f"Flagsmith's API answered with {shown} instead of a document: check FLAGSMITH['API_URL']."
-        ) from error
-    if not isinstance(page, dict):
-        shown = "null" if page is None else type(page).__name__
-        raise InvalidDocument(f"Flagsmith's answer is no environment document but a JSON {shown}.")
-    return page
-
-
-def _merge(document: dict[str, Any], page: dict[str, Any]) -> dict[str, Any]:
-    """Add a page: only its identity overrides differ from the first's."""
-    overrides = [*_overrides(document), *_overrides(page)]
-    return {**(document or page), **({"identity_overrides": overrides} if overrides else {})}
-
-
-def _overrides(page: dict[str, Any]) -> list[Any]:
-    overrides = page.get("identity_overrides")
-    if overrides is None:
-        return []
-    if not isinstance(overrides, list):
-        raise InvalidDocument("Flagsmith's answer is no environment document: identity_overrides is no list.")
-    return overrides
-
-
-def _next_page(response: requests.Response) -> str | None:
-    link = response.links.get("next", {}).get("url")
-    return _same_origin(response.url, link) if link else None

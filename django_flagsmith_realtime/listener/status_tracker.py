@@ -28,20 +28,8 @@ from ..storage.status import (
     Status,
     StreamStatus,
 )
-from .events import (
-    BecameLeader,
-    ChangeAnnounced,
-    Event,
-    Fetched,
-    FetchFailed,
-    Published,
-    Repaired,
-    StoreFailed,
-    StreamConnected,
-    StreamDisconnected,
-    StreamMissedChange,
-    TookOver,
-)
+from . import events
+from .events import Event
 
 MEASURED = 100  # latencies: the fewest that have a 99th percentile
 MAX_TEXT = 300  # characters of an error: what a terminal shows in four lines
@@ -93,44 +81,44 @@ class StatusTracker:
         """Note what happened."""
         now, status = self._clock(), self._status
         match event:
-            case BecameLeader():
+            case events.BecameLeader():
                 self._polls_for = dict.fromkeys(self._polls_for, now)
                 self._set(leader=replace(status.leader, since=now), stream=StreamStatus(CONNECTING, now))
-            case TookOver(status=Status() as before):  # the counts of a deployment go on
+            case events.TookOver(status=Status() as before):  # the counts of a deployment go on
                 self._set(
                     content=before.content,
                     requests=before.requests,
                     suppressed=before.suppressed,
                     repairs=before.repairs,
                 )
-            case StreamConnected():
+            case events.StreamConnected():
                 self._set_stream(CONNECTED, None)
-            case StreamDisconnected(error, is_routine=False):
+            case events.StreamDisconnected(error, is_routine=False):
                 self._set_stream(BACKING_OFF, self._note_failure(error) if error else "It ended too soon.")
-            case StreamMissedChange():
+            case events.StreamMissedChange():
                 self._polls_for.setdefault(MISSED_CHANGE, now)
-            case ChangeAnnounced(is_new):
+            case events.ChangeAnnounced(is_new):
                 self._polls_for.pop(MISSED_CHANGE, None)
                 suppressed = status.suppressed if is_new else status.suppressed.add(now)
                 self._set(stream=replace(status.stream, event_at=now), suppressed=suppressed)
-            case Fetched(took, realtime_enabled):
+            case events.Fetched(took, realtime_enabled):
                 if realtime_enabled:
                     self._polls_for.pop(REALTIME_OFF, None)
                 else:
                     self._polls_for.setdefault(REALTIME_OFF, now)
                 if self._is_billed:
                     self._set(requests=status.requests.add(now), fetch=Fetch(now, took))
-            case FetchFailed(error):
+            case events.FetchFailed(error):
                 self._note_failure(error)
                 if self._is_billed:
                     self._set(requests=status.requests.add(now))
-            case StoreFailed(error):
+            case events.StoreFailed(error):
                 self._note_failure(error)
-            case Published(latency=float(latency)):
+            case events.Published(latency=float(latency)):
                 self._latencies.append(latency)
                 ordered = sorted(self._latencies)
                 self._set(latency=Latency(latency, _rank(ordered, 0.5), _rank(ordered, 0.99), len(ordered)))
-            case Repaired():
+            case events.Repaired():
                 self._set(repairs=status.repairs.add(now))
 
     def _set(self, **changes: Any) -> None:

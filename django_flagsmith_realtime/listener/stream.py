@@ -7,28 +7,28 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, urljoin
 
 import requests
-from sseclient import Event
 
 from ..environment.timestamps import parse_time
 from ..exceptions import HttpError, TimedOut, UnexpectedAnswer
 from . import backoff
 from .backoff import Backoff
-from .http import CONNECT_SECONDS, TRANSPORT_ERRORS, InterruptibleSession, describe, refuse_status
+from .http import CONNECT_SECONDS, TRANSPORT_ERRORS, InterruptibleSession, check_status, describe
 from .sse import EventFramer
 
 logger = logging.getLogger(__name__)
 
-CHUNK = 64 * 1024
-ANSWER_SECONDS = 10.0  # for the answer's headers
-LIVED_SECONDS = 10.0  # a stream that lived this long was a healthy one
-MAX_EVENTS_PER_SECOND = 100
+CHUNK = 64 * 1024  # bytes
+ANSWER_SECONDS = 10.0  # for the answer's headers: as long as REQUEST_TIMEOUT allows a document by default
+LIVED_SECONDS = 10.0  # Flagsmith ends a stream after 30 s: one that lived this long was not cut off by a fault
+MAX_EVENTS_PER_SECOND = 100  # Flagsmith's service looks for news once a second, and says the latest
+MAX_RETRY_DIGITS = 6  # of `retry:`, milliseconds: 17 minutes at most
 SETTING = "FLAGSMITH['REALTIME_URL']"
 KEY_REMEDY = "check FLAGSMITH['STREAM_KEY'] and FLAGSMITH['REALTIME_URL']."
 
@@ -55,7 +55,7 @@ class Disconnected:
 
     @property
     def is_routine(self) -> bool:
-        """Whether the server ended a healthy stream, as it does every 30 seconds."""
+        """Whether Flagsmith ended a healthy stream, as it does every 30 seconds."""
         return self.error is None and self.lived >= LIVED_SECONDS
 
 
@@ -68,7 +68,7 @@ class Stream:
     def __init__(self, key: str, *, realtime_url: str, timeout: float, headers: Mapping[str, str]) -> None:
         self._url = urljoin(realtime_url, f"sse/environments/{quote(key, safe='')}/stream")
         self._timeout = timeout
-        # With gzip, Flagsmith's service holds events back until the stream ends.
+        # With gzip, which requests asks for by default, Flagsmith's service holds events back until the stream ends.
         self._session = InterruptibleSession({**headers, "Accept": "text/event-stream", "Accept-Encoding": "identity"})
         self.retry = 0.0  # seconds, the server's last `retry:`
 
@@ -76,8 +76,12 @@ class Stream:
         """Connect, and yield what happens until the stream ends; raise `HttpError` unless that is clean."""
         try:
             with self._open() as response:
-                refuse_status(response, SETTING, KEY_REMEDY)
-                _refuse_content(response.headers.get("Content-Type", ""))
+                check_status(response, SETTING, KEY_REMEDY)
+                content_type = response.headers.get("Content-Type", "")
+                if content_type.partition(";")[0].strip().lower() != "text/event-stream":
+                    raise UnexpectedAnswer(
+                        f"{SETTING} answers with {content_type[:80] or 'no content type'!r}, not with an event stream."
+                    )
                 yield Connected()
                 yield from self._read(response.raw)
         except TRANSPORT_ERRORS as error:
@@ -99,11 +103,22 @@ class Stream:
                 raise
 
     def _read(self, raw: Any) -> Iterator[EnvironmentUpdated]:
-        framer, flood = EventFramer(), _FloodGate()
+        framer = EventFramer()
+        latest: deque[float] = deque(maxlen=MAX_EVENTS_PER_SECOND)  # when each of these came
         lines, deadline = 0, time.monotonic() + self._timeout
         while chunk := raw.read1(CHUNK, decode_content=True):
-            for event in flood.watch(framer.feed(chunk)):
-                self._note_retry(event)
+            for event in framer.feed(chunk):  # also None, for a comment or an event without data
+                now = time.monotonic()
+                if len(latest) == latest.maxlen and now - latest[0] < 1:
+                    raise UnexpectedAnswer(
+                        f"The stream sent more than {MAX_EVENTS_PER_SECOND} events within a second: check {SETTING}."
+                    )
+                latest.append(now)
+                if event is None:
+                    continue
+                retry = event.retry or ""
+                if retry.isascii() and retry.isdigit() and len(retry) <= MAX_RETRY_DIGITS:
+                    self.retry = int(retry) / 1000
                 if event.event in ("environment_updated", "message"):
                     yield EnvironmentUpdated(read_event_time(event.data))
             if framer.lines > lines:
@@ -111,40 +126,6 @@ class Stream:
             if (patience := deadline - time.monotonic()) <= 0:
                 raise TimedOut(f"The stream sent no complete line for {self._timeout:g} s.")
             self._session.limit_wait(patience)
-
-    def _note_retry(self, event: Event) -> None:
-        if event.retry and event.retry.isascii() and event.retry.isdigit() and len(event.retry) < 7:
-            self.retry = int(event.retry) / 1000
-
-
-class _FloodGate:
-    """Ends a stream that says more in a second than Flagsmith does: reading on would cost more than it tells."""
-
-    def __init__(self) -> None:
-        self._latest: deque[float] = deque(maxlen=MAX_EVENTS_PER_SECOND)
-
-    def watch(self, found: Iterable[Event | None]) -> Iterator[Event]:
-        """Yield the events; what is none counts as well."""
-        for event in found:
-            self._count(time.monotonic())
-            if event:
-                yield event
-
-    def _count(self, now: float) -> None:
-        if len(self._latest) == self._latest.maxlen and now - self._latest[0] < 1:
-            raise UnexpectedAnswer(
-                f"The stream sent more than {MAX_EVENTS_PER_SECOND} events within a second: "
-                "check FLAGSMITH['REALTIME_URL']."
-            )
-        self._latest.append(now)
-
-
-def _refuse_content(content_type: str) -> None:
-    if content_type.partition(";")[0].strip().lower() != "text/event-stream":
-        raise UnexpectedAnswer(
-            f"FLAGSMITH['REALTIME_URL'] answers with {content_type[:80] or 'no content type'!r}, "
-            "not with an event stream."
-        )
 
 
 def read_event_time(data: str) -> int | None:
@@ -156,7 +137,7 @@ def read_event_time(data: str) -> int | None:
 
 
 def next_wait(state: Backoff, error: HttpError | None, lived: float, retry: float) -> tuple[float, Backoff]:
-    """Return the seconds to wait after a stream that ended, and the state after that; `retry` is the server's."""
+    """Return the seconds to wait after a stream that ended, and the state after; `retry` is what its server said."""
     if lived >= LIVED_SECONDS:
         state = backoff.STREAM
         if error is None:
@@ -176,7 +157,20 @@ class StreamReader(threading.Thread):
     def run(self) -> None:
         state = backoff.STREAM
         while not self._stopping.is_set():
-            error, lived = self._listen()
+            connected_at: float | None = None
+            error: HttpError | None = None
+            try:
+                for message in self._stream.listen():
+                    connected_at = connected_at or time.monotonic()
+                    if self._stopping.is_set():
+                        break
+                    self._report(message)
+            except HttpError as failure:
+                error = failure
+            except Exception as failure:  # a bug must not end the subscription
+                logger.exception("The stream failed in an unexpected way")
+                error = HttpError(f"The stream failed: {type(failure).__name__}.")
+            lived = time.monotonic() - connected_at if connected_at else 0.0
             delay, state = next_wait(state, error, lived, self._stream.retry)
             self._report(Disconnected(error, lived, delay))
             self._stopping.wait(delay)
@@ -185,19 +179,3 @@ class StreamReader(threading.Thread):
         """End the thread, also while it waits for the network."""
         self._stopping.set()
         self._stream.interrupt()
-
-    def _listen(self) -> tuple[HttpError | None, float]:
-        connected_at: float | None = None
-        error: HttpError | None = None
-        try:
-            for message in self._stream.listen():
-                connected_at = connected_at or time.monotonic()
-                if self._stopping.is_set():
-                    break
-                self._report(message)
-        except HttpError as failure:
-            error = failure
-        except Exception as failure:  # a bug must not end the subscription
-            logger.exception("The stream failed in an unexpected way")
-            error = HttpError(f"The stream failed: {type(failure).__name__}.")
-        return error, time.monotonic() - connected_at if connected_at else 0.0

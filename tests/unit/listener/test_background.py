@@ -45,10 +45,10 @@ def test_it_may_be_started_again(build: Callable[[], Listener]) -> None:
 
 
 @pytest.mark.parametrize("bug", [RuntimeError("a bug"), SystemExit(1)], ids=repr)
-def test_one_that_ends_by_a_bug_begins_again(
+def test_one_that_ends_by_a_bug_starts_again(
     bug: BaseException, build: Callable[[], Listener], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(background, "PAUSE", 0.01)
+    monkeypatch.setattr(background, "RESTART_SECONDS", 0.01)
     built = []
 
     def fail_twice() -> Listener:

@@ -99,7 +99,7 @@ def caused(error: BaseException, cause: BaseException) -> BaseException:
             Unreachable,
             "REQUESTS_CA_BUNDLE",
         ),
-        (requests.exceptions.InvalidHeader("secret"), UnexpectedAnswer, "headers that make no sense"),
+        (requests.exceptions.InvalidHeader("secret"), UnexpectedAnswer, "invalid headers"),
         (caused(requests.ConnectionError(), ValueError("secret")), Unreachable, "broke"),
         (requests.ConnectionError(URL), Unreachable, "broke"),
         (OSError(URL), Unreachable, "broke"),

@@ -183,7 +183,7 @@ def test_what_cannot_work_is_said_once_and_serves_nevertheless(
 ) -> None:
     settings.CACHES = {"default": {"BACKEND": f"django.core.cache.backends.{backend}"}}
     settings.FLAGSMITH = {"LISTENER": "inline", **setting}
-    inline._complaints.clear()
+    inline._logged.clear()
     for _ in range(3):
         inline._start(sender=WSGIHandler)
     assert not inline._background.is_started

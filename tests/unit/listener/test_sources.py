@@ -422,7 +422,7 @@ def test_a_page_without_overrides_keeps_those_of_the_others(server: ScriptedServ
 
 def test_overrides_that_are_no_list_are_refused(server: ScriptedServer) -> None:
     error = failure_of(server, Answer(body={**DOCUMENT, "identity_overrides": {}}))
-    assert "identity_overrides is no list" in str(error)
+    assert "identity_overrides isn't a list" in str(error)
 
 
 def test_a_failing_page_fails_the_whole_document(server: ScriptedServer) -> None:
