@@ -2,8 +2,8 @@
 
     app.steps["worker"].add(ListenerStep)
 
-makes every worker of an app a candidate: one of them holds Flagsmith's stream, in a thread of the worker's main
-process, and another takes over when that one ends.
+lets every worker of an app listen: one of them leads, in a thread of its main process, and the others stand by to take
+over when it ends.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _entered: dict[tuple[str, int], Undo] = {}  # by task and thread
 class ListenerStep(bootsteps.StartStopStep):
     """Listens from when the worker is ready until it stops; for the pools prefork, threads, solo and gevent."""
 
-    requires = ("celery.worker.components:Pool",)  # it is stopped before the pool, which may have to wait for tasks
+    requires = ("celery.worker.components:Pool",)  # it is stopped before the pool, which may wait for tasks
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
         self._background = BackgroundListener()
 
     def create(self, parent: Any) -> Any:
-        """Refuse what can't work before the worker takes any task."""
+        """Raise `ImproperlyConfigured` for what can't work, before the worker takes a task."""
         if "eventlet" in parent.pool_cls.__module__:
             raise ImproperlyConfigured(
                 "ListenerStep does not run in a worker with the pool eventlet: use gevent, threads, prefork or solo, "
@@ -45,19 +45,19 @@ class ListenerStep(bootsteps.StartStopStep):
         return self
 
     def start(self, parent: Any) -> None:
-        """Begin as soon as the worker is ready."""
+        """Start to listen as soon as the worker is ready."""
         self._worker = parent
-        worker_ready.connect(self._begin, weak=False, dispatch_uid=f"flagsmith-{id(self)}")
+        worker_ready.connect(self._start_listener, weak=False, dispatch_uid=f"flagsmith-{id(self)}")
 
     def stop(self, parent: Any) -> None:
-        """Hand over to another worker."""
+        """Let another worker lead."""
         worker_ready.disconnect(dispatch_uid=f"flagsmith-{id(self)}")
         self._background.stop()
 
     terminate = stop
 
-    def _begin(self, *, sender: Any, **kwargs: Any) -> None:
-        if sender.controller is self._worker:  # said again whenever the broker is back
+    def _start_listener(self, *, sender: Any, **kwargs: Any) -> None:
+        if sender.controller is self._worker:  # it is sent again whenever the broker is back
             self._background.start()
 
 

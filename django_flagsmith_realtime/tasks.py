@@ -12,8 +12,8 @@ from .listener.on_demand import refresh_now
 
 @shared_task(name="django_flagsmith_realtime.tasks.refresh_flags", ignore_result=True, throws=(FlagsmithError,))
 def refresh_flags() -> None:
-    """Fetch the flags and publish what is new, or have the listener that leads do so; run it as often as you like.
+    """Fetch the flags and publish what is new, or ask the listener that leads to do so.
 
-    It raises `FlagsmithError`, which the worker logs in one line, while Flagsmith or the cache fails.
+    It raises `FlagsmithError` while Flagsmith or the cache fails; a worker logs that in one line.
     """
     refresh_now(get_config())

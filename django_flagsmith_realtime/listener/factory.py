@@ -1,4 +1,4 @@
-"""The engine as the settings describe it."""
+"""Build the listener and its parts from the settings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ logger = logging.getLogger("django_flagsmith_realtime.listener.listener")
 
 
 def build_listener(config: Config) -> Listener:
-    """Return the listener: of Flagsmith, or of the file that is edited in place of an account there."""
+    """Return a listener for Flagsmith, or for the file that is edited in place of an account there."""
     clock, publisher = time.monotonic, build_publisher(config)
     source = publisher.source
     poll_only, open_stream = None, None
@@ -54,7 +54,7 @@ def build_listener(config: Config) -> Listener:
 
 
 def build_publisher(config: Config) -> Publisher:
-    """Return what fetches from Flagsmith, or from the file that is edited in place of an account there."""
+    """Return a publisher of what Flagsmith says, or the file that is edited in place of an account there."""
     source: Source
     path = config.snapshot_file
     if path and not config.environment_key:
@@ -77,12 +77,12 @@ def build_publisher(config: Config) -> Publisher:
 
 
 def build_store(config: Config) -> Store:
-    """Return the cache's side of the snapshot."""
+    """Return the stored snapshot of the configured environment."""
     return Store(config.cache, config.namespace)
 
 
 def build_lease(config: Config) -> Lease | None:
-    """Return the lease of the deployment; None where its cache can't carry one."""
+    """Return the deployment's lease; None where its cache can't carry one."""
     if not get_backend(config.cache).carries_lease:
         return None
     return Lease(config.cache, config.namespace, seconds=config.lease_seconds)

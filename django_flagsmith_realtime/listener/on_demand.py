@@ -15,7 +15,7 @@ POLL_SECONDS = 0.1  # between two questions whether the leader has fetched; it l
 
 @dataclass(frozen=True)
 class Outcome:
-    """Who fetched: the `leader` ("host:pid") that was asked to, or else this process, which brought an `update` or none.
+    """Who fetched: the `leader` ("host:pid") that was asked to, or else this process, with its `update`, if any.
 
     `is_pending` tells that the leader has not answered yet.
     """
