@@ -20,14 +20,14 @@ from .reading.reader import get_reader
 @never_cache
 @require_safe
 def health(request: HttpRequest) -> JsonResponse:
-    """Answer 200 when all is well, else 503, with what `flagsmith_status --json` prints.
+    """Answer 200 when all is well, else 503, with the JSON of `flagsmith_status --json`.
 
-    Hosts, reasons and errors are for staff. A sync view: under ASGI Django runs it beside the event loop.
+    Hosts, reasons and errors are shown to staff only. A sync view: under ASGI, Django runs it in a thread.
     """
     try:
         config = get_config()
         found = check_health(config, get_reader(config).store)
-    except ImproperlyConfigured:  # or an alias that is not there; manage.py check says more
+    except ImproperlyConfigured:  # a wrong key, or a cache that doesn't exist; manage.py check explains it
         return JsonResponse({"healthy": False, "troubles": ["settings"]}, status=503)
     return JsonResponse(to_plain(found, private=_is_staff(request)), status=200 if found.is_healthy else 503)
 
@@ -36,5 +36,5 @@ def _is_staff(request: HttpRequest) -> bool:
     try:
         user: Any = request.user
         return bool(user.is_staff and user.is_active)
-    except Exception:  # without a user, or without the database that knows them, the probe still gets its answer
+    except Exception:  # no authentication middleware, or its database is down: the probe gets its answer all the same
         return False

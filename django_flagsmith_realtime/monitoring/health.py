@@ -78,7 +78,7 @@ def check_health(config: Config, store: Store, *, max_age: float | None = None, 
         soon = " The listener fetches them now; where that fails, its last error says why." if leader else ""
         problems.append(Problem(NO_SNAPSHOT, f"There are no flags in the cache.{soon}"))
     if not leader:
-        what_to_do = "Start manage.py flagsmith_listen, or read in its log why it ended."
+        what_to_do = "Start manage.py flagsmith_listen, or see in its log why it ended."
         problems.append(Problem(NO_LISTENER, f"Nobody is listening. {what_to_do}"))
     limit = config.max_stale if max_age is None else max_age
     if limit is not None and health.head and (health.age is None or health.age > limit):

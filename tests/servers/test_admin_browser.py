@@ -1,4 +1,4 @@
-"""The admin page as somebody uses it, in a browser, on a project that runs."""
+"""The admin page in a browser, with a running project."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def evaluate(browser: WebDriver, identifier: str, traits: str) -> None:
     browser.find_element(By.CSS_SELECTOR, "#flagsmith-identity [type=submit]").click()
 
 
-class TestFollowing:
+class TestLiveUpdates:
     def test_a_change_is_shown_and_said_without_a_reload(self, project: AdminProject, browser: WebDriver) -> None:
         wait_for(browser, "#flagsmith-live", "live")
         browser.execute_script("window.isStillThere = true")
@@ -83,7 +83,7 @@ class TestFollowing:
         wait_until(lambda: said(browser, "#flagsmith-announcement") == "The flags have changed.")
         assert browser.execute_script("return window.isStillThere")
 
-    def test_what_is_open_and_where_the_keyboard_is_stays(self, project: AdminProject, browser: WebDriver) -> None:
+    def test_open_details_and_the_focus_stay(self, project: AdminProject, browser: WebDriver) -> None:
         browser.find_element(By.CSS_SELECTOR, "#flagsmith-flags summary").send_keys(Keys.ENTER)
         project.standin.set_flag("theme_colour", value="#123456")
         wait_for(browser, "#flagsmith-flags", "#123456")
@@ -99,7 +99,7 @@ class TestFollowing:
 
 
 class TestSearching:
-    def test_it_follows_what_is_typed_and_selected(self, browser: WebDriver) -> None:
+    def test_the_list_is_filtered_while_the_user_types(self, browser: WebDriver) -> None:
         count = len(rows(browser))
         search = browser.find_element(By.NAME, "q")
         search.send_keys("banner")
@@ -115,7 +115,7 @@ class TestSearching:
         browser.find_element(By.LINK_TEXT, "Show all").click()
         wait_until(lambda: len(rows(browser)) == count, "all flags")
 
-    def test_what_is_tried_stays_meanwhile(self, browser: WebDriver) -> None:
+    def test_the_evaluated_flags_stay_meanwhile(self, browser: WebDriver) -> None:
         evaluate(browser, "42", "plan=gold")
         browser.find_element(By.NAME, "q").send_keys("colour", Keys.ENTER)
         wait_until(lambda: rows(browser) == ["theme_colour"])
@@ -166,14 +166,14 @@ class TestKeyboard:
         assert [name for name in names if name in wanted] == wanted
         assert [name for name, is_seen in walked if not is_seen] == []
 
-    def test_it_is_enough_to_search_and_to_try_an_identity(self, browser: WebDriver) -> None:
+    def test_it_is_enough_to_search_and_to_evaluate_an_identity(self, browser: WebDriver) -> None:
         browser.execute_script("document.querySelector('.flagsmith-page nav a:nth-child(2)').focus()")
         press(browser, Keys.ENTER)
         press(browser, Keys.TAB)
         press(browser, "42", Keys.TAB)
         press(browser, "plan=gold", Keys.TAB)
         press(browser, Keys.ENTER)
-        wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, ".flagsmith-evaluation"), "what was tried")
+        wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, ".flagsmith-evaluation"), "the evaluated flags")
         assert "Welcome back, gold member" in said(browser, ".flagsmith-evaluation")
 
 

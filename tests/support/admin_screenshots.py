@@ -27,12 +27,12 @@ def change(project: AdminProject, browser: WebDriver) -> None:
         wait_until(lambda name=name: name in browser.find_element(By.ID, "flagsmith-history").text, name)
 
 
-def try_somebody(browser: WebDriver) -> None:
+def evaluate_an_identity(browser: WebDriver) -> None:
     browser.find_element(By.NAME, "identifier").send_keys("alice@northwind.example")
     browser.find_element(By.NAME, "traits").send_keys("plan=gold\ncountry=DE")
     browser.find_element(By.CSS_SELECTOR, "#flagsmith-identity [type=submit]").click()
-    wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, ".flagsmith-evaluation"), "what was tried")
-    wait_until(lambda: "live" in browser.find_element(By.ID, "flagsmith-live").text, "a page that follows")
+    wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, ".flagsmith-evaluation"), "the evaluated flags")
+    wait_until(lambda: "live" in browser.find_element(By.ID, "flagsmith-live").text, "a live page")
 
 
 def photograph(browser: WebDriver, picture: Path, width: int, scheme: str) -> None:
@@ -49,7 +49,7 @@ def main(directory: Path) -> None:
         project.log_in(browser)
         change(project, browser)
         browser.get(f"{project.server.url}{PAGE}?state=overridden")
-        try_somebody(browser)
+        evaluate_an_identity(browser)
         for name, (width, scheme) in PICTURES.items():
             photograph(browser, directory / f"{name}.png", width, scheme)
             print(directory / f"{name}.png", flush=True)

@@ -1,4 +1,4 @@
-"""The admin page: who may see it, what it shows, and what it does not."""
+"""The admin page: who may see it, what it shows, and what it hides."""
 
 from __future__ import annotations
 
@@ -121,8 +121,8 @@ class TestWhoMaySeeIt:
         assert client.post(PAGE, {"identifier": "42"}).status_code == 403
 
 
-class TestWhereItIs:
-    def test_the_index_the_apps_page_and_each_site_lead_to_it(self, superuser: Client) -> None:
+class TestEntry:
+    def test_the_index_the_apps_page_and_each_site_link_to_it(self, superuser: Client) -> None:
         for page in ("/admin/", "/admin/django_flagsmith_realtime/", PAGE):
             assert f'href="{PAGE}"' in superuser.get(page).content.decode()
         other = PAGE.replace("admin", "other", 1)
@@ -206,7 +206,7 @@ class TestIdentities:
         assert "For 42 with 2 traits, 2 of 22 flags differ from" in text(page)
         assert "20 flags as everybody has them" in text(page)
 
-    def test_nobody_is_tried_before_somebody_is_named(self, superuser: Client) -> None:
+    def test_no_identity_is_evaluated_before_one_is_given(self, superuser: Client) -> None:
         publish()
         assert superuser.get(PAGE).context["evaluation"] is None
 
@@ -226,7 +226,7 @@ class TestIdentities:
         assert page.context["evaluation"] is None
         assert error in text(page)
 
-    def test_who_is_tried_is_in_no_address_and_in_no_report_of_an_error(self, superuser: Client) -> None:
+    def test_the_identity_is_in_no_url_and_in_no_error_report(self, superuser: Client) -> None:
         publish()
         assert superuser.get(PAGE, {"identifier": "42", "traits": "plan=gold"}).context["evaluation"] is None
         page = superuser.post(PAGE, {"identifier": "alice@northwind.example"})
@@ -244,7 +244,7 @@ class TestIdentities:
 
 
 class TestChanges:
-    def test_the_last_ones_are_told(self, superuser: Client) -> None:
+    def test_the_last_ones_are_shown(self, superuser: Client) -> None:
         publish_and_announce(new_checkout=False, banner_text="Old")
         assert "No change since" in text(superuser.get(PAGE))
         publish_and_announce(new_checkout=True, banner_text="New")

@@ -56,7 +56,7 @@ def test_all_is_well() -> None:
     assert said.startswith("Health      good")
 
 
-def test_each_trouble_has_an_exit_code(settings: Any) -> None:
+def test_each_problem_has_an_exit_code(settings: Any) -> None:
     lead(age=60)
     assert run("--max-age", "10")[0] == EXIT_CODES["stale"] == 5
     caches["default"].delete(f"{PREFIX}:lease")

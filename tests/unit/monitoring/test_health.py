@@ -55,25 +55,25 @@ def test_an_empty_cache_has_neither() -> None:
     assert "flagsmith_listen" in found.problems[-1].text
 
 
-def test_a_leader_without_flags_is_one_trouble() -> None:
+def test_a_leader_without_flags_is_one_problem() -> None:
     led()
     assert kinds(health()) == ["no snapshot"]
 
 
-def test_flags_without_a_leader_are_one_trouble() -> None:
+def test_flags_without_a_leader_are_one_problem() -> None:
     led(publish())
     caches["default"].delete(f"{PREFIX}:lease")
     assert kinds(health()) == ["no listener"]
 
 
-def test_a_cache_that_fails_is_the_only_trouble(settings: Any) -> None:
+def test_a_cache_that_fails_is_the_only_problem(settings: Any) -> None:
     use(settings, "nowhere.Cache")
     [problem] = health().problems
     assert problem.kind == "cache"
     assert "nowhere" in problem.text
 
 
-def test_no_trouble_shows_the_password_of_the_cache(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_problem_shows_the_password_of_the_cache(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: Any, **kwargs: Any) -> Any:
         raise OSError("redis://me:SECRET@cache/0 is away")
 
@@ -85,12 +85,12 @@ def test_no_trouble_shows_the_password_of_the_cache(settings: Any, monkeypatch: 
 
 
 @pytest.mark.parametrize(("max_age", "expected"), [(1, ["stale"]), (3, []), (None, [])])
-def test_flags_are_stale_after_the_age_that_is_asked_for(max_age: float | None, expected: list[str]) -> None:
+def test_flags_are_stale_after_max_age(max_age: float | None, expected: list[str]) -> None:
     led(publish())
     assert kinds(health(max_age=max_age)) == expected
 
 
-def test_flags_are_stale_after_max_stale_unless_another_age_is_asked_for() -> None:
+def test_flags_are_stale_after_max_stale_where_no_max_age_is_given() -> None:
     led(publish())
     with override_settings(FLAGSMITH={"ENVIRONMENT_KEY": "ser.tests", "MAX_STALE": 1}):
         [problem] = health().problems
@@ -99,7 +99,7 @@ def test_flags_are_stale_after_max_stale_unless_another_age_is_asked_for() -> No
         assert health(max_age=10).is_healthy
 
 
-def test_flags_that_nobody_confirmed_are_stale_where_an_age_is_asked_for() -> None:
+def test_flags_that_were_never_confirmed_are_stale_for_any_age() -> None:
     publish()
     lead()
     assert health().is_healthy
@@ -113,7 +113,7 @@ def test_no_clock_makes_an_age_negative() -> None:
 
 
 @pytest.mark.parametrize("garbage", [b"\x80", "text", 7, {"written_at": "now"}, [None]])
-def test_garbage_in_the_place_of_a_status_or_a_process_is_survived(garbage: Any) -> None:
+def test_garbage_instead_of_a_status_or_a_process_is_ignored(garbage: Any) -> None:
     publish()
     for key in ("status", "lease", "standby"):
         caches["default"].set(f"{PREFIX}:{key}", garbage)
@@ -122,7 +122,7 @@ def test_garbage_in_the_place_of_a_status_or_a_process_is_survived(garbage: Any)
     assert json.dumps(to_plain(health()))
 
 
-def test_on_a_cache_without_a_lease_a_leader_is_who_wrote_lately(settings: Any, tmp_path: Path) -> None:
+def test_on_a_cache_without_a_lease_the_listener_that_has_just_reported_leads(settings: Any, tmp_path: Path) -> None:
     use(settings, "django.core.cache.backends.filebased.FileBasedCache", LOCATION=str(tmp_path))
     led(publish(), written_at=NOW - 14)
     caches["default"].delete(f"{PREFIX}:lease")
@@ -132,7 +132,7 @@ def test_on_a_cache_without_a_lease_a_leader_is_who_wrote_lately(settings: Any, 
     assert kinds(health()) == ["no listener"]
 
 
-def test_a_new_leader_is_not_taken_for_the_one_before() -> None:
+def test_a_new_leader_is_shown_without_the_report_of_the_one_before() -> None:
     led(publish())
     lead("web-2:7")
     plain = to_plain(health())
@@ -148,7 +148,7 @@ def test_a_standby_is_shown() -> None:
     assert "\nStandby     web-2, process 7\n" in to_text(health())
 
 
-def test_who_has_just_begun_to_lead_is_no_standby() -> None:
+def test_a_standby_that_has_just_become_the_leader_is_not_shown_as_standby() -> None:
     led(publish())
     lead(role="standby")
     assert health().standby is None
@@ -195,7 +195,7 @@ def test_a_leader_that_is_gone_is_not_shown_as_one() -> None:
     assert plain["requests"]["last_hour"] == 3
 
 
-def test_flags_that_another_published_have_no_figures_of_the_leaders() -> None:
+def test_a_version_that_another_process_published_has_no_counts() -> None:
     led(publish())
     publish(banner_text="by another")
     assert to_plain(health())["snapshot"]["flags"] is None
@@ -222,7 +222,7 @@ def test_a_healthy_deployment_reads_like_this() -> None:
     assert len(lines) == 8
 
 
-def test_each_trouble_has_a_line_of_its_own() -> None:
+def test_each_problem_has_a_line_of_its_own() -> None:
     lines = to_text(health()).splitlines()
     assert lines[0].startswith("Health      no snapshot: There are no flags in the cache.")
     assert lines[1].startswith("            no listener: Nobody is listening.")
@@ -248,19 +248,19 @@ def test_the_state_of_the_stream_is_colored(state: str, level: str) -> None:
     assert f"Stream      <{level} {state}> for 0 s{never}. Why." in text
 
 
-def test_what_the_stream_says_is_no_second_error() -> None:
+def test_the_reason_of_the_stream_is_not_repeated_as_last_error() -> None:
     led(publish(), stream=StreamStatus("backing off", NOW, "Why."), failure=Failure(NOW, "Why."))
     assert to_text(health()).count("Why.") == 1
     caches["default"].delete(f"{PREFIX}:lease")
     assert "Last error  0 s ago: Why." in to_text(health()).replace("just now", "0 s ago"), "nor lost"
 
 
-def test_who_listened_last_is_told() -> None:
+def test_the_last_listener_is_shown() -> None:
     led(publish(), written_at=NOW - 90)
     caches["default"].delete(f"{PREFIX}:lease")
     assert "\nListener    none; the last was web-1, process 42, 1 min 30 s ago\n" in to_text(health())
 
 
-def test_a_leader_that_does_not_move_is_told() -> None:
+def test_a_silent_leader_is_shown_as_such() -> None:
     led(publish(), written_at=NOW - 40)
     assert "last seen 40 s ago" in to_text(health())
