@@ -106,7 +106,7 @@ TESTS = {
     ),
     "why a flag has its value": ("test_flagsmith_flags.py::test_reasons_of_every_kind_come_up",),
     "health checks": (
-        "test_flagsmith_status.py::test_each_trouble_has_an_exit_code",
+        "test_flagsmith_status.py::test_each_problem_has_an_exit_code",
         "test_health.py::test_a_healthy_deployment_reads_like_this",
     ),
     "system checks": ("test_checks.py::test_each_check_has_a_fault_that_raises_it",),

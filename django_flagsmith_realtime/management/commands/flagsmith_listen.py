@@ -51,7 +51,7 @@ class Command(BaseCommand):
             self._listen(get_config())
 
     def _refresh(self, config: Config) -> None:
-        patience = config.lease_seconds + config.request_timeout
+        patience = config.lease_seconds + config.request_timeout  # another takes over, and fetches
         try:
             outcome = refresh_now(config, patience=patience)
         except FlagsmithError as error:
@@ -59,7 +59,7 @@ class Command(BaseCommand):
         if outcome.is_pending:
             raise CommandError(
                 f"The listener that leads, {outcome.leader}, did not fetch the flags within {patience:g} s: "
-                "read in its log why."
+                "its log says why."
             )
         if outcome.leader:
             self.stdout.write(f"Fetched by the listener that leads, {outcome.leader}")

@@ -40,7 +40,7 @@ class Command(BaseCommand):
             "--max-age",
             type=seconds,
             metavar="SECONDS",
-            help="exit with 5 when the flags were last confirmed before that (default: FLAGSMITH['MAX_STALE'])",
+            help="exit with 5 if the flags were last confirmed longer ago (default: FLAGSMITH['MAX_STALE'])",
         )
         parser.add_argument("--watch", action="store_true", help="refresh in place until Ctrl-C")
         parser.add_argument(
