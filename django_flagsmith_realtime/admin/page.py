@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 from ..api import get_flags
 from ..conf import get_config
-from ..environment.overview import list_flags, show_value
+from ..environment.overview import describe_flags, show_value
 from ..exceptions import StoreError
 from ..identity import Identity
 from ..monitoring.formatting import format_age
@@ -35,8 +35,8 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
     changes = [ChangeRow(change, format_age(health.now - change.published_at / 1_000_000)) for change in history]
     last = {row.change.name: row for row in reversed(changes)}
     snapshot = get_flags(request, identity=None).snapshot
-    document = snapshot.environment.read_document() if snapshot else None
-    rows = [FlagRow(flag, last.get(flag.name)) for flag in list_flags(document)] if document else []
+    flags = describe_flags(snapshot.environment.read_document()) if snapshot else {}
+    rows = [FlagRow(flag, last.get(name)) for name, flag in flags.items()]
     filters = FilterForm(request.GET)
     form = IdentityForm(request.POST if request.method == "POST" else None)
     return {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from flagsmith.models import Flag
 
-from ..environment.overview import FlagView
+from ..environment.overview import FlagDescription
 from ..storage.history import PastChange
 
 
@@ -22,7 +22,7 @@ class ChangeRow:
 class FlagRow:
     """A flag of the environment, and its last change where that is known."""
 
-    flag: FlagView
+    flag: FlagDescription
     last: ChangeRow | None
 
 

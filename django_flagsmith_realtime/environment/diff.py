@@ -1,18 +1,27 @@
-"""What differs between two snapshots, flag by flag."""
+"""What differs between two snapshots, flag by flag: the one comparison that signals, history and log read."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 from flagsmith.models import Flag
 
-from .document import Plain, fingerprint
+from .overview import FlagDescription, State
 from .snapshot import Environment, Snapshot
 
-Aspects = dict[str, Any]
+SHOWN_AS = {"variants": "variant ", "segment_overrides": "segment ", "identity_overrides": "identity "}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One part of a flag, as texts for a person: an empty text is nothing, and both are where it can't be shown."""
+
+    what: str
+    old: str = ""
+    new: str = ""
 
 
 @dataclass(frozen=True)
@@ -20,12 +29,14 @@ class FlagChange:
     """One flag's change. `old` and `new` are the flag as the environment sees it, None where it does not exist.
 
     `aspects` names what differs: "enabled", "value", "variants", "segment_overrides", "identity_overrides".
+    `differences` says how, with values; overrides of identities are counted, and none is named.
     """
 
     name: str
     old: Flag | None
     new: Flag | None
     aspects: frozenset[str]
+    differences: tuple[Difference, ...] = ()
 
     def __str__(self) -> str:
         if self.new is None or self.old is None:
@@ -53,57 +64,55 @@ class Update:
 
 
 def diff(old: Environment | None, new: Environment) -> Mapping[str, FlagChange]:
-    """Return the changes by flag name, ids aside; empty where the flags are the same."""
-    names = _suspects(old.texts if old else {}, new.texts)
-    before, after = _aspects_by_name(old.document, names) if old else {}, _aspects_by_name(new.document, names)
+    """Return the changes by flag name, sorted; empty where the flags are the same but for their ids."""
+    before, after = old.descriptions if old else {}, new.descriptions
     changes = {}
     for name in sorted(before.keys() | after.keys()):
-        if aspects := _differing(before.get(name, {}), after.get(name, {})):
-            changes[name] = FlagChange(name, _copy(old, name), _copy(new, name), aspects)
+        one, other = _aspects(before.get(name)), _aspects(after.get(name))
+        if aspects := frozenset(aspect for aspect in {**one, **other} if one.get(aspect) != other.get(aspect)):
+            differences = tuple(_differences(before.get(name), after.get(name), aspects))
+            changes[name] = FlagChange(name, _copy_flag(old, name), _copy_flag(new, name), aspects, differences)
     return MappingProxyType(changes)
 
 
-def _suspects(old: Mapping[str, list[str]], new: Mapping[str, list[str]]) -> set[str]:
-    """Return the names of the flags that may differ: of very few there is more to find out."""
-    return {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
+def _aspects(flag: FlagDescription | None) -> dict[str, Any]:
+    if flag is None:
+        return {}
+    overrides = {"segment_overrides": flag.segment_overrides, "identity_overrides": flag.identity_overrides}
+    return {**flag.state._asdict(), **overrides}
 
 
-def _copy(environment: Environment | None, name: str) -> Flag | None:
+def _copy_flag(environment: Environment | None, name: str) -> Flag | None:
     flag = environment and environment.flags.get(name)
     return replace(flag) if flag else None
 
 
-def _differing(old: Aspects, new: Aspects) -> frozenset[str]:
-    return frozenset(aspect for aspect in old.keys() | new.keys() if old.get(aspect) != new.get(aspect))
+def _differences(
+    old: FlagDescription | None, new: FlagDescription | None, aspects: frozenset[str]
+) -> Iterator[Difference]:
+    if old is None or new is None:
+        yield Difference("flag", "" if old is None else "there", "" if new is None else "there")
+        return
+    before, after = _parts(old), _parts(new)
+    changed = [what for what in {**before, **after} if before.get(what) != after.get(what)]
+    yield from (Difference(what, before.get(what, ""), after.get(what, "")) for what in changed)
+    for aspect, beginning in SHOWN_AS.items():  # a segment's rules, an identity's state
+        if aspect in aspects and not any(what.startswith(beginning) for what in changed):
+            yield Difference(aspect.replace("_", " "))
 
 
-def _aspects_by_name(document: Plain, names: set[str]) -> dict[str, Aspects]:
-    states = [state for state in document["feature_states"] if state["feature"]["name"] in names]
-    flags = {state["feature"]["name"]: _state(state) for state in states}
-    for segment in document["project"]["segments"]:
-        for state in segment["feature_states"]:
-            _override(flags, "segment_overrides", state, segment["id"], [segment["name"], segment["rules"]])
-    for identity in document["identity_overrides"]:
-        for state in identity["identity_features"]:
-            _override(flags, "identity_overrides", state, identity["identifier"], None)
-    return flags
+def _parts(flag: FlagDescription) -> dict[str, str]:
+    """Return what is shown of a flag, by what it is called."""
+    parts = _state_parts(flag.state)
+    for override in flag.segment_overrides:
+        whose = f"segment {override.segment}: "
+        parts |= _state_parts(override.state, whose)
+        parts[f"{whose}priority"] = "" if override.priority is None else f"{override.priority:g}"
+    return {**parts, "identity overrides": str(flag.identities or "")}
 
 
-def _state(state: Plain) -> Aspects:
-    return {
-        "enabled": state["enabled"],
-        "value": fingerprint(state["feature_state_value"]),
-        "variants": fingerprint([_variant(variant) for variant in state.get("multivariate_feature_state_values", [])]),
-        "segment_overrides": {},
-        "identity_overrides": {},
-    }
-
-
-def _variant(variant: Plain) -> Plain:
-    return {**variant["multivariate_feature_option"], "percentage": variant["percentage_allocation"]}
-
-
-def _override(flags: dict[str, Aspects], aspect: str, state: Plain, owner: object, condition: object) -> None:
-    if flag := flags.get(state["feature"]["name"]):
-        priority = state.get("feature_segment", {}).get("priority")
-        flag[aspect][owner] = [_state(state), priority, fingerprint(condition)]
+def _state_parts(state: State, whose: str = "") -> dict[str, str]:
+    parts = {f"{whose}state": "on" if state.enabled else "off", f"{whose}value": state.value}
+    for variant in state.variants:
+        parts[f"{whose}variant {variant.label}"] = f"{variant.percentage:g} %: {variant.value}"
+    return parts

@@ -6,7 +6,6 @@ Pure: the JSON of `GET environment-document/` in, plain data out. What is not in
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -17,10 +16,7 @@ T = TypeVar("T")
 Plain = dict[str, Any]
 
 MISSING = object()
-SCALAR = (str, int, float, type(None))
-NUMBER = (int, float)
-LIST_OR_SCALAR = (list, *SCALAR)
-NESTED = (dict, list)
+SCALAR = (str, int, float, bool, type(None))
 MAX_DEPTH = 32  # of rules within rules; Flagsmith's have two levels
 
 
@@ -73,51 +69,6 @@ def may_read_flags(owner: Plain) -> bool:
     ) or any(map(may_read_flags, owner["rules"]))
 
 
-def texts(trimmed: Plain) -> dict[str, list[str]]:
-    """Return texts by flag, in order, that tell all that is said of it: for everybody, for segments, for identities."""
-    found: dict[str, list[str]] = {}
-    for state in trimmed["feature_states"]:
-        found.setdefault(state["feature"]["name"], []).append(repr(_canonical_state(state)))
-    for segment in trimmed["project"]["segments"]:
-        owner = fingerprint([segment["id"], segment["name"], segment["rules"]])
-        for state in segment["feature_states"]:
-            found.setdefault(state["feature"]["name"], []).append(f"{owner}{_canonical_state(state)}")
-    for identity in trimmed["identity_overrides"]:
-        for state in identity["identity_features"]:
-            text = repr((identity["identifier"], _canonical_state(state)))
-            found.setdefault(state["feature"]["name"], []).append(text)
-    return {name: sorted(found[name]) for name in sorted(found)}
-
-
-def digest(trimmed: Plain, texts: Mapping[str, list[str]]) -> str:
-    """Return a digest of what this package uses; `texts` are those of its flags."""
-    environment = trimmed["api_key"], trimmed["name"], sorted(server_key_only(trimmed))
-    lines = [repr(environment), *(line for name, own in texts.items() for line in (repr(name), *own))]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:32]  # no `repr` has a line's end
-
-
-def fingerprint(value: object) -> str:
-    """Return a text that tells trimmed data apart, types too; the order of lists does not count."""
-    return repr(_canonical(value))
-
-
-def _canonical(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _canonical(item) if isinstance(item, NESTED) else item for name, item in value.items()}
-    if isinstance(value, list):
-        items = [_canonical(item) if isinstance(item, NESTED) else item for item in value]
-        return sorted(items, key=repr) if len(items) > 1 else items
-    return value
-
-
-def _canonical_state(state: Plain) -> Any:
-    """Return what counts of a feature state; of these there are by far the most."""
-    own = state["feature"]["name"], state["enabled"], state["feature_state_value"], state.get("feature_segment")
-    if variants := state.get("multivariate_feature_state_values"):
-        return *own, state["featurestate_uuid"], _canonical(variants)
-    return own
-
-
 class _Node:
     """One JSON object of the document, with the way to it for errors."""
 
@@ -138,9 +89,9 @@ class _Node:
         before = self.parent.path if self.parent else ""
         return f"{before}.{place}" if before else place
 
-    def get(self, key: str, types: type | tuple[type, ...], default: object = MISSING) -> Any:
+    def get(self, key: str, *types: type, default: object = MISSING) -> Any:
         found = self.value.get(key, default)
-        if isinstance(found, types):
+        if type(found) in types:  # exactly: true is not a number
             return found
         if found is None and default is not MISSING:
             return default
@@ -192,7 +143,7 @@ def _rule(node: _Node) -> Plain:
 def _condition(node: _Node) -> Plain:
     return {
         "operator": node.get("operator", str),
-        "value": node.get("value", LIST_OR_SCALAR, default=None),
+        "value": node.get("value", list, *SCALAR, default=None),
         "property_": node.get("property_", str, default=None),
     }
 
@@ -203,8 +154,8 @@ def _feature_state(node: _Node) -> Plain:
     state = {**_bare_state(node), "featurestate_uuid": _hashed_id(node) if variants else ""}
     if variants:
         state["multivariate_feature_state_values"] = variants
-    if node.get("feature_segment", Mapping, default=None) is not None:
-        state["feature_segment"] = {"priority": node.child("feature_segment").get("priority", NUMBER)}
+    if node.value.get("feature_segment") is not None:
+        state["feature_segment"] = {"priority": node.child("feature_segment").get("priority", int, float)}
     return state
 
 
@@ -213,7 +164,7 @@ def _bare_state(node: _Node) -> Plain:
     return {
         "feature": {"id": feature.get("id", int), "name": feature.get("name", str)},
         "enabled": node.get("enabled", bool),
-        "feature_state_value": node.get("feature_state_value", SCALAR),
+        "feature_state_value": node.get("feature_state_value", *SCALAR),
     }
 
 
@@ -226,10 +177,10 @@ def _variant(node: _Node) -> Plain:
     variant_id = node.get("id", int, default=None)  # the SDK orders variants by it, else by the uuid
     return {
         "multivariate_feature_option": {
-            "value": option.get("value", SCALAR),
+            "value": option.get("value", *SCALAR),
             "key": option.get("key", str, default=None),
         },
-        "percentage_allocation": node.get("percentage_allocation", NUMBER),
+        "percentage_allocation": node.get("percentage_allocation", int, float),
         "id": variant_id,
         "mv_fs_value_uuid": "" if variant_id else node.get("mv_fs_value_uuid", str),
     }

@@ -1,130 +1,177 @@
-"""What a document says of each flag, overrides too, to be looked at.
+"""What a document says of each flag, in one canonical form: equal exactly where two documents say the same.
 
-Overrides of identities are counted; whose they are is not told.
+The version is a digest of it, `diff` compares it, and the admin page shows it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from math import inf
+from typing import Any, NamedTuple
 
 from .document import Plain, server_key_only
 
+JSON_SCALARS = '"-0123456789tfnNI'  # what one begins with, as Python's json reads them
 
-@dataclass(frozen=True)
-class Variant:
-    """One of the values that a percentage of identities has."""
 
-    key: str
+class Variant(NamedTuple):
+    """A value that a percentage of identities gets."""
+
+    key: str | None
     value: str
     percentage: float
 
+    @property
+    def label(self) -> str:
+        return self.key or self.value
 
-@dataclass(frozen=True)
-class State:
-    """On or off, and a value as `show_value` writes it: everybody's, or a segment's."""
+
+class State(NamedTuple):
+    """Whether a flag is on, and its value as `show_value` writes it."""
 
     enabled: bool
     value: str
     variants: tuple[Variant, ...] = ()
 
 
-@dataclass(frozen=True)
-class Override:
-    """The state of a flag for a segment; the lowest priority counts first."""
+class SegmentOverride(NamedTuple):
+    """The state of a flag for a segment. The lowest priority counts first, none last."""
 
-    segment: str
-    state: State
     priority: float | None
+    segment: str
+    segment_id: int
+    rules: str
+    state: State
 
 
-@dataclass(frozen=True)
-class FlagView:
-    """One flag; overrides in the order in which they count."""
+class IdentityOverride(NamedTuple):
+    """The state of a flag for one identity: personal data, which is never shown."""
+
+    identifier: str
+    state: State
+
+
+class FlagDescription(NamedTuple):
+    """One flag with its overrides: those of segments in the order in which they count.
+
+    `seeds` are the ids that decide which identity gets which variant.
+    """
 
     name: str
     state: State
-    overrides: tuple[Override, ...]
-    identities: int
+    segment_overrides: tuple[SegmentOverride, ...]
+    identity_overrides: tuple[IdentityOverride, ...]
     is_server_only: bool
+    seeds: tuple[str, ...]
+
+    @property
+    def identities(self) -> int:
+        """How many identities have an override."""
+        return len({override.identifier for override in self.identity_overrides})
 
     @property
     def has_overrides(self) -> bool:
-        return bool(self.overrides or self.identities)
+        return bool(self.segment_overrides or self.identity_overrides)
 
-    @cached_property
+    @property
     def text(self) -> str:
-        """What a search looks at, in lower case."""
+        """The names, keys and values that a search looks through, in lower case."""
         return "\n".join(self._texts()).casefold()
 
     def _texts(self) -> Iterator[str]:
         yield self.name
-        for state in (self.state, *(override.state for override in self.overrides)):
+        for state in (self.state, *(override.state for override in self.segment_overrides)):
             yield state.value
             for variant in state.variants:
-                yield from (variant.key, variant.value)
-        yield from (override.segment for override in self.overrides)
+                yield from (variant.key or "", variant.value)
+        yield from (override.segment for override in self.segment_overrides)
 
 
-def list_flags(document: Plain, names: Collection[str] | None = None) -> list[FlagView]:
-    """Return the flags of a document, or those of some names, in order."""
-    overrides, identities, hidden = _overrides(document, names), _count_identities(document), server_key_only(document)
+def describe_flags(document: Plain) -> dict[str, FlagDescription]:
+    """Return the flags of a normalized document by name, sorted; overrides of features that it lacks are left out."""
     states = {state["feature"]["name"]: state for state in document["feature_states"]}
-    return [
-        FlagView(name, _state(states[name]), tuple(overrides[name]), identities[name], name in hidden)
+    seeds: defaultdict[str, list[str]] = defaultdict(list)
+    segments: defaultdict[str, list[SegmentOverride]] = defaultdict(list)
+    identities: defaultdict[str, list[IdentityOverride]] = defaultdict(list)
+    for name, state in states.items():
+        seeds[name] += _seeds(state, owner=None)
+    for segment in document["project"]["segments"]:
+        owner, rules = segment["id"], canonical(segment["rules"])
+        for state in segment["feature_states"]:
+            name, order = state["feature"]["name"], state.get("feature_segment")
+            priority = float(order["priority"]) if order else None
+            segments[name].append(SegmentOverride(priority, segment["name"], owner, rules, _state(state)))
+            seeds[name] += _seeds(state, owner)
+    for identity in document["identity_overrides"]:
+        for state in identity["identity_features"]:
+            identities[state["feature"]["name"]].append(IdentityOverride(identity["identifier"], _state(state)))
+    hidden = server_key_only(document)
+    return {
+        name: FlagDescription(
+            name,
+            _state(states[name]),
+            tuple(sorted(segments[name], key=_order)),
+            tuple(sorted(identities[name])),
+            name in hidden,
+            tuple(sorted(seeds[name])),
+        )
         for name in sorted(states)
-        if names is None or name in names
-    ]
+    }
+
+
+def digest(document: Plain, flags: Mapping[str, FlagDescription]) -> str:
+    """Return the version of a normalized document with these flags: a digest of all that evaluation uses."""
+    content = [document["api_key"], document["name"], *flags.values()]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
+
+
+def canonical(value: Any) -> str:
+    """Return a text that is the same exactly for equal plain data of equal types; the order of lists does not count."""
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{key!r}:{canonical(value[key])}' for key in sorted(value))}}}"
+    if isinstance(value, list):
+        return f"[{','.join(sorted(map(canonical, value)))}]"
+    return repr(value)
 
 
 def show_value(value: Any) -> str:
-    """Return a value as text: a string in quotes only where it would pass for something else, none as nothing."""
+    """Return a value as text: None as nothing, and a string in quotes only where it would pass for something else."""
     if value is None:
         return ""
-    if isinstance(value, str) and value == value.strip() and not _is_json_scalar(value):
+    if isinstance(value, str) and value and value == value.strip() and not _is_json_scalar(value):
         return value
     return json.dumps(value, ensure_ascii=False)
 
 
 def _is_json_scalar(text: str) -> bool:
-    if text[:1] in ("{", "["):
+    if text[0] not in JSON_SCALARS:
         return False
     try:
         json.loads(text)
     except ValueError:
-        return not text
+        return False
     return True
-
-
-def _overrides(document: Plain, names: Collection[str] | None) -> defaultdict[str, list[Override]]:
-    found = defaultdict(list)
-    for segment in document["project"]["segments"]:
-        for state in segment["feature_states"]:
-            if names is None or state["feature"]["name"] in names:
-                priority = state.get("feature_segment", {}).get("priority")
-                found[state["feature"]["name"]].append(Override(segment["name"], _state(state), priority))
-    for each in found.values():
-        each.sort(key=lambda override: float("inf") if override.priority is None else override.priority)
-    return found
-
-
-def _count_identities(document: Plain) -> Counter[str]:
-    return Counter(
-        name
-        for identity in document["identity_overrides"]
-        for name in {state["feature"]["name"] for state in identity["identity_features"]}
-    )
 
 
 def _state(state: Plain) -> State:
     variants = state.get("multivariate_feature_state_values", ())
-    return State(state["enabled"], show_value(state["feature_state_value"]), tuple(map(_variant, variants)))
+    sorted_variants = tuple(sorted(map(_variant, variants), key=repr)) if variants else ()
+    return State(state["enabled"], show_value(state["feature_state_value"]), sorted_variants)
 
 
 def _variant(variant: Plain) -> Variant:
     option = variant["multivariate_feature_option"]
-    return Variant(option["key"] or "", show_value(option["value"]), variant["percentage_allocation"])
+    return Variant(option["key"], show_value(option["value"]), float(variant["percentage_allocation"]))
+
+
+def _seeds(state: Plain, owner: int | None) -> Iterable[str]:
+    """Return, where a state has variants, what the SDK hashes to split by percentage and what it orders variants by."""
+    if variants := state.get("multivariate_feature_state_values"):
+        yield canonical({"segment": owner, "state": state["featurestate_uuid"], "variants": variants})
+
+
+def _order(override: SegmentOverride) -> tuple[float, str]:
+    return inf if override.priority is None else override.priority, repr(override)

@@ -20,6 +20,7 @@ from flagsmith.models import Flags as SdkFlags
 
 from ..exceptions import InvalidDocument
 from . import document
+from .overview import FlagDescription, describe_flags, digest
 from .timestamps import to_datetime
 
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
@@ -71,12 +72,12 @@ class Environment:
 
     @cached_property
     def version(self) -> str:
-        return document.digest(self.document, self.texts)
+        return digest(self.document, self.descriptions)
 
     @cached_property
-    def texts(self) -> Mapping[str, list[str]]:
-        """What tells two versions of a flag apart, by its name."""
-        return document.texts(self.document)
+    def descriptions(self) -> Mapping[str, FlagDescription]:
+        """What the document says of each flag, by name."""
+        return describe_flags(self.document)
 
     @cached_property
     def flags(self) -> Mapping[str, Flag]:
@@ -143,6 +144,7 @@ def parse_document(body: object) -> Document:
     assert isinstance(body, Mapping)  # `trim` saw to it
     try:
         environment.evaluate()
+        _ = environment.version
     except UNREADABLE as error:
         raise InvalidDocument(f"Flagsmith's answer is no environment document: {error}.") from error
     return Document(environment, updated_at, body["project"].get("enable_realtime_updates") is not False)

@@ -204,8 +204,7 @@ class Publisher:
             return
         if self._history is None:
             self._history = self.store.read_history()
-        environments = update.previous.environment, update.snapshot.environment
-        self._history = extend(self._history, past_changes(*environments, update.snapshot.head, update.changes))
+        self._history = extend(self._history, past_changes(update))
         self.store.write_history(self._history)
 
     def _mark_announced(self, head: Head) -> None:

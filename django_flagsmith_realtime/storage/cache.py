@@ -20,7 +20,7 @@ from ..conf import explain
 from ..exceptions import FlagsmithError, StoreError
 from .backends import BACKENDS, find_missing_cache, get_backend
 
-SCHEMA = 2  # of what is stored; another release's is another set of keys, and another lease
+SCHEMA = 3  # of what is stored; another release's is another set of keys, and another lease
 UNREADABLE = (AttributeError, EOFError, ImportError, LookupError, PickleError, TypeError, ValueError, zlib.error)
 ADVICE = {
     "too large": "Raise memcached's limit for one item: its option -I, for instance -I 8m.",

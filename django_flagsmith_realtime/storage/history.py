@@ -6,16 +6,15 @@ It names no identity: of their overrides it says how many there are.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime
 from functools import cached_property
 from itertools import accumulate, takewhile
+from operator import eq
 from typing import Any
 
-from ..environment.diff import FlagChange
-from ..environment.overview import FlagView, State, list_flags
-from ..environment.snapshot import Environment, Head
+from ..environment.diff import Difference, Update
 from ..environment.timestamps import to_datetime
 
 KEPT = 50  # changes
@@ -24,16 +23,6 @@ MAX_DIFFERENCES = 8  # of one
 LENGTH = 60  # characters of what was, and of what is
 CONTEXT = 20  # of them, before the first that differs
 CUT = "…"
-BEGINNINGS = {"variants": "variant ", "segment_overrides": "segment ", "identity_overrides": "identity "}
-
-
-@dataclass(frozen=True)
-class Difference:
-    """What of a flag was `old` and is `new`; an empty text is nothing, and both are where it just differs."""
-
-    what: str
-    old: str = ""
-    new: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,30 +44,13 @@ class PastChange:
         return len(json.dumps(astuple(self)))
 
 
-def past_changes(
-    previous: Environment, current: Environment, head: Head, changes: Mapping[str, FlagChange]
-) -> list[PastChange]:
-    """Return what changed from one environment to the next, flag by flag."""
-    old, new = ({flag.name: flag for flag in list_flags(each.document, changes)} for each in (previous, current))
+def past_changes(update: Update) -> list[PastChange]:
+    """Return what an update changed, flag by flag, cut to what is kept."""
+    head = update.snapshot.head
     return [
-        PastChange(head.sequence, head.published_at, name, compare(old.get(name), new.get(name), change.aspects))
-        for name, change in changes.items()
+        PastChange(head.sequence, head.published_at, name, tuple(map(_cut, change.differences[:MAX_DIFFERENCES])))
+        for name, change in update.changes.items()
     ]
-
-
-def compare(old: FlagView | None, new: FlagView | None, aspects: Iterable[str] = ()) -> tuple[Difference, ...]:
-    """Say how a flag differs; of its `aspects`, those that can't be seen are named at least."""
-    if old is None or new is None:
-        return (Difference("flag", "" if old is None else "there", "" if new is None else "there"),)
-    before, after = _parts(old), _parts(new)
-    changed = [what for what in {**before, **after} if before.get(what) != after.get(what)]
-    seen = [Difference(_cut(what), *_around(before.get(what, ""), after.get(what, ""))) for what in changed]
-    unseen = [
-        Difference(aspect.replace("_", " "))
-        for aspect, beginning in BEGINNINGS.items()
-        if aspect in aspects and not any(what.startswith(beginning) for what in changed)
-    ]
-    return tuple([*seen, *unseen][:MAX_DIFFERENCES])
 
 
 def extend(history: Iterable[PastChange], new: Sequence[PastChange]) -> list[PastChange]:
@@ -118,30 +90,11 @@ def _parse_difference(plain: object) -> Difference:
     raise ValueError("no difference")
 
 
-def _parts(flag: FlagView) -> dict[str, str]:
-    """Return all that is seen of a flag, by what it is."""
-    parts = _of_state(flag.state)
-    for override in flag.overrides:
-        whose = f"segment {override.segment}: "
-        parts |= _of_state(override.state, whose)
-        parts[f"{whose}priority"] = "" if override.priority is None else f"{override.priority:g}"
-    return {**parts, "identity overrides": str(flag.identities or "")}
-
-
-def _of_state(state: State, whose: str = "") -> dict[str, str]:
-    parts = {f"{whose}state": "on" if state.enabled else "off", f"{whose}value": state.value}
-    for variant in state.variants:
-        parts[f"{whose}variant {variant.key or variant.value}"] = f"{variant.percentage:g} %: {variant.value}"
-    return parts
-
-
-def _around(old: str, new: str) -> tuple[str, str]:
-    """Cut two texts so that the first character that differs is in sight."""
-    differs_at = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
-    start = max(differs_at - CONTEXT, 0) if max(len(old), len(new)) > LENGTH else 0
-    before = CUT if start else ""
-    return _cut(before + old[start:]), _cut(before + new[start:])
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= LENGTH else f"{text[: LENGTH - 1]}{CUT}"
+def _cut(difference: Difference) -> Difference:
+    """Cut the texts so that the first character that differs is in sight."""
+    old, new = difference.old, difference.new
+    same = sum(takewhile(bool, map(eq, old, new)))  # characters, until the first that differs
+    if max(len(old), len(new)) > LENGTH and same > CONTEXT:
+        old, new = (CUT + text[same - CONTEXT :] for text in (old, new))
+    texts = (text if len(text) <= LENGTH else text[: LENGTH - 1] + CUT for text in (difference.what, old, new))
+    return Difference(*texts)

@@ -16,6 +16,7 @@ from django.http import HttpRequest
 from django_flagsmith_realtime import get_flags
 from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.environment.snapshot import Document, Head, Snapshot, parse_document
+from django_flagsmith_realtime.storage.cache import SCHEMA
 from django_flagsmith_realtime.storage.store import Store
 
 RECORDED: dict[str, Any] = json.loads(
@@ -68,7 +69,7 @@ def pin(request: HttpRequest) -> None:
 
 
 KEY = "ser.tests"
-PREFIX = f"flagsmith:2:{hashlib.sha256(KEY.encode()).hexdigest()[:16]}"
+PREFIX = f"flagsmith:{SCHEMA}:{hashlib.sha256(KEY.encode()).hexdigest()[:16]}"
 HEAD = f"{PREFIX}:head"
 LEASE = f"{PREFIX}:lease"
 

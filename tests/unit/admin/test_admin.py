@@ -150,7 +150,7 @@ class TestFlags:
         flags = {each.flag.name: each.flag for each in page.context["page"]}
         assert flags["banner_text"].state.value == "Hello"
         assert not flags["new_checkout"].state.enabled
-        assert [each.segment for each in flags["banner_text"].overrides] == ["gold_members", "ten_percent"]
+        assert [each.segment for each in flags["banner_text"].segment_overrides] == ["gold_members", "ten_percent"]
         assert "gold_members on" in text(page)
         assert "server-side only" in text(page)
 

@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_flagsmith_realtime.environment.document import (
-    fingerprint,
     may_read_flags,
     read_updated_at,
     server_key_only,
@@ -244,7 +243,7 @@ def test_whatever_stands_anywhere_is_kept_or_refused(path: tuple[Any, ...], valu
         trimmed = trim(body)
     except InvalidDocument:
         return
-    assert fingerprint(trim(trimmed)) == fingerprint(trimmed)
+    assert repr(trim(trimmed)) == repr(trimmed)
     assert len(digest(trimmed)) == 32
 
 
@@ -369,5 +368,5 @@ def test_the_digest_tells_all_kinds_of_values_apart() -> None:
 
 def test_the_digest_is_the_same_in_every_process() -> None:
     assert digest(trim({**RECORDED, "feature_states": [], "identity_overrides": [], "project": {"segments": []}})) == (
-        "5c42137d0a669eb7e06a1c60761dc950"
+        "16d4b9230d7100ed97f3e3db2535ffe7"
     )
