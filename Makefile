@@ -25,18 +25,18 @@ fleet: .venv/dev ## two hosts and what they come through, in half an hour; or AR
 	$(BIN)/python -m tests.fleet --table docs/fleet.md $(ARGS)
 
 soak: .venv/dev ## random faults for a minute, or for ARGS="--seconds 600"
-	$(BIN)/python -m tests.support.soak $(ARGS)
+	$(BIN)/python -m tests.tools.soak $(ARGS)
 
 bench: benchmarks/.venv/ready ## what it costs beside others, in ten minutes; QUICK=1: in one or two; writes docs/benchmarks.md
 	@benchmarks/.venv/bin/python -m benchmarks $(if $(QUICK),--quick) $(ARGS)
 
 screenshots: .venv/dev ## the pictures: of the running demo, the admin page, and flagsmith_status in five states
-	$(BIN)/python -m tests.support.screenshots $(ARGS)
-	$(BIN)/python -m tests.support.admin_screenshots docs/images
-	$(BIN)/python -m tests.support.status_screenshots docs/images
+	$(BIN)/python -m tests.tools.demo_screenshots $(ARGS)
+	$(BIN)/python -m tests.tools.admin_screenshots docs/images
+	$(BIN)/python -m tests.tools.status_screenshots docs/images
 
 probes: .venv/dev ## what flagsmith_status and health/ say of faults, and after how many seconds
-	$(BIN)/python -m tests.support.probes $(ARGS)
+	$(BIN)/python -m tests.tools.probes $(ARGS)
 
 lint: .venv/dev ## ruff and mypy
 	$(BIN)/ruff check .
@@ -71,6 +71,6 @@ benchmarks/.venv/ready: benchmarks/requirements.txt setup.cfg
 	benchmarks/.venv/bin/python -m pip install -qq --disable-pip-version-check -r benchmarks/requirements.txt
 	@touch $@
 
-.venv/dev: .venv/bin/python setup.cfg tests/servers/deploy/requirements.txt
-	$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev]' -r tests/servers/deploy/requirements.txt
+.venv/dev: .venv/bin/python setup.cfg tests/example_project/deploy/requirements.txt
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev]' -r tests/example_project/deploy/requirements.txt
 	@touch $@

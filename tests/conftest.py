@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
 import signal
 import subprocess
@@ -23,7 +22,7 @@ from django_flagsmith_realtime.reading import flags, reader, rendering
 from django_flagsmith_realtime.signals import snapshot_loaded
 from tests.support import documents
 from tests.support.backends import HangingCache, RecordingCache, use
-from tests.support.pages import ROOT
+from tests.support.paths import ROOT
 from tests.support.processes import MemcachedServer, RedisServer, ServerProcess
 
 EXAMPLES = int(os.environ.get("EXAMPLES", 20))  # of each property
@@ -32,8 +31,6 @@ examples.register_profile("tests", parent=examples.default, deadline=None, max_e
 examples.load_profile("tests")
 
 collect_ignore = ["support/users_project"]  # a suite of its own
-
-RECORDINGS = Path(__file__).parent / "support/recordings"
 
 
 @pytest.hookimpl(wrapper=True)
@@ -55,12 +52,6 @@ def fresh_process() -> Iterator[None]:
     caches["default"].clear()
     yield
     documents.close_stores()
-
-
-@pytest.fixture
-def recorded_document() -> Any:
-    """The body of a real Flagsmith's answer; the test's own copy."""
-    return json.loads((RECORDINGS / "api" / "environment_document.json").read_bytes())
 
 
 def run(server: ServerProcess) -> Iterator[Any]:

@@ -13,7 +13,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_flagsmith_realtime",
 ]
-ROOT_URLCONF = "tests.support.urls"
+ROOT_URLCONF = "tests.support.project.urls"
 STATIC_URL = "/static/"
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 DATABASES = {
@@ -29,7 +29,7 @@ FLAGSMITH = {"ENVIRONMENT_KEY": "ser.tests"}
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [Path(__file__).parent / "support/templates"],
+        "DIRS": [Path(__file__).parent / "support/project/templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -42,6 +42,6 @@ TEMPLATES = [
     }
 ]
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["tests.support.authentication.HeaderAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["tests.support.project.authentication.HeaderAuthentication"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
 }

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import django_flagsmith_realtime
 from django_flagsmith_realtime.conf import KEYS
-from tests.support.pages import DOCS, ROOT, names, prose, table
+from tests.docs.pages import names, prose, table
+from tests.support.paths import DOCS, ROOT
 from tests.unit.test_imports import ROWS
 
 PAGE = DOCS / "architecture.md"

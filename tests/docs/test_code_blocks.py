@@ -15,7 +15,7 @@ from django.template import engines
 
 from django_flagsmith_realtime.conf import KEYS
 from django_flagsmith_realtime.jinja2 import FlagsmithExtension
-from tests.support.pages import PAGES, Block, blocks
+from tests.docs.pages import PAGES, Block, blocks
 
 PACKAGE = "django_flagsmith_realtime"
 BLOCKS = [(page, number, block) for page in PAGES for number, block in enumerate(blocks(page), 1)]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.support.pages import PAGES, ROOT, prose, table
+from tests.docs.pages import PAGES, prose, table
+from tests.support.paths import ROOT
 
 LINK = re.compile(r"(?<!!)\[[^]]*\]\(([^)\s]+)\)")
 INCLUDING = {page for page in PAGES if page.read_text().startswith("```{include}")}  # of the site only
@@ -49,11 +51,11 @@ def test_each_page_can_be_reached_from_the_readme() -> None:
 TESTS = {
     "a change reaches every process": (
         "test_listener.py::test_a_change_is_published_with_one_request",
-        "test_servers.py::test_workers_that_gunicorn_forks_after_preloading_see_each_update",
+        "test_web_servers.py::test_workers_that_gunicorn_forks_after_preloading_see_each_update",
     ),
     "after a fork (gunicorn `--preload`, Celery)": (
         "test_fork.py::test_children_hold_what_the_parent_held_and_see_later_updates",
-        "test_servers.py::test_workers_that_gunicorn_forks_after_preloading_see_each_update",
+        "test_web_servers.py::test_workers_that_gunicorn_forks_after_preloading_see_each_update",
     ),
     "the service is down": (
         "test_listener.py::test_what_is_published_stays_while_flagsmith_cannot_be_asked",
@@ -113,6 +115,7 @@ TESTS = {
 }
 
 
+@cache
 def names_of_tests(path: Path) -> set[str]:
     """Return the tests of a file, as `Class::test` or `test`."""
     found = set()

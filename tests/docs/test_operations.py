@@ -16,8 +16,9 @@ from django_flagsmith_realtime.monitoring.health import CACHE, NO_LISTENER, NO_S
 from django_flagsmith_realtime.monitoring.status_json import to_plain
 from django_flagsmith_realtime.monitoring.status_text import to_text
 from django_flagsmith_realtime.storage import status
+from tests.docs.pages import table
 from tests.support.documents import configured_store, publish
-from tests.support.pages import DOCS, table
+from tests.support.paths import DOCS
 from tests.unit.monitoring.test_health import led
 from tests.unit.storage.test_status import NOW
 

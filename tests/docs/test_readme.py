@@ -7,14 +7,14 @@ import re
 import pytest
 
 from tests.docs.test_docs import exists
-from tests.support.pages import ROOT
+from tests.support.paths import ROOT
 
 README = (ROOT / "README.md").read_text()
 CLAIMS = {
     "Flip a switch and every process sees it within a tenth of a second": (
         "test_middleware.py::TestOneSnapshot::test_the_next_request_sees_the_change",
-        "test_servers.py::test_the_next_request_under_uvicorn_sees_an_update",
-        "test_servers.py::test_workers_that_gunicorn_forks_after_preloading_see_each_update",
+        "test_web_servers.py::test_the_next_request_under_uvicorn_sees_an_update",
+        "test_web_servers.py::test_workers_that_gunicorn_forks_after_preloading_see_each_update",
         "test_celery.py::test_a_change_reaches_all_processes_of_a_worker",
         "test_fork.py::test_children_hold_what_the_parent_held_and_see_later_updates",
     ),

@@ -15,8 +15,9 @@ from django.test import Client
 from django.urls import path
 
 from django_flagsmith_realtime.tasks import refresh_flags
+from tests.docs.pages import blocks
 from tests.support.documents import publish
-from tests.support.pages import DOCS, blocks
+from tests.support.paths import DOCS
 
 
 def with_anonymous_user(get_response: Any) -> Any:

@@ -27,8 +27,9 @@ from django_flagsmith_realtime.storage.cache import SCHEMA
 from django_flagsmith_realtime.storage.lease import OFFER_SECONDS, Lease
 from django_flagsmith_realtime.storage.status import CONNECTED, Leader, Status, StreamStatus
 from django_flagsmith_realtime.templatetags.flagsmith import register
+from tests.docs.pages import names, table
 from tests.support.documents import PREFIX, configured_store, publish
-from tests.support.pages import DOCS, ROOT, names, table
+from tests.support.paths import DOCS, ROOT
 
 PACKAGE = "django_flagsmith_realtime"
 OURS = {"dev", "docs", "test"}  # extras for those who work on the package

@@ -11,7 +11,7 @@ from zipfile import ZipFile
 import pytest
 
 from django_flagsmith_realtime import __version__
-from tests.support.pages import ROOT
+from tests.support.paths import ROOT
 
 PACKAGE = "django_flagsmith_realtime"
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from tests.support.pages import DOCS
+from tests.support.paths import DOCS
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from standin.server import StandIn
 
-from tests.support.pages import DOCS, Block, blocks
+from tests.docs.pages import Block, blocks
+from tests.support.paths import DOCS
 from tests.support.processes import RedisServer, free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]

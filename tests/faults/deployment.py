@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from django.core.cache import caches
@@ -24,9 +23,9 @@ from django_flagsmith_realtime.listener.factory import build_listener
 from django_flagsmith_realtime.reading.reader import get_reader
 from django_flagsmith_realtime.signals import flags_updated
 from tests.support.documents import banner, configured_store
+from tests.support.paths import ROOT
 from tests.support.processes import project_environment, wait_until
 
-ROOT = Path(__file__).parent.parent.parent
 FIRST = "Welcome to Northwind"
 SLOW = 0.5  # seconds; no read of a cache that works takes as long
 READ = "from django_flagsmith_realtime import get_flags; print(get_flags().get_feature_value('banner_text'))"

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parents[2] / "example_project"))
-
 from tests.fleet.announcements import Course
 from tests.fleet.faults import COURSES, Figure, holds
 from tests.fleet.tables import announcement_table, cost_table, fault_table, put_into

@@ -12,9 +12,8 @@ from typing import Any
 import redis
 
 from tests.fleet.network import REDIS, Network
+from tests.support.paths import ROOT
 from tests.support.processes import RedisServer, ServerProcess, die_with_parent
-
-ROOT = Path(__file__).parents[2]
 
 
 class FleetRedis(RedisServer):

@@ -9,8 +9,8 @@ import pytest
 from tests.fleet.faults import COURSES
 from tests.fleet.flagsmith import FOREVER, Visit, at_once, longest_gap
 from tests.fleet.heads import Put, parse, stood_back
-from tests.fleet.processes import ROOT
 from tests.fleet.tables import spread
+from tests.support.paths import DOCS
 
 
 def monitored(*arguments: bytes) -> bytes:
@@ -85,7 +85,7 @@ def test_several_values_are_their_median_and_the_greatest() -> None:
 
 
 def test_the_page_has_a_row_for_each_fault() -> None:
-    page = (ROOT / "docs" / "fleet.md").read_text()
+    page = (DOCS / "fleet.md").read_text()
     table = page.partition("<!-- faults -->")[2].partition("<!-- end of faults -->")[0]
     rows = [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines() if line.startswith("| ")]
     assert rows[2:] == list(COURSES)

@@ -80,7 +80,7 @@ class World:
         }
         return {
             **os.environ,
-            "DJANGO_SETTINGS_MODULE": "tests.support.project_settings",
+            "DJANGO_SETTINGS_MODULE": "tests.support.project.settings",
             "TEST_APPS": "tests.fleet.announced.AnnouncedConfig",
             "TEST_CACHES": json.dumps({"default": cache}),
             "TEST_FLAGSMITH": json.dumps(flagsmith),

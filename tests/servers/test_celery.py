@@ -22,11 +22,11 @@ from standin.server import StandIn
 
 from django_flagsmith_realtime.celery import ListenerStep
 from tests.support.documents import KEY, LEASE, configured_store
+from tests.support.paths import ROOT
 from tests.support.processes import RedisServer, die_with_parent, project_environment, wait_until
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 FIRST = "Welcome to Northwind"
 PROCESSES = 4
 

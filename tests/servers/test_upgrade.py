@@ -16,10 +16,10 @@ from standin.server import StandIn
 
 from django_flagsmith_realtime.storage.cache import SCHEMA
 from tests.support.documents import KEY, PREFIX
-from tests.support.pages import ROOT
+from tests.support.paths import EXAMPLE_PROJECT, ROOT
 from tests.support.processes import RedisServer, project_environment, wait_until
-from tests.support.soak import DjangoProcess, Listener, Reader
-from tests.support.soak_reader import FLAG
+from tests.tools.soak import DjangoProcess, Listener, Reader
+from tests.tools.soak_reader import FLAG
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +49,7 @@ class Deployment:
         urls = {"API_URL": standin.api_url, "REALTIME_URL": standin.realtime_url}
         setting = {"ENVIRONMENT_KEY": KEY, "LEASE_SECONDS": 8, **urls}
         self.environment = project_environment(setting, redis.cache())
-        self.environment["PYTHONPATH"] = os.pathsep.join((str(ROOT), str(ROOT / "example_project")))
+        self.environment["PYTHONPATH"] = os.pathsep.join((str(ROOT), str(EXAMPLE_PROJECT)))
         self.standin, self.redis, self.stack = standin, redis, stack
         self.complaints: list[str] = []
         self.holders: dict[str, list[str]] = {}  # who had each release's lease, one after another

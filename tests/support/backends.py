@@ -11,7 +11,7 @@ from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.redis import RedisCache
 
-from tests.support.noting import die_before
+from tests.support.receivers import die_before
 
 
 class RecordingCache(LocMemCache):

@@ -8,7 +8,6 @@ import json
 import time
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from django.http import HttpRequest
@@ -18,10 +17,9 @@ from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.environment.snapshot import Document, Head, Snapshot, parse_document
 from django_flagsmith_realtime.storage.cache import SCHEMA
 from django_flagsmith_realtime.storage.store import Store
+from tests.support import recordings
 
-RECORDED: dict[str, Any] = json.loads(
-    (Path(__file__).parent / "recordings/api/environment_document.json").read_bytes(),
-)
+RECORDED: dict[str, Any] = recordings.document()
 STATES = {state["feature"]["name"]: state for state in RECORDED["feature_states"]}
 
 

@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 import redis
 
+from tests.support.paths import ROOT
+
 STARTED_WITHIN = 10.0  # seconds
 ATTEMPTS = 5
 
@@ -241,7 +243,7 @@ def project_environment(setting: Any, cache: dict[str, Any]) -> dict[str, str]:
     """Return the environment variables of a process of a project with these settings."""
     return {
         **os.environ,
-        "DJANGO_SETTINGS_MODULE": "tests.support.project_settings",
+        "DJANGO_SETTINGS_MODULE": "tests.support.project.settings",
         "TEST_CACHES": json.dumps({"default": cache}),
         "TEST_FLAGSMITH": json.dumps(setting),
     }
@@ -256,7 +258,7 @@ class Command:
             self.process = subprocess.Popen(
                 [*die_with_parent(), sys.executable, "-m", "django", "flagsmith_listen", *arguments],
                 env={**project_environment(setting, cache), **variables},
-                cwd=Path(__file__).parents[2],
+                cwd=ROOT,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )

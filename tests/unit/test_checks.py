@@ -18,7 +18,8 @@ from django_flagsmith_realtime import checks
 from django_flagsmith_realtime.checks.middleware import AUTHENTICATION, FROM_USER, OURS, PANEL
 from django_flagsmith_realtime.middleware import FlagsmithMiddleware
 from django_flagsmith_realtime.storage import backends
-from tests.support.pages import DOCS, ROOT, blocks
+from tests.docs.pages import blocks
+from tests.support.paths import DOCS, ROOT
 
 BACKENDS = "django.core.cache.backends"
 GOOD = {"ENVIRONMENT_KEY": "ser.tests"}
@@ -53,7 +54,7 @@ class EarlyMiddleware(FlagsmithMiddleware):
 ALIASES = {"default": LOCMEM}
 OWN_FLAGSMITH = {**GOOD, "API_URL": "https://flags.example/api/v1/", "REALTIME_URL": "https://sse.example/"}
 IDENTIFIED = {**GOOD, "IDENTITY": FROM_USER}
-BETWEEN = [OURS, "tests.support.noting.Middleware", AUTHENTICATION]
+BETWEEN = [OURS, "tests.support.receivers.Middleware", AUTHENTICATION]
 
 # id: the setting, the cache, other settings, and what is said of it
 FAULTS: dict[str, tuple[Any, dict[str, Any], str, str]] = {
@@ -89,7 +90,12 @@ FAULTS: dict[str, tuple[Any, dict[str, Any], str, str]] = {
     "W009": ({**OWN_FLAGSMITH, "API_URL": "http://flags.example/"}, {}, "environment key", "Use https"),
     "W010": (IDENTIFIED, {"MIDDLEWARE": [AUTHENTICATION]}, "FlagsmithMiddleware is not in", "at the end"),
     "W011": (IDENTIFIED, {"MIDDLEWARE": [OURS]}, "request.user", AUTHENTICATION),
-    "W012": (IDENTIFIED, {"MIDDLEWARE": BETWEEN}, "tests.support.noting.Middleware", "below AuthenticationMiddleware"),
+    "W012": (
+        IDENTIFIED,
+        {"MIDDLEWARE": BETWEEN},
+        "tests.support.receivers.Middleware",
+        "below AuthenticationMiddleware",
+    ),
     "W020": (
         GOOD,
         {"DEBUG_TOOLBAR_PANELS": [PANEL], "MIDDLEWARE": []},

@@ -23,7 +23,8 @@ from django_flagsmith_realtime.exceptions import UnknownFlag
 from django_flagsmith_realtime.jinja2 import FlagsmithExtension
 from django_flagsmith_realtime.reading.reader import get_reader
 from tests.support.documents import pin, publish
-from tests.support.scopes import request_scope
+from tests.support.paths import ROOT
+from tests.support.request_scope import request_scope
 
 EXTENSION = "django_flagsmith_realtime.jinja2.FlagsmithExtension"
 IF_NEW = '{% flag "new_checkout" %}new{% else %}old{% endflag %}'
@@ -294,7 +295,7 @@ def test_an_async_environment_reads_without_blocking_its_loop(hanging: Any) -> N
 @pytest.mark.slow
 def test_the_module_of_the_same_name_is_jinja2s_own() -> None:
     source = "import django_flagsmith_realtime.jinja2 as ours, jinja2; assert ours.Environment is jinja2.Environment"
-    subprocess.run([sys.executable, "-c", source], check=True, cwd=Path(__file__).parents[2])
+    subprocess.run([sys.executable, "-c", source], check=True, cwd=ROOT)
 
 
 @pytest.mark.slow

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).parents[1] / "support/users_project"
+from tests.support.paths import ROOT
+
+PROJECT = ROOT / "tests/support/users_project"
 
 
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -25,9 +25,8 @@ from django_flagsmith_realtime.exceptions import UnknownFlag
 from django_flagsmith_realtime.reading import overrides
 from django_flagsmith_realtime.storage.snapshot_file import SnapshotFileError
 from django_flagsmith_realtime.test import override_flags
+from tests.support import recordings
 from tests.support.documents import publish
-
-RECORDED = Path(__file__).parents[1] / "support/recordings/api/environment_document.json"
 
 
 @pytest.fixture(autouse=True)
@@ -149,7 +148,7 @@ class TestWhatIsSeen:
         assert recording == []
 
     def test_a_file_that_is_the_source_is_read_for_the_other_flags(self, settings: Any, recording: list[Any]) -> None:
-        settings.FLAGSMITH = {"SNAPSHOT_FILE": str(RECORDED)}
+        settings.FLAGSMITH = {"SNAPSHOT_FILE": str(recordings.DOCUMENT)}
         gold = Identity("x", {"plan": "gold"})
         with override_flags(new_checkout=True, later="soon"):
             flags = get_flags(identity=gold)

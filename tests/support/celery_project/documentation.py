@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-PAGE = Path(__file__).parents[3] / "docs/celery.md"
+from tests.support.paths import DOCS
+
+PAGE = DOCS / "celery.md"
 
 
 def documented(file: str) -> str:

@@ -3,8 +3,8 @@
 import os
 
 from tests.support.celery_project.documentation import documented
-from tests.support.project_settings import *  # noqa: F403
-from tests.support.project_settings import INSTALLED_APPS as APPS
+from tests.support.project.settings import *  # noqa: F403
+from tests.support.project.settings import INSTALLED_APPS as APPS
 
 INSTALLED_APPS = [*APPS, "tests.support.celery_project"]
 CELERY_BROKER_URL = os.environ["TEST_BROKER"]

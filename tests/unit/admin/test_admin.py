@@ -35,7 +35,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def admin_project(settings: Any) -> None:
-    settings.ROOT_URLCONF = "tests.support.admin_urls"
+    settings.ROOT_URLCONF = "tests.support.admin_project.urls"
     settings.MIDDLEWARE = [
         "django.contrib.sessions.middleware.SessionMiddleware",
         "django.middleware.csrf.CsrfViewMiddleware",

@@ -18,7 +18,7 @@ from django_flagsmith_realtime.environment.diff import Difference, FlagChange, d
 from django_flagsmith_realtime.environment.document import trim
 from django_flagsmith_realtime.environment.snapshot import Environment, parse_document
 from tests.conftest import EXAMPLES
-from tests.support import recorded
+from tests.support import recordings
 from tests.unit.environment.test_document import (
     SEEN,
     Body,
@@ -30,7 +30,7 @@ from tests.unit.environment.test_document import (
     variant,
 )
 
-RECORDED = recorded.document()
+RECORDED = recordings.document()
 BEFORE = Environment(trim(RECORDED))
 
 

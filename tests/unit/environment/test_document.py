@@ -20,11 +20,11 @@ from django_flagsmith_realtime.environment.document import (
 )
 from django_flagsmith_realtime.environment.snapshot import Environment
 from django_flagsmith_realtime.exceptions import InvalidDocument
-from tests.support import recorded
+from tests.support import recordings
 
 Body = dict[str, Any]
 Edit = Callable[[Body], object]
-RECORDED = recorded.document()
+RECORDED = recordings.document()
 
 
 def digest(trimmed: Body) -> str:
@@ -74,7 +74,7 @@ def test_trimming_twice_is_trimming_once() -> None:
 
 
 def test_trimming_leaves_its_argument_as_it_was() -> None:
-    body = recorded.document()
+    body = recordings.document()
     trim(body)
     assert body == RECORDED
 

@@ -22,7 +22,7 @@ from django_flagsmith_realtime import Flags, Identity, aget_flags, get_flags
 from django_flagsmith_realtime.environment.snapshot import parse_document
 from django_flagsmith_realtime.reading import reader
 from tests.support.documents import RECORDED, configured_store
-from tests.support.generated import documents, identities
+from tests.support.strategies import documents, identities
 from tests.unit.environment.test_snapshot import IDENTITIES
 
 Person = tuple[str, Mapping[str, Any]]

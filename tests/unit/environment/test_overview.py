@@ -19,7 +19,7 @@ from django_flagsmith_realtime.environment.overview import (
 )
 from django_flagsmith_realtime.environment.snapshot import parse_document
 from tests.support.documents import RECORDED
-from tests.support.generated import values
+from tests.support.strategies import values
 
 
 def flags(body: Any = RECORDED) -> dict[str, FlagDescription]:

@@ -17,9 +17,9 @@ from flagsmith.offline_handlers import LocalFileHandler
 
 from django_flagsmith_realtime.environment.snapshot import Environment, Head, Snapshot, parse_document
 from django_flagsmith_realtime.exceptions import InvalidDocument
-from tests.support import recorded
+from tests.support import recordings
 
-RECORDED = recorded.document()
+RECORDED = recordings.document()
 NAMES = sorted(state["feature"]["name"] for state in RECORDED["feature_states"])
 IDENTITIES: dict[str, Mapping[str, Any]] = {
     "user_alice": {},
@@ -42,12 +42,12 @@ def flags_of(flags: Any) -> dict[str, tuple[Any, ...]]:
 @pytest.fixture(scope="module")
 def official() -> Flagsmith:
     """The official SDK on the document as it was recorded."""
-    return Flagsmith(offline_mode=True, offline_handler=LocalFileHandler(str(recorded.document_path())))
+    return Flagsmith(offline_mode=True, offline_handler=LocalFileHandler(str(recordings.DOCUMENT)))
 
 
 @pytest.fixture(scope="module", params=["fetched", "stored"])
 def environment(request: pytest.FixtureRequest) -> Environment:
-    environment = parse_document(recorded.document()).environment
+    environment = parse_document(recordings.document()).environment
     return environment if request.param == "fetched" else Environment.from_payload(environment.payload)
 
 
@@ -98,7 +98,7 @@ def test_the_environment_keeps_its_name_and_client_side_key(environment: Environ
 
 
 def test_a_payload_brings_back_the_same_version() -> None:
-    environment = parse_document(recorded.document()).environment
+    environment = parse_document(recordings.document()).environment
     restored = Environment.from_payload(environment.payload)
     assert restored.document == environment.document
     assert restored.version == environment.version
@@ -107,7 +107,7 @@ def test_a_payload_brings_back_the_same_version() -> None:
 
 
 def test_what_a_reader_holds_is_evaluated_and_no_document() -> None:
-    environment = Environment.from_payload(parse_document(recorded.document()).environment.payload)
+    environment = Environment.from_payload(parse_document(recordings.document()).environment.payload)
     held = vars(environment).values()
     assert not any(isinstance(value, dict) and "feature_states" in value for value in held)
     assert environment.identity_flags("user_alice", {}).is_feature_enabled("new_checkout")
@@ -149,14 +149,14 @@ def test_real_time_is_off_only_where_the_document_says_so(said: object, enabled:
 
 
 def test_a_document_without_a_date_is_refused() -> None:
-    body = recorded.document()
+    body = recordings.document()
     del body["updated_at"]
     with pytest.raises(InvalidDocument, match="updated_at is missing"):
         parse_document(body)
 
 
 def test_a_document_that_the_sdk_cannot_read_is_refused() -> None:
-    body = recorded.document()
+    body = recordings.document()
     for state in body["feature_states"]:
         for variant in state["multivariate_feature_state_values"]:
             variant.update(id=None, mv_fs_value_uuid="no uuid")

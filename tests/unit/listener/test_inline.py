@@ -20,13 +20,20 @@ from standin.server import StandIn
 
 from django_flagsmith_realtime.listener import inline
 from django_flagsmith_realtime.test import override_flags
-from tests.servers.test_servers import WebServer
+from tests.servers.test_web_servers import WebServer
 from tests.support.documents import KEY, LEASE
+from tests.support.paths import ROOT
 from tests.support.processes import RedisServer, wait_until
 
 FIRST = "Welcome to Northwind"
-GUNICORN = ("gunicorn", "tests.support.wsgi:application", "--bind=127.0.0.1:{port}")
-UVICORN = ("uvicorn", "tests.support.asgi:application", "--port={port}", "--log-level=warning", "--lifespan=off")
+GUNICORN = ("gunicorn", "tests.support.project.wsgi:application", "--bind=127.0.0.1:{port}")
+UVICORN = (
+    "uvicorn",
+    "tests.support.project.asgi:application",
+    "--port={port}",
+    "--log-level=warning",
+    "--lifespan=off",
+)
 RUNSERVER = ("django", "runserver", "127.0.0.1:{port}")
 
 
@@ -149,8 +156,7 @@ if os.fork() == 0:
 sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
 """
     environment = InlineServer(caches.settings["default"], standin).environment()
-    root = Path(__file__).parents[3]
-    subprocess.run([sys.executable, "-W", "ignore", "-c", program], env=environment, cwd=root, check=True, timeout=30)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], env=environment, cwd=ROOT, check=True, timeout=30)
 
 
 def test_django_s_test_client_does_not_begin_it(settings: Any) -> None:

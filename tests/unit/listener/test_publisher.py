@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import json
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,10 +19,10 @@ from django_flagsmith_realtime.exceptions import WrongEnvironment
 from django_flagsmith_realtime.listener.publisher import Publisher
 from django_flagsmith_realtime.signals import flag_changed, flags_updated
 from django_flagsmith_realtime.storage.store import Store
+from tests.support.documents import RECORDED
 from tests.support.sources import FakeSource
 
 FIRST = "Welcome to Northwind"
-RECORDED = json.loads((Path(__file__).parents[2] / "support/recordings/api/environment_document.json").read_text())
 
 
 class EditedSource(FakeSource):

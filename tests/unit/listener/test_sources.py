@@ -30,7 +30,7 @@ from django_flagsmith_realtime.exceptions import (
 )
 from django_flagsmith_realtime.listener import sources as source_module
 from django_flagsmith_realtime.listener.sources import ApiSource
-from tests.support import recorded
+from tests.support import recordings
 from tests.support.http_server import (
     DEADLINE,
     Answer,
@@ -49,8 +49,8 @@ from tests.support.http_server import (
 
 KEY = "ser.a-very-secret-key"
 PATH = "/api/v1/environment-document/"
-DOCUMENT = recorded.document()
-BODY = recorded.document_path().read_bytes()
+DOCUMENT = recordings.document()
+BODY = recordings.DOCUMENT.read_bytes()
 SHORT = 0.15  # seconds, where a test waits for a timeout
 
 
@@ -89,7 +89,7 @@ def failure_of(server: ScriptedServer, *replies: Reply, timeout: float = DEADLIN
 
 
 def replay(name: str) -> Answer:
-    exchange = recorded.exchange(name)
+    exchange = recordings.exchange(name)
     return Answer(exchange.status, exchange.content_headers, exchange.body)
 
 
@@ -120,7 +120,7 @@ def test_the_document_is_asked_for_with_the_key_gzip_and_no_condition(server: Sc
 
 
 def test_the_recorded_gzip_answer_is_unpacked(server: ScriptedServer) -> None:
-    exchange = recorded.exchange("gzip_enabled_environment_document")
+    exchange = recordings.exchange("gzip_enabled_environment_document")
     assert exchange.headers["content-encoding"] == "gzip"
     assert exchange.body == b"<2748 bytes gzip>"  # a placeholder: the recorded document goes in its place
     server.script(PATH, Answer(200, exchange.content_headers, DOCUMENT, gzip=True))
@@ -154,7 +154,7 @@ def test_a_304_is_an_unexpected_answer_as_nothing_conditional_was_asked(server: 
 
 
 def test_the_recorded_redirect_to_the_trailing_slash_is_followed_with_the_key(server: ScriptedServer) -> None:
-    exchange = recorded.exchange("environment_document_no_trailing_slash")
+    exchange = recordings.exchange("environment_document_no_trailing_slash")
     server.script(PATH, Answer(301, {"Location": "/slash/"}))
     server.script("/slash/", Answer(301, exchange.content_headers, framing="chunked"), replay("environment_document"))
     server.script(PATH, Answer(301, {**exchange.content_headers, "location": "/slash/"}, framing="chunked"))
@@ -165,14 +165,14 @@ def test_the_recorded_redirect_to_the_trailing_slash_is_followed_with_the_key(se
 
 
 def test_an_answer_without_its_body_is_a_broken_connection(server: ScriptedServer) -> None:
-    exchange = recorded.exchange("environment_document_head")
+    exchange = recordings.exchange("environment_document_head")
     assert (exchange.status, exchange.body) == (200, b"")
     error = failure_of(server, Raw([head(200, {**exchange.headers, "connection": "close"})]))
     assert isinstance(error, Unreachable)
 
 
 def test_the_notes_on_caching_show_that_only_content_tells_a_change() -> None:
-    folder = recorded.RECORDINGS / "api"
+    folder = recordings.FOLDER / "api"
     assert ": 304" not in (folder / "document_cache_20s_and_no_env_cache.txt").read_text()
     assert (
         "20 s later, same conditional GET: (304" in (folder / "last_modified_one_second_resolution_304.txt").read_text()
@@ -357,7 +357,7 @@ def test_rules_nested_without_end_are_refused(server: ScriptedServer) -> None:
     rule: dict[str, Any] = {"type": "ALL", "rules": [], "conditions": []}
     for _ in range(400):
         rule = {"type": "ALL", "rules": [rule], "conditions": []}
-    body = recorded.document()
+    body = recordings.document()
     body["project"]["segments"][0]["rules"] = [rule]
     error = failure_of(server, Answer(body=json.dumps(body).encode()))
     assert isinstance(error, InvalidDocument)
@@ -384,7 +384,7 @@ def test_a_gzip_bomb_is_refused_by_its_unpacked_size(server: ScriptedServer, mon
 
 
 def page(*identifiers: str) -> dict[str, Any]:
-    overrides = recorded.document()["identity_overrides"]
+    overrides = recordings.document()["identity_overrides"]
     return {**DOCUMENT, "identity_overrides": [{**overrides[0], "identifier": name} for name in identifiers]}
 
 

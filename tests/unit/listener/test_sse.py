@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sseclient import Event
 
 from django_flagsmith_realtime.listener.sse import MAX_EVENT_BYTES, MAX_EVENT_LINES, EventFramer
-from tests.support import recorded
+from tests.support import recordings
 
 BOM = b"\xef\xbb\xbf"
 LINES = st.sampled_from(
@@ -256,7 +256,7 @@ def test_comments_and_blank_lines_are_told_too() -> None:
 
 # Recordings
 
-NAMES = sorted(path.stem for path in (recorded.RECORDINGS / "stream").glob("*.raw"))
+NAMES = sorted(path.stem for path in (recordings.FOLDER / "stream").glob("*.raw"))
 TIMES = {
     "e2e_stream_real_environment": ["1795373826.879439", "1795373833.152998"],
     "stream_known_environment": [
@@ -279,7 +279,7 @@ def test_every_recorded_stream_is_read_by_a_test() -> None:
 
 @pytest.mark.parametrize("name", TIMES)
 def test_a_recorded_stream_gives_its_events_and_pings(name: str) -> None:
-    body = recorded.dechunked(recorded.stream(name).partition(b"\r\n\r\n")[2])
+    body = recordings.dechunked(recordings.stream(name).partition(b"\r\n\r\n")[2])
     expected = [("environment_updated", f'{{"updated_at": {time}}}', "15000") for time in TIMES[name]]
     assert events_of(body) == events_of(*bytewise(body)) == expected
     framer = EventFramer()
@@ -291,11 +291,11 @@ def test_a_recorded_stream_gives_its_events_and_pings(name: str) -> None:
 @pytest.mark.parametrize("name", TIMES)
 def test_a_recorded_stream_gives_each_event_with_the_piece_that_brought_it(name: str) -> None:
     framer = EventFramer()
-    for _, piece in recorded.stream_pieces(name)[1:]:
-        block = recorded.dechunked(piece)
+    for _, piece in recordings.stream_pieces(name)[1:]:
+        block = recordings.dechunked(piece)
         assert len(texts(framer.feed(block))) == block.count(b"data:")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_recorded_pieces_are_the_recorded_bytes(name: str) -> None:
-    assert b"".join(piece for _, piece in recorded.stream_pieces(name)) == recorded.stream(name)
+    assert b"".join(piece for _, piece in recordings.stream_pieces(name)) == recordings.stream(name)

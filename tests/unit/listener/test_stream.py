@@ -35,7 +35,7 @@ from django_flagsmith_realtime.listener.stream import (
     StreamReader,
     next_wait,
 )
-from tests.support import recorded
+from tests.support import recordings
 from tests.support.http_server import (
     Answer,
     Drip,
@@ -391,11 +391,11 @@ KNOWN = [
 def test_a_recorded_stream_is_read_as_it_came(
     server: ScriptedServer, name: str, expected: list[int], ends: bool, bytewise: bool
 ) -> None:
-    raw = recorded.stream(name)
+    raw = recordings.stream(name)
     pieces = (
         [raw[at : at + 1] for at in range(len(raw))]
         if bytewise
-        else [piece for _, piece in recorded.stream_pieces(name)]
+        else [piece for _, piece in recordings.stream_pieces(name)]
     )
     messages = heard(server, Raw(pieces))
     assert messages[0] == Connected()

@@ -19,6 +19,7 @@ from django_flagsmith_realtime import Identity, get_flags
 from django_flagsmith_realtime.environment.snapshot import parse_document
 from tests.support.backends import use
 from tests.support.documents import RECORDED, configured_store, publish
+from tests.support.paths import ROOT
 from tests.support.processes import RedisServer, project_environment
 
 
@@ -256,7 +257,7 @@ def test_a_projects_process_shows_what_the_listener_published(redis_server: Redi
             return subprocess.run(
                 [sys.executable, "-m", "django", *arguments],
                 env={**environment, **variables},
-                cwd=Path(__file__).parents[3],
+                cwd=ROOT,
                 capture_output=True,
                 text=True,
             )

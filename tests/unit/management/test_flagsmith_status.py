@@ -12,7 +12,6 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +22,7 @@ from django_flagsmith_realtime.management.commands.flagsmith_status import EXIT_
 from django_flagsmith_realtime.storage.status import Content
 from tests.support.backends import use
 from tests.support.documents import PREFIX, configured_store, publish
+from tests.support.paths import ROOT
 from tests.support.processes import RedisServer, project_environment, wait_until
 from tests.unit.storage.test_status import FULL
 
@@ -112,7 +112,7 @@ class Terminal:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "django", "flagsmith_status", *arguments],
             env={**project_environment({"ENVIRONMENT_KEY": "ser.tests"}, cache), "TERM": "xterm", "COLUMNS": "80"},
-            cwd=Path(__file__).parents[3],
+            cwd=ROOT,
             stdin=side,
             stdout=side,
             stderr=side,
@@ -155,7 +155,7 @@ def test_watch_that_is_piped_has_a_line_of_json_for_each_look(redis_server: Redi
     with subprocess.Popen(
         [sys.executable, "-m", "django", "flagsmith_status", "--watch", "--json", "--interval", "0.05"],
         env=project_environment({"ENVIRONMENT_KEY": "ser.tests"}, redis_server.cache()),
-        cwd=Path(__file__).parents[3],
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
     ) as process:

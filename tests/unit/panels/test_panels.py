@@ -18,13 +18,13 @@ from django.test import AsyncClient, Client, RequestFactory
 from django_flagsmith_realtime import Flags, Identity, get_flags
 from django_flagsmith_realtime.environment.snapshot import Snapshot
 from django_flagsmith_realtime.test import override_flags
-from tests.support import observed_pages
 from tests.support.browser import chromium, complaints, lay_out
 from tests.support.browser.axe import violations
-from tests.support.demo_pages import open_panel
-from tests.support.demo_process import running_demo
+from tests.support.demo import running_demo
+from tests.support.demo_browser import open_panel
 from tests.support.documents import configured_store, pin, publish
 from tests.support.processes import RedisServer
+from tests.unit.panels import views
 
 OURS = "django_flagsmith_realtime.middleware.FlagsmithMiddleware"
 TOOLBAR = "debug_toolbar.middleware.DebugToolbarMiddleware"
@@ -41,8 +41,8 @@ def toolbar(settings: Any) -> Any:
     settings.DEBUG_TOOLBAR_PANELS = [PANEL]  # before the toolbar is installed: it patches Django for its own panels
     settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "debug_toolbar"]
     settings.MIDDLEWARE = [TOOLBAR, OURS]
-    settings.ROOT_URLCONF = "tests.support.observed_urls"
-    settings.FLAGSMITH = {**settings.FLAGSMITH, "IDENTITY": "tests.support.observed_pages.identify"}
+    settings.ROOT_URLCONF = "tests.unit.panels.urls"
+    settings.FLAGSMITH = {**settings.FLAGSMITH, "IDENTITY": "tests.unit.panels.views.identify"}
     settings.TEMPLATES = [
         *settings.TEMPLATES,
         {
@@ -89,32 +89,32 @@ def line(view: Any, text: str) -> str:
     """Return the place of a line in a view, as the panel names it."""
     source, first = inspect.getsourcelines(inspect.unwrap(view))
     [number] = [number for number, each in enumerate(source, first) if text in each]
-    return f"tests/support/observed_pages.py:{number} in {inspect.unwrap(view).__name__}"
+    return f"tests/unit/panels/views.py:{number} in {inspect.unwrap(view).__name__}"
 
 
 class TestReads:
-    @pytest.mark.parametrize("view", [observed_pages.page, observed_pages.apage])
+    @pytest.mark.parametrize("view", [views.page, views.apage])
     def test_of_a_view_and_its_templates_are_told_with_their_lines(self, get: Get, view: Any) -> None:
         publish(new_checkout=True)
         get(f"/{view.__name__}/")
         assert places("dark_mode") == {line(view, "dark_mode"): 1}
-        assert places("new_checkout") == {"observed/page.html:4": 1}
-        assert places("banner_text") == {"observed/base.html:2": 1}
-        assert places("max_cart_items") == {"observed/part.html:3": 3}
-        assert places("gift_cards") == {"observed/part.html:3": 3}
+        assert places("new_checkout") == {"panel/page.html:4": 1}
+        assert places("banner_text") == {"panel/base.html:2": 1}
+        assert places("max_cart_items") == {"panel/part.html:3": 3}
+        assert places("gift_cards") == {"panel/part.html:3": 3}
 
     def test_of_jinja2_are_told_with_their_lines(self, get: Get) -> None:
         publish()
         get("/jinja/")
-        assert places("banner_text") == {"observed/page.jinja:2": 1}
-        assert places("new_checkout") == {"observed/page.jinja:4": 1}
+        assert places("banner_text") == {"panel/page.jinja:2": 1}
+        assert places("new_checkout") == {"panel/page.jinja:4": 1}
 
     @pytest.mark.parametrize(
         ("url", "place"),
         [
-            ("/checkout/", "@flag_enabled on tests.support.observed_pages.checkout"),
-            ("/acheckout/", "@flag_enabled on tests.support.observed_pages.acheckout"),
-            ("/class/", "FlagEnabledMixin of tests.support.observed_pages.Checkout"),
+            ("/checkout/", "@flag_enabled on tests.unit.panels.views.checkout"),
+            ("/acheckout/", "@flag_enabled on tests.unit.panels.views.acheckout"),
+            ("/class/", "FlagEnabledMixin of tests.unit.panels.views.Checkout"),
         ],
     )
     @pytest.mark.parametrize("enabled", [True, False])
@@ -127,8 +127,8 @@ class TestReads:
     def test_tell_whose_they_are(self, get: Get) -> None:
         publish()
         get("/calls/?who=user_bob")
-        view = observed_pages.calls
-        assert places("max_cart_items", "user_bob") == {line(observed_pages.limit, "max_cart_items"): 1}
+        view = views.calls
+        assert places("max_cart_items", "user_bob") == {line(views.limit, "max_cart_items"): 1}
         assert places("banner_text", "user_bob") == {line(view, "caller's"): 1, line(view, "request.flags["): 1}
         assert reads()["dark_mode", "user_alice"]["count"] == 2
         assert places("dark_mode") == {line(view, "identity=None"): 1}
@@ -151,33 +151,33 @@ class TestReads:
         assert values == {"unknown_0": "Decimal('1.5')", "unknown_1": "{(1, 2): 3}"}
 
     def test_do_not_take_the_place_of_a_projects_own(self, toolbar: Any, get: Get) -> None:
-        toolbar.MIDDLEWARE = ["tests.support.observed_pages.OwnFlags", *toolbar.MIDDLEWARE]
+        toolbar.MIDDLEWARE = ["tests.unit.panels.views.OwnFlags", *toolbar.MIDDLEWARE]
         assert "of the project" in get("/own-flags/").content.decode()
 
     def test_in_threads_of_an_async_view_are_told(self, get: Get) -> None:
         publish()
         get("/acalls/")
-        assert places("max_cart_items") == {line(observed_pages.limit, "max_cart_items"): 1}
+        assert places("max_cart_items") == {line(views.limit, "max_cart_items"): 1}
 
     def test_before_a_view_crashes_are_told(self) -> None:
         publish()
         Client(raise_request_exception=False).get("/crash/")
-        assert places("max_cart_items") == {line(observed_pages.limit, "max_cart_items"): 1}
+        assert places("max_cart_items") == {line(views.limit, "max_cart_items"): 1}
 
     @pytest.mark.parametrize("middleware", [[OURS, TOOLBAR], [TOOLBAR, OURS]], ids=["inside", "outside"])
     def test_are_told_wherever_the_toolbar_stands(self, toolbar: Any, get: Get, middleware: list[str]) -> None:
         toolbar.MIDDLEWARE = middleware
         publish()
         get("/page/")
-        assert places("dark_mode") == {line(observed_pages.page, "dark_mode"): 1}
+        assert places("dark_mode") == {line(views.page, "dark_mode"): 1}
         get("/calls/")
-        assert places("max_cart_items") == {line(observed_pages.limit, "max_cart_items"): 1}
+        assert places("max_cart_items") == {line(views.limit, "max_cart_items"): 1}
 
     def test_without_our_middleware_the_panel_changes_nobodys_identity(self, toolbar: Any, get: Get) -> None:
         toolbar.MIDDLEWARE = [TOOLBAR]
         publish()
         assert get("/without-scope/?who=user_bob").content.startswith(b"<body>None")
-        assert places("dark_mode", "user_bob") == {line(observed_pages.without_scope, "dark_mode"): 1}
+        assert places("dark_mode", "user_bob") == {line(views.without_scope, "dark_mode"): 1}
 
     def test_of_overridden_flags_are_told(self, get: Get) -> None:
         publish(dark_mode=False)
@@ -237,7 +237,7 @@ class TestPage:
         assert "&lt;script&gt;alert(1)" in content
         assert "&lt;b&gt;" in content
         assert not re.search(r"<script|<style|<b>|style=|\son\w+=", content)
-        assert "observed/part.html:3 \N{MULTIPLICATION SIGN} 3" in html.unescape(content).replace(
+        assert "panel/part.html:3 \N{MULTIPLICATION SIGN} 3" in html.unescape(content).replace(
             "\N{NO-BREAK SPACE}", " "
         )
 
@@ -265,7 +265,7 @@ class TestPage:
             assert 'class="djdt-nav-icon"' in page
         request_id = panel().toolbar.request_id
         answer = get("/__debug__/render_panel/", {"request_id": request_id, "panel_id": "FlagsmithPanel"})
-        assert "observed/page.html:4" in answer.json()["content"]
+        assert "panel/page.html:4" in answer.json()["content"]
 
 
 class TestOff:

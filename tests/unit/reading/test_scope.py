@@ -20,7 +20,7 @@ from django_flagsmith_realtime.reading.reader import get_reader
 from django_flagsmith_realtime.reading.scope import Unscoped, current_flags
 from tests.support.backends import RecordingCache
 from tests.support.documents import publish
-from tests.support.scopes import request_scope
+from tests.support.request_scope import request_scope
 
 GOLD = Identity("somebody", {"plan": "gold"})
 ALICE = Identity("user_alice")

@@ -28,9 +28,9 @@ from django_flagsmith_realtime.storage.snapshot_file import (
     write_snapshot_file,
 )
 from tests.support.documents import KEY, RECORDED, banner, make_document, publish
+from tests.support.paths import ROOT
 from tests.support.processes import die_with_parent
 
-ROOT = Path(__file__).parents[3]
 WRITE_FOR_EVER = """
 import sys
 from pathlib import Path

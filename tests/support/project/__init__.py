@@ -1,0 +1,1 @@
+"""A small project, which runs in the test's process or in processes of its own."""

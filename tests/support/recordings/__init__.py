@@ -1,0 +1,73 @@
+"""What a real Flagsmith answered, recorded: its API in `api/`, its stream in `stream/`."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+DOCUMENT = FOLDER / "api" / "environment_document.json"
+PIECE = re.compile(r"^\+([\d.]+) (b'.*')$", re.MULTILINE)
+FRAMING_HEADERS = {"content-length", "transfer-encoding", "content-encoding", "connection"}
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A request and its answer; header names in lower case."""
+
+    target: str
+    request_headers: dict[str, str]
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def content_headers(self) -> dict[str, str]:
+        """The answer's headers without those that say how the body is sent."""
+        return {name: value for name, value in self.headers.items() if name not in FRAMING_HEADERS}
+
+
+def document() -> Any:
+    """Return a copy of the recorded environment document."""
+    return json.loads(DOCUMENT.read_bytes())
+
+
+def exchange(name: str) -> Exchange:
+    """Read `api/{name}.http`."""
+    text = (FOLDER / "api" / f"{name}.http").read_bytes().replace(b"\r\n", b"\n")
+    head, body = text.split(b"\n\nHTTP/", 1)
+    answer, _, body = (b"HTTP/" + body).partition(b"\n\n")
+    request = [line[2:] for line in head.decode().splitlines() if line.startswith("> ")]
+    status, *headers = answer.decode().splitlines()
+    return Exchange(
+        request[0].split()[1], _headers(request[1:]), int(status.split()[1]), _headers(headers), body.strip()
+    )
+
+
+def _headers(lines: list[str]) -> dict[str, str]:
+    pairs = (line.partition(":") for line in lines)
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+def stream(name: str) -> bytes:
+    """Return the bytes of `stream/{name}.raw`, the answer's head included."""
+    return (FOLDER / "stream" / f"{name}.raw").read_bytes()
+
+
+def stream_pieces(name: str) -> list[tuple[float, bytes]]:
+    """Return the pieces in which the bytes came, and when, in seconds after the request."""
+    text = (FOLDER / "stream" / f"{name}.txt").read_text()
+    return [(float(at), ast.literal_eval(piece)) for at, piece in PIECE.findall(text)]
+
+
+def dechunked(data: bytes) -> bytes:
+    """Return a chunked body without its chunk sizes, as far as it goes."""
+    body = b""
+    while data:
+        size, _, data = data.partition(b"\r\n")
+        body, data = body + data[: int(size, 16)], data[int(size, 16) + 2 :]
+    return body

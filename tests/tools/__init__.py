@@ -1,0 +1,1 @@
+"""What `make soak`, `make probes` and `make screenshots` run."""
