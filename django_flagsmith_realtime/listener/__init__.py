@@ -1,1 +1,1 @@
-"""The one process that follows Flagsmith: stream, requests, publishing, and what it tells of itself."""
+"""The listener: the only part that makes requests to Flagsmith, and the only writer of snapshots."""

@@ -54,7 +54,7 @@ def build_listener(config: Config) -> Listener:
 
 
 def build_publisher(config: Config) -> Publisher:
-    """Return a publisher of what Flagsmith says, or the file that is edited in place of an account there."""
+    """Return a publisher for Flagsmith, or for the file that is edited in place of an account there."""
     source: Source
     path = config.snapshot_file
     if path and not config.environment_key:

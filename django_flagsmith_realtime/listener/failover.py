@@ -18,7 +18,7 @@ class Failover:
     """What a leader knows of its way to Flagsmith.
 
     `api_answers` is what the API did since the stream was lost, None where it was not asked. `cut_off_since` is when
-    the first attempt failed in a way that says nothing of Flagsmith itself.
+    the first attempt failed without an answer: a refusal (403) would be the same on every host.
     """
 
     has_stream: bool = False
@@ -55,7 +55,7 @@ class Failover:
         return self.cut_off_since is not None and self.api_answers is None
 
     def should_give_way(self, now: float) -> bool:
-        """Tell whether to let another process try."""
+        """Return whether to let another process try."""
         return self.cut_off_since is not None and now - self.cut_off_since >= self.patience
 
     def give_way(self) -> Failover:

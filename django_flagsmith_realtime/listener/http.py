@@ -1,4 +1,4 @@
-"""HTTP as `sources` and `stream` need it: another thread can end it, and its errors tell a person what to do.
+"""HTTP as `sources` and `stream` need it: another thread can end it, and its errors say what to do.
 
 urllib3 offers no way to end an exchange that another thread waits for. So our own classes of its connections, which a
 pool takes as `ConnectionCls`, hand over each socket that they connect, and ending an exchange shuts that down.
@@ -43,7 +43,7 @@ TRANSPORT_ERRORS = (requests.RequestException, Urllib3Error, OSError, ValueError
 CONNECT_SECONDS = 4.0  # Linux repeats a connection's first packet after 1 and 3 s: two lost ones are no outage
 PROBE_SECONDS = 2.0  # a standby tries before it takes an offered lease; the offer is there for 5 s (OFFER_SECONDS)
 MAX_RETRY_AFTER = 3600.0  # seconds: a date that is years away must not silence us, a day's maintenance may for an hour
-# An idle stream says a ping every 15 s. A host that is cut off need not wait for three of them (STREAM_TIMEOUT): its
+# An idle stream sends a ping every 15 s. A host that is cut off need not wait for three of them (STREAM_TIMEOUT): its
 # system probes after 4 s, three times in 2 s each, and ends the connection after 8 s.
 KEEP_ALIVE = {"TCP_KEEPIDLE": 4, "TCP_KEEPALIVE": 4, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 2}  # seconds; the last, probes
 SOCKET_OPTIONS = [
@@ -77,7 +77,7 @@ class InterruptibleSession(requests.Session):
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[Event]:
-        """End the exchange inside if it takes longer; the event tells that it did."""
+        """End the exchange inside if it takes longer; the event is set then."""
         passed = Event()
 
         def expire() -> None:
@@ -157,7 +157,7 @@ class _Adapter(HTTPAdapter):
 
 
 def can_connect(url: str) -> bool:
-    """Tell whether a connection to a URL's host, or to the proxy on the way there, comes about within two seconds."""
+    """Return whether a URL's host, or the proxy on the way there, accepts a connection within two seconds."""
     try:
         _, host, port = origin(select_proxy(url, get_environ_proxies(url)) or url)
         socket.create_connection((host, port), timeout=PROBE_SECONDS).close()

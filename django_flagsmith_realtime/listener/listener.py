@@ -39,8 +39,8 @@ class Listener:
     """Keeps the published snapshot in step with Flagsmith.
 
     `open_stream` takes the key of the environment and returns its stream; None: poll only. `stream_key` is that key
-    where it is known from the start, else the published document tells it. `leadership` tells when to lead and when
-    to stand by. `subscribers` are called with each event.
+    where it is known from the start, else it is in the published document. `leadership` decides when to lead and when
+    to stand by. `status_tracker` makes the status that is kept in the cache. `subscribers` are called with each event.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class Listener:
 
     def _maintain(self) -> None:
         if self._term is None:
-            self._maintenance.follow()
+            self._maintenance.read_published()
         else:
             self._maintenance.run()
             self._write_status()
@@ -228,7 +228,7 @@ class Listener:
                 self._write_status()
 
     def _notify(self, event: Event) -> None:
-        """Tell the subscribers what happened, and the schedule, which decides what to do about it."""
+        """Notify the subscribers of what happened, and the schedule, which decides what to do about it."""
         for subscriber in self._subscribers:
             subscriber(event)
         now = self._clock()

@@ -45,7 +45,7 @@ class Leading:
 
 
 class Maintenance:
-    """The cache's side of a listener; `notify` is told what happened."""
+    """The cache's side of a listener; `notify` is called with what happened."""
 
     def __init__(self, publisher: Publisher, *, notify: Subscriber, clock: Callable[[], float]) -> None:
         self._publisher = publisher
@@ -54,15 +54,15 @@ class Maintenance:
         self._clock = clock
         self._state: Standby | Leading = Standby()
         self._unstored: Unstored | None = None
-        self._cache_works = True  # as far as the last step could tell
+        self._cache_works = True  # as far as the last step shows
 
     def stand_by(self) -> None:
         """Let another process lead; when this one leads next, it takes over anew."""
         self._state = Standby()
 
-    def follow(self) -> None:
+    def read_published(self) -> None:
         """While another process leads: read what it publishes."""
-        self._try(self._follow)
+        self._try(self._read_published)
 
     def run(self) -> None:
         """While this process leads: do all that is due; end with the first step if the cache hangs."""
@@ -103,7 +103,7 @@ class Maintenance:
             self._state = replace(self._state, is_fetching_for_nudge=True)
 
     def end_fetch(self) -> None:
-        """Take the nudge away that was fetched for, unless what came is not in the cache yet."""
+        """Remove the nudge that was fetched for, unless what came is not in the cache yet."""
         match self._state:
             case Leading(nudge=str(nudge), is_fetching_for_nudge=True) as state if not self._unstored:
                 if self._try(partial(self._store.clear_nudge, nudge)):
@@ -122,7 +122,7 @@ class Maintenance:
             self._try(partial(self._store.write_status, status))
 
     def _try(self, step: Callable[[], None]) -> bool:
-        """Take a step; tell whether the cache worked."""
+        """Run a step; return whether the cache worked."""
         try:
             step()
         except StoreError as error:
@@ -146,7 +146,7 @@ class Maintenance:
             yield self._repair
             yield self._read_nudge
 
-    def _follow(self) -> None:
+    def _read_published(self) -> None:
         if self._publisher.read_published():
             self._unstored = None  # the process that published knew more
 

@@ -10,14 +10,14 @@ from ..environment.diff import Update
 from ..storage.lease import STUCK_SECONDS, Alone, Leadership, LeaseKeeper
 from .factory import build_lease, build_publisher, build_store
 
-POLL_SECONDS = 0.1  # between two questions whether the leader has fetched; it looks for a nudge every 2 s
+POLL_SECONDS = 0.1  # between two reads of the nudge, which the leader removes when it has fetched
 
 
 @dataclass(frozen=True)
 class Outcome:
     """Who fetched: the `leader` ("host:pid") that was asked to, or else this process, with its `update`, if any.
 
-    `is_pending` tells that the leader has not answered yet.
+    `is_pending`: the leader has not fetched yet.
     """
 
     update: Update | None = None

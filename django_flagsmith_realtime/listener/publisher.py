@@ -68,7 +68,7 @@ class Publisher:
         self._clock = clock
 
     def read_published(self) -> bool:
-        """Read what is published; tell whether another process published it.
+        """Read what is published; return whether another process published it.
 
         What this process knew stays where the cache holds nothing.
         """
@@ -138,14 +138,14 @@ class Publisher:
             self._wait_and_announce()
         while True:
             document = self.fetch()
-            with suppress(Overtaken):  # then only a newer document tells what is newest
+            with suppress(Overtaken):  # then only a new fetch shows what is newest
                 update = None if self._may_be_stale(document) else self.publish(document)
                 self.save()
                 self._wait_and_announce()
                 return update
 
     def repair(self) -> bool:
-        """Put back what the cache lost of what this process published; tell whether it had lost anything.
+        """Put back what the cache lost of what this process published; return whether it had lost anything.
 
         Raise `Overtaken` where another process wrote, be it something older after a sleep.
         """
@@ -193,7 +193,7 @@ class Publisher:
             self.announce()
 
     def _may_be_stale(self, document: Document) -> bool:
-        """Tell whether a document is older than one published so lately that Flagsmith's caches may not know it."""
+        """Return whether a document is older than one published so lately that Flagsmith's caches may not know it."""
         head = self.published.head if self.published else None
         published_ago = time.time() - head.published_at / 1_000_000 if head else 0.0
         return head is not None and document.updated_at < head.updated_at and abs(published_ago) < CHASE_SECONDS

@@ -28,7 +28,7 @@ NEAR = 1_000_000  # microseconds
 NEAR_DELAYS = (1.0, 5.0, 20.0, 65.0)  # seconds
 
 COALESCE_SECONDS = 0.25  # between two fetches: a person who saves twice costs two, a script that saves 100 flags few
-REPLAY_SECONDS = 1.0  # the stream service says its latest time at once when it is connected to, within its second
+REPLAY_SECONDS = 1.0  # on a new connection the stream service sends its latest time, at most a second later
 REMEMBERED = 64  # announced times: the stream replays one, a burst brings some; a key of 1 kB in the cache
 
 # A chase to its end takes 14 requests: two of them at once, and one request every 10 s, as at the end of a chase.
@@ -82,7 +82,7 @@ class Schedule:
     """When to fetch next, from what was announced, what came of it, and how well the stream works.
 
     `poll_interval` and `fallback_poll_interval` are seconds, with a reliable stream and without; 0 is never.
-    `may_be_behind` tells whether the source may serve an older document for a while, which is then held back.
+    `may_be_behind`: the source may serve an older document for a while, which is then held back.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Schedule:
         self._not_before = -NEVER  # after a failure
         self._failing_since: float | None = None
         self._budget = budget or Budget()
-        self._missed_at: float | None = None  # when to fetch what a gap may have hidden, unless a replay tells
+        self._missed_at: float | None = None  # when to fetch what a gap may have hidden; a replay does instead
 
     def due(self) -> float:
         """Return when the next fetch is due; `inf` for never."""
@@ -142,7 +142,7 @@ class Schedule:
             self._begin_chase(pending, now)
 
     def announce(self, time: int | None, now: float) -> bool:
-        """Note an announcement; tell whether it needs a fetch: one that was seen before costs nothing."""
+        """Note an announcement; return whether it needs a fetch: one that was seen before costs nothing."""
         self._missed_at = None
         self._stream_health.note_announcement()
         self._latest_announced = time or self._latest_announced
@@ -183,7 +183,7 @@ class Schedule:
         return 0.0 if self._stream_health.is_reliable else now - self._fetched_at
 
     def accept(self, document: Document, published: Snapshot | None, now: float) -> bool:
-        """Tell whether to publish a document that was fetched, or to hold it back while the chase goes on."""
+        """Return whether to publish a document that was fetched; else it is held back while the chase goes on."""
         self._fetched_at, self._is_fetching = self._began_at, False
         self._end_outage(now)
         self._stream_health.note_document(realtime_enabled=document.realtime_enabled)
@@ -204,11 +204,11 @@ class Schedule:
         if not self._may_be_behind:
             return False
         if published.environment.flags and not document.environment.flags:
-            return True  # an environment that was just created, or a bug: nobody deletes all flags at once
+            return True  # rather incomplete than meant: who deletes all flags at once?
         return document.updated_at < published.head.updated_at and document.updated_at != self._latest_announced
 
     def _goes_on(self, chase: Chase, document: Document, now: float) -> bool:
-        """Plan the chase's next fetch; tell whether there is one."""
+        """Plan the chase's next fetch; return whether there is one."""
         if self._began_at < chase.announced_at:
             self._chase_due = chase.announced_at
             return True
@@ -217,7 +217,7 @@ class Schedule:
         return delay is not None
 
     def note_changed(self) -> bool:
-        """Note that an accepted document changed flags; tell whether the stream is doubted for not announcing it."""
+        """Note that an accepted document changed flags; return whether the stream is doubted for not announcing it."""
         return self._stream_health.note_change()
 
     def note_published(self) -> None:

@@ -158,7 +158,7 @@ class FileSource(Source):
     """A file that a developer edits: each new content is dated when it is first read."""
 
     setting = "FLAGSMITH['SNAPSHOT_FILE']"
-    interval = 0.5  # an edit is live before its author has switched to the browser; a look is one `stat`
+    interval = 0.5  # an edit is live before its author has switched to the browser; it costs one `stat`
     is_billed = False
     may_be_behind = False
     has_fixed_environment = False

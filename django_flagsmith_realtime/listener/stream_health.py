@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# Flagsmith ends a stream every 30 s and we are back within one; its service looks for news once a second. What
+# Flagsmith ends a stream every 30 s and we are back within one; its service asks for news once a second. What
 # happened in a gap of up to this long is announced on the new connection.
 GAP_SECONDS = 2.0
 NEVER = float("inf")
@@ -23,7 +23,7 @@ class StreamHealth:
         self._missed_change = False
 
     def connect(self, now: float, fetched_at: float) -> bool:
-        """Note that the stream is open; tell whether something may have been missed since the last fetch."""
+        """Note that the stream is open; return whether something may have been missed since the last fetch."""
         away_since, self._away_since = self._away_since, None
         if away_since is None:
             return False
@@ -50,7 +50,7 @@ class StreamHealth:
         self._was_open = self._away_since is None
 
     def note_change(self) -> bool:
-        """Note that the last document changed the flags; tell whether the stream is doubted from now on for that."""
+        """Note that the last document changed the flags; return whether the stream is doubted from now on."""
         if self._missed_change or not self._should_have_announced:
             return False
         self._missed_change = True

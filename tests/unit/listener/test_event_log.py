@@ -53,7 +53,7 @@ def test_an_outage_of_the_api_is_one_warning_and_one_end_with_its_length(
     ]
 
 
-def test_the_next_outage_is_said_anew(event_log: EventLog, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_next_outage_is_logged_anew(event_log: EventLog, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(2):
         event_log(events.StoreFailed(StoreError("No.")))
         event_log(events.StoreWorked())
@@ -96,7 +96,7 @@ def test_routine_is_silent(event_log: EventLog, clock: Clock, caplog: pytest.Log
     ],
     ids=["off", "missed"],
 )
-def test_a_stream_that_tells_nothing_is_an_outage(
+def test_a_stream_that_announces_nothing_is_an_outage(
     begin: events.Event,
     end: events.Event,
     said: str,

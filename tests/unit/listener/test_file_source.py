@@ -115,6 +115,7 @@ class TestWatching:
         with watching():
             edit(watched, banner_text="two")
             wait_until(is_shown("two"), timeout=3)
+            wait_until(lambda: seen)
         flag_changed.disconnect(note)
         assert seen == [("banner_text", "two")]
 
@@ -155,7 +156,7 @@ class TestWatching:
         warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
         assert len(warnings) == 1
 
-    def test_a_file_that_was_broken_for_long_is_looked_at_as_often_as_one_that_is_not(self, watched: Path) -> None:
+    def test_a_file_that_was_broken_for_long_is_read_as_often_as_one_that_is_not(self, watched: Path) -> None:
         with override_settings(FLAGSMITH={"SNAPSHOT_FILE": str(watched)}):
             schedule = build_listener(get_config())._schedule
         now = time.monotonic()
@@ -165,7 +166,7 @@ class TestWatching:
             assert schedule.due() - now <= 0.5
             now = schedule.due()
 
-    def test_a_file_without_any_flag_is_believed_at_once(self, watched: Path, watching: Watching) -> None:
+    def test_a_file_without_any_flag_is_accepted_at_once(self, watched: Path, watching: Watching) -> None:
         with watching():
             body = json.loads(watched.read_text())
             watched.write_text(json.dumps({**body, "feature_states": [], "identity_overrides": []}))

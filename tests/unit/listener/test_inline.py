@@ -141,7 +141,7 @@ def test_with_one_process_local_memory_is_enough(serve: Serve, standin: StandIn)
 
 
 @pytest.mark.slow
-def test_a_child_that_is_forked_is_rid_of_it_and_begins_its_own(serve: Serve, standin: StandIn) -> None:
+def test_a_child_that_is_forked_has_none_and_starts_its_own(serve: Serve, standin: StandIn) -> None:
     program = """
 import os, sys, django
 django.setup()
@@ -159,20 +159,20 @@ sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
     subprocess.run([sys.executable, "-W", "ignore", "-c", program], env=environment, cwd=ROOT, check=True, timeout=30)
 
 
-def test_django_s_test_client_does_not_begin_it(settings: Any) -> None:
+def test_django_s_test_client_does_not_start_it(settings: Any) -> None:
     settings.FLAGSMITH = {"ENVIRONMENT_KEY": KEY, "LISTENER": "inline"}
     assert Client().get("/none/").status_code == 200
     assert not inline._background.is_started
 
 
-def test_a_server_under_test_does_not_begin_it(settings: Any) -> None:
+def test_a_server_under_test_does_not_start_it(settings: Any) -> None:
     settings.FLAGSMITH = {"ENVIRONMENT_KEY": KEY, "LISTENER": "inline"}
     with override_flags():
         inline._start(sender=WSGIHandler)
     assert not inline._background.is_started
 
 
-def test_the_default_begins_nothing() -> None:
+def test_the_default_starts_nothing() -> None:
     inline._start(sender=WSGIHandler)
     assert not inline._background.is_started
 
@@ -184,7 +184,7 @@ def test_the_default_begins_nothing() -> None:
         ({}, "locmem.LocMemCache", "FLAGSMITH['ENVIRONMENT_KEY'] is missing"),
     ],
 )
-def test_what_cannot_work_is_said_once_and_serves_nevertheless(
+def test_what_cannot_work_is_logged_once_and_requests_are_served(
     settings: Any, setting: dict[str, str], backend: str, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.CACHES = {"default": {"BACKEND": f"django.core.cache.backends.{backend}"}}

@@ -132,7 +132,9 @@ def test_signals_that_wait_for_freshness_hold_up_no_update(standin: StandIn, lis
 
 
 @pytest.mark.slow
-def test_a_receiver_in_the_listeners_process_reads_what_it_was_told_of(standin: StandIn, listening: Listening) -> None:
+def test_a_receiver_in_the_listeners_process_reads_the_flags_of_its_signal(
+    standin: StandIn, listening: Listening
+) -> None:
     read = []
 
     def note(**kwargs: Any) -> None:
@@ -230,7 +232,7 @@ def test_what_is_published_stays_while_flagsmith_cannot_be_asked(
 
 
 @pytest.mark.slow
-def test_a_stream_that_is_refused_is_said_once_and_the_flags_are_polled(
+def test_a_stream_that_is_refused_is_logged_once_and_the_flags_are_polled(
     standin: StandIn, listening: Listening, caplog: pytest.LogCaptureFixture
 ) -> None:
     with listening(REALTIME_URL=standin.url + "/nothing/", FALLBACK_POLL_INTERVAL=1):
@@ -242,7 +244,7 @@ def test_a_stream_that_is_refused_is_said_once_and_the_flags_are_polled(
 
 
 @pytest.mark.slow
-def test_a_project_without_real_time_is_said_and_polled(
+def test_a_project_without_real_time_is_logged_and_polled(
     standin: StandIn, listening: Listening, caplog: pytest.LogCaptureFixture
 ) -> None:
     standin.document["project"]["enable_realtime_updates"] = False

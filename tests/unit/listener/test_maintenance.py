@@ -58,7 +58,7 @@ def test_what_could_not_be_stored_is_stored_when_the_cache_works_again(maintenan
     assert maintenance.has_unstored
     SmallCache.limit = 1_000_000
     maintenance.stand_by()
-    maintenance.follow()
+    maintenance.read_published()
     maintenance.run()
     assert banner() == "new", "nobody else knew of it"
 
@@ -72,7 +72,7 @@ def test_what_could_not_be_stored_is_dropped_when_another_process_publishes(
     SmallCache.limit = 1_000_000
     maintenance.stand_by()
     publish(banner_text="of another leader")
-    maintenance.follow()
+    maintenance.read_published()
     maintenance.run()
     assert banner() == "of another leader"
 

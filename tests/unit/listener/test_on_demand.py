@@ -51,7 +51,7 @@ def test_it_fetches_where_nobody_leads_and_gives_the_lease_back(standin: StandIn
     assert standin.counts.environment_document == 2
 
 
-def test_it_holds_the_lease_while_receivers_are_told() -> None:
+def test_it_holds_the_lease_while_receivers_run() -> None:
     held = []
 
     def note(**kwargs: Any) -> None:
@@ -116,7 +116,7 @@ def test_a_failure_gives_the_lease_back_and_is_raised(standin: StandIn, settings
     assert caches["default"].get(LEASE) is None
 
 
-def test_a_snapshot_file_that_cannot_be_written_is_said_and_the_flags_are_stored(
+def test_a_snapshot_file_that_cannot_be_written_is_logged_and_the_flags_are_stored(
     settings: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.FLAGSMITH = {**settings.FLAGSMITH, "SNAPSHOT_FILE": str(tmp_path / "missing" / "flags.json")}

@@ -1,4 +1,4 @@
-"""When to fetch, and what to believe: pure, with a clock that the tests turn."""
+"""When to fetch, and what to accept: pure, with a clock that the tests turn."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_stream_that_did_not_announce_a_change_is_doubted_until_it_announces_o
     assert clockwork.schedule.due() == clockwork.now + 300
 
 
-def test_what_changed_while_nobody_listened_is_no_reason_for_doubt() -> None:
+def test_what_changed_while_the_stream_was_away_is_no_reason_for_doubt() -> None:
     clockwork = Clockwork()
     clockwork.schedule.connect(clockwork.now)
     clockwork.advance_to_due()
@@ -258,7 +258,7 @@ def test_a_body_older_than_the_published_one_is_held_back_until_the_chase_ends(c
     assert clockwork.published and clockwork.published.head.updated_at == yesterday
 
 
-def test_an_older_body_whose_time_was_announced_last_is_believed(clockwork: Clockwork) -> None:
+def test_an_older_body_whose_time_was_announced_last_is_accepted(clockwork: Clockwork) -> None:
     clockwork.schedule.announce(T - 60 * SECOND, clockwork.now)
     clockwork.advance_to_due()
     assert clockwork.answer(body(T - 60 * SECOND))
@@ -401,7 +401,7 @@ def test_never_to_poll_holds_without_a_stream_too() -> None:
     assert clockwork.schedule.due() == NEVER
 
 
-def test_a_restored_database_is_believed_although_a_request_fails_now_and_then(clockwork: Clockwork) -> None:
+def test_a_restored_database_is_accepted_although_a_request_fails_now_and_then(clockwork: Clockwork) -> None:
     yesterday = T - 86_400 * SECOND
     clockwork.advance_to_due()
     began = failed_at = clockwork.now
@@ -464,7 +464,7 @@ def test_a_replay_of_a_known_time_asks_for_nothing(clockwork: Clockwork) -> None
 # What is known to be current
 
 
-def test_an_open_stream_that_tells_nothing_new_is_as_good_as_a_document() -> None:
+def test_an_open_stream_that_announces_nothing_new_is_as_good_as_a_document() -> None:
     clockwork = Clockwork()
     assert clockwork.schedule.known_ago(clockwork.now) is None
     clockwork.settle()

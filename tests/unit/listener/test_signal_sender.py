@@ -64,7 +64,7 @@ def test_routine_is_no_news(sent: Sent) -> None:
     assert len(sent) == 1
 
 
-def test_an_outage_is_told_once_and_its_end_with_its_length(sent: Sent) -> None:
+def test_an_outage_sends_one_signal_and_its_end_another_with_its_length(sent: Sent) -> None:
     send(StreamConnected(), BROKEN, BROKEN, BROKEN, StreamConnected())
     assert sent[1:] == [("disconnected", {"error": ERROR}), ("connected", {"outage": 10.0})]
 

@@ -243,14 +243,14 @@ def test_five_megabytes_of_one_event_take_no_quadratic_time() -> None:
 
 
 @pytest.mark.slow
-def test_whoever_takes_the_first_events_only_pays_for_no_more() -> None:
+def test_events_are_decoded_when_they_are_asked_for() -> None:
     flood = EventFramer().feed(b"data:1\n\n" * 1_000_000)
     began = time.process_time()
     assert texts([next(flood) for _ in range(100)]) == [("message", "1", None)] * 100
     assert time.process_time() - began < 1
 
 
-def test_comments_and_blank_lines_are_told_too() -> None:
+def test_comments_and_blank_lines_are_yielded_too() -> None:
     assert list(EventFramer().feed(b": ping\n\n\n")) == [None, None, None]
 
 

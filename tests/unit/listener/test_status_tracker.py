@@ -106,7 +106,7 @@ def test_poll_only_lasts_while_flagsmith_says_that_real_time_is_off(
     assert status(status_tracker).stream.state == "connected"
 
 
-def test_poll_only_lasts_until_a_silent_stream_tells_something(status_tracker: StatusTracker) -> None:
+def test_poll_only_lasts_until_a_silent_stream_announces_something(status_tracker: StatusTracker) -> None:
     status_tracker(events.StreamConnected())
     status_tracker(events.StreamMissedChange())
     assert status(status_tracker).stream.reason == MISSED_CHANGE
@@ -130,7 +130,7 @@ def test_requests_are_counted_whether_they_succeed_or_not(status_tracker: Status
     assert found.failure and found.failure.text == "No."
 
 
-def test_looks_at_a_file_are_no_requests(clock: Clock) -> None:
+def test_reads_of_a_file_are_no_requests(clock: Clock) -> None:
     status_tracker = StatusTracker(clock=clock, is_billed=False)
     status_tracker(fetched())
     status_tracker(events.FetchFailed(ServerError("No.")))

@@ -596,7 +596,7 @@ def test_stop_ends_a_reader_that_waits_before_the_next_try(
     reading.stop_within_a_second()
 
 
-def test_stop_before_the_start_is_heeded(server: ScriptedServer) -> None:
+def test_stop_before_the_start_is_obeyed(server: ScriptedServer) -> None:
     reading = Reading(make_stream(server.url))
     reading.reader.stop()
     reading.reader.start()
