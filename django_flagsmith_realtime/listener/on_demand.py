@@ -31,7 +31,7 @@ def refresh_now(config: Config, *, patience: float = 0.0) -> Outcome:
     deadline = time.monotonic() + patience
     nudge: str | None = None
     try:
-        while lease and not lease.take():
+        while lease and not lease.acquire():
             if nudge is None:
                 nudge = store.write_nudge()
                 continue  # try again first: the leader may have ended just before it could see the nudge
@@ -49,7 +49,7 @@ def refresh_now(config: Config, *, patience: float = 0.0) -> Outcome:
             if answered:
                 store.clear_nudge(answered)
             nudge = store.read_nudge()
-            if nudge in (None, answered) or not lease.take():
+            if nudge in (None, answered) or not lease.acquire():
                 return Outcome(update)
     finally:
         store.close()

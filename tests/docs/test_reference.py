@@ -146,8 +146,8 @@ def stored_keys() -> dict[str, float | None]:
     store.write_nudge()
     store.write_status(Status(0.0, Leader("host", 1, 0.0), StreamStatus(CONNECTED, 0.0)))
     lease = Lease("default", get_config().namespace, seconds=15)
-    lease.take()
-    lease.stand_by()
+    lease.acquire()
+    lease.write_standby()
     lease.handle.get().set(lease._offer_key, lease.token, OFFER_SECONDS)
     kept: Any = caches["default"]
     lives = {key.removeprefix(f":1:{PREFIX}:"): ends for key, ends in kept._expire_info.items()}

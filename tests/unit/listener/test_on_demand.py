@@ -37,7 +37,7 @@ def standin(tmp_path: Path, settings: Any) -> Iterator[StandIn]:
 def leader() -> Iterator[Lease]:
     """The lease of another process."""
     lease = build_lease(get_config())
-    assert lease and lease.take()
+    assert lease and lease.acquire()
     yield lease
     lease.close()
 
@@ -84,7 +84,7 @@ def test_it_fetches_itself_when_the_leader_goes_meanwhile(leader: Lease) -> None
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(refresh_now, get_config(), patience=10)
         wait_until(lambda: caches["default"].get(NUDGE))
-        leader.give_back()
+        leader.release()
         assert waiting.result().update
     assert caches["default"].get(NUDGE) is None
 

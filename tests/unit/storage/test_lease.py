@@ -61,33 +61,33 @@ def leases() -> Iterator[Leases]:
 
 @pytest.mark.usefixtures("cache_name")
 class TestOnEachCache:
-    def test_one_of_two_has_it_until_it_gives_it_back(self, leases: Leases) -> None:
+    def test_one_of_two_holds_it_until_it_releases_it(self, leases: Leases) -> None:
         one, other = leases(), leases()
-        assert (one.take(), other.take(), one.take()) == (True, False, True)
+        assert (one.acquire(), other.acquire(), one.acquire()) == (True, False, True)
         assert (one.is_held, other.is_held) == (True, False)
-        one.give_back()
+        one.release()
         assert not one.is_held
-        assert other.take()
+        assert other.acquire()
 
-    def test_it_says_who_has_it(self, leases: Leases) -> None:
+    def test_it_says_which_process_holds_it(self, leases: Leases) -> None:
         one, other = leases(), leases()
-        one.take(), other.take()
+        one.acquire(), other.acquire()
         assert one.leader == other.leader == f"{socket.gethostname()}:{os.getpid()}"
         assert one.token != other.token
 
-    def test_only_its_holder_gives_it_back(self, leases: Leases) -> None:
+    def test_only_its_holder_releases_it(self, leases: Leases) -> None:
         one, other = leases(), leases()
-        one.take(), other.take()
-        other.give_back()
+        one.acquire(), other.acquire()
+        other.release()
         assert caches["default"].get(KEY) == one.token
 
     @pytest.mark.slow
     def test_it_expires_unless_it_is_renewed(self, leases: Leases) -> None:
         killed, waiting = leases(seconds=6), leases(seconds=6)  # three seconds in the cache
-        assert killed.take()
-        assert not waiting.take()
-        wait_until(waiting.take)
-        assert not killed.take()
+        assert killed.acquire()
+        assert not waiting.acquire()
+        wait_until(waiting.acquire)
+        assert not killed.acquire()
         assert not killed.is_held
 
     @pytest.mark.slow
@@ -95,92 +95,90 @@ class TestOnEachCache:
         renewed, waiting = leases(seconds=6), leases(seconds=6)
         watched = leases(seconds=6, clock=Clock())
         watched._key = cache_key(NAMESPACE, "watched")
-        assert renewed.take() and watched.take()
+        assert renewed.acquire() and watched.acquire()
 
         def watched_expired() -> bool:
-            assert renewed.take()
-            assert not waiting.take()
+            assert renewed.acquire()
+            assert not waiting.acquire()
             return caches["default"].get(watched._key) is None
 
         wait_until(watched_expired)
 
-    def test_of_many_that_want_it_at_once_one_gets_it(self, leases: Leases, cache_name: str) -> None:
+    def test_of_many_that_ask_for_it_at_once_one_acquires_it(self, leases: Leases, cache_name: str) -> None:
         for _ in range(3 if cache_name == "database" else 10):
             candidates = [leases() for _ in range(4)]
-            barrier, takers = threading.Barrier(len(candidates)), []
+            barrier, winners = threading.Barrier(len(candidates)), []
 
-            def take(lease: Lease, barrier: Any = barrier, takers: list[Lease] = takers) -> None:
+            def acquire(lease: Lease, barrier: Any = barrier, winners: list[Lease] = winners) -> None:
                 barrier.wait()
-                if lease.take():
-                    takers.append(lease)
+                if lease.acquire():
+                    winners.append(lease)
                 connections.close_all()
 
-            threads = [threading.Thread(target=take, args=(lease,)) for lease in candidates]
+            threads = [threading.Thread(target=acquire, args=(lease,)) for lease in candidates]
             for thread in threads:
                 thread.start()
             for thread in threads:
                 thread.join()
-            assert [lease.token for lease in takers] == [caches["default"].get(KEY)]
-            takers[0].give_back()
+            assert [lease.token for lease in winners] == [caches["default"].get(KEY)]
+            winners[0].release()
 
     @pytest.mark.parametrize("garbage", [17, ["a"], {"b": 1}, b"bytes"])
-    def test_what_is_no_lease_and_would_stay_for_ever_is_replaced(self, leases: Leases, garbage: object) -> None:
+    def test_a_value_that_is_not_a_lease_is_replaced(self, leases: Leases, garbage: object) -> None:
         caches["default"].set(KEY, garbage, None)
-        assert leases().take()
+        assert leases().acquire()
 
-    def test_a_standby_leaves_word_that_the_holder_finds(self, leases: Leases) -> None:
+    def test_the_holder_finds_out_that_another_process_waits(self, leases: Leases) -> None:
         one, other = leases(), leases()
-        one.take(), one.look_for_standby()
-        assert one.standby is None
-        other.stand_by()
-        one.look_for_standby()
-        assert one.standby == other.token
+        one.acquire()
+        assert one.read_standby() is None
+        other.write_standby()
+        assert one.read_standby() == other.token
 
-    def test_a_word_of_its_own_is_no_standby(self, leases: Leases) -> None:
+    def test_a_process_does_not_wait_for_itself(self, leases: Leases) -> None:
         one = leases()
-        one.stand_by()
-        one.look_for_standby()
-        assert one.standby is None
+        one.write_standby()
+        assert one.read_standby() is None
 
 
 class TestByTheClock:
-    def test_it_is_not_believed_in_up_to_its_end(self, leases: Leases) -> None:
+    def test_its_holder_stops_relying_on_it_before_the_cache_forgets_it(self, leases: Leases) -> None:
         clock = Clock()
         lease = leases(seconds=15, clock=clock)
-        lease.take()
+        lease.acquire()
         clock.now += 9.9
         assert lease.is_held
         clock.now += 0.2
         assert not lease.is_held, "the cache keeps it for twelve seconds"
 
-    def test_a_process_that_slept_does_not_give_back_what_may_be_anothers(self, leases: Leases) -> None:
+    def test_a_process_that_slept_does_not_release_what_may_be_anothers(self, leases: Leases) -> None:
         clock = Clock()
         slept = leases(clock=clock)
-        slept.take()
+        slept.acquire()
         clock.now += 60
-        slept.give_back()
-        assert caches["default"].get(KEY) == slept.token, "another may have taken it between the look and the delete"
+        slept.release()
+        assert caches["default"].get(KEY) == slept.token, "another may have acquired it between the read and the delete"
 
     def test_a_cache_that_fails_is_an_error_and_leaves_the_lease_to_the_clock(
         self, leases: Leases, settings: Any, redis_server: Any
     ) -> None:
         settings.CACHES = {"default": redis_server.cache()}
         lease = leases()
-        lease.take()
+        lease.acquire()
         redis_server.kill()
         with pytest.raises(StoreError):
-            lease.take()
+            lease.acquire()
         assert lease.is_held
 
 
-def test_what_cannot_be_read_is_replaced_as_well(leases: Leases, settings: Any, redis_server: Any) -> None:
+def test_a_value_that_cannot_be_read_is_replaced(leases: Leases, settings: Any, redis_server: Any) -> None:
     settings.CACHES = {"default": redis_server.cache()}
     redis_server.put_raw(KEY, b"garbage")
-    assert leases().take()
+    assert leases().acquire()
 
 
 class Owner:
-    """Whoever runs a keeper."""
+    """A process that runs a keeper."""
 
     def __init__(self, lease: Lease, *, reaches: bool = True) -> None:
         self.keeper = LeaseKeeper(lease, lambda: reaches)
@@ -200,25 +198,25 @@ class Owner:
 
 
 class TestKeeper:
-    def test_it_takes_the_lease_and_gives_it_back(self, leases: Leases) -> None:
+    def test_it_acquires_the_lease_and_releases_it(self, leases: Leases) -> None:
         one, other = Owner(leases()), leases()
         with one.keeping() as keeper:
             wait_until(lambda: keeper.term == 1)
-            assert not other.take()
-        assert other.take()
+            assert not other.acquire()
+        assert other.acquire()
         assert one.terms == [1]
 
     @pytest.mark.slow
-    def test_it_takes_what_another_gives_back(self, leases: Leases) -> None:
+    def test_it_acquires_what_another_releases(self, leases: Leases) -> None:
         one, other = Owner(leases()), leases()
-        other.take()
+        other.acquire()
         with one.keeping() as keeper:
             wait_until(lambda: keeper.leader == other.leader)
             assert keeper.term is None
-            other.give_back()
+            other.release()
             wait_until(lambda: keeper.term == 1)
 
-    def test_a_lease_that_is_offered_goes_to_who_reaches_flagsmith(self, leases: Leases) -> None:
+    def test_a_lease_that_is_offered_goes_to_a_process_that_reaches_flagsmith(self, leases: Leases) -> None:
         one, cut_off, other = Owner(leases()), Owner(leases(), reaches=False), Owner(leases())
         with one.keeping() as leader:
             wait_until(lambda: leader.term == 1)
@@ -232,7 +230,7 @@ class TestKeeper:
         assert cut_off.keeper._term == 0
 
     @pytest.mark.slow
-    def test_a_lease_that_is_offered_in_vain_is_taken_again(self, leases: Leases) -> None:
+    def test_a_lease_that_is_offered_in_vain_is_acquired_again(self, leases: Leases) -> None:
         one, cut_off = Owner(leases()), Owner(leases(), reaches=False)
         with one.keeping() as keeper:
             wait_until(lambda: keeper.term == 1)
@@ -242,28 +240,28 @@ class TestKeeper:
                 wait_until(lambda: keeper.term == 2 or cut_off.keeper.term == 1)
 
     @pytest.mark.slow
-    def test_it_lets_go_of_the_lease_when_its_owner_does_not_move(self, leases: Leases) -> None:
+    def test_it_loses_the_lease_when_its_owner_hangs(self, leases: Leases) -> None:
         one, other = Owner(leases(seconds=8)), leases()
         with one.keeping() as keeper:
             wait_until(lambda: keeper.term == 1)
             one.is_alive = False
-            wait_until(other.take)
+            wait_until(other.acquire)
             assert keeper.term is None
 
     @pytest.mark.slow
-    def test_a_holder_learns_of_a_standby(self, leases: Leases) -> None:
+    def test_it_finds_out_that_another_process_waits(self, leases: Leases) -> None:
         one, other = Owner(leases(seconds=8)), leases()
         with one.keeping() as keeper:
             wait_until(lambda: keeper.term == 1)
             assert not keeper.has_standby
-            other.stand_by()
+            other.write_standby()
             wait_until(lambda: keeper.has_standby)
 
 
-def test_a_process_that_slept_through_its_lease_is_not_led_by_itself(leases: Leases) -> None:
+def test_a_process_that_slept_through_its_lease_does_not_name_itself_as_leader(leases: Leases) -> None:
     clock = Clock()
     lease = leases(clock=clock)
-    assert lease.take()
+    assert lease.acquire()
     assert lease.leader == f"{socket.gethostname()}:{os.getpid()}"
     clock.now += 100
     assert lease.leader is None
