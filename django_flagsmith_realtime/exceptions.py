@@ -75,8 +75,12 @@ class TooLarge(HttpError):
 
 
 class InvalidDocument(FlagsmithError):
-    """The answer is no environment document."""
+    """What Flagsmith answered isn't an environment document; `detail` says where: "feature_states is missing."."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"Flagsmith's answer isn't an environment document: {detail}")
+        self.detail = detail
 
 
-class WrongEnvironment(InvalidDocument):
+class WrongEnvironment(FlagsmithError):
     """The document is that of another environment than the one published before."""

@@ -1,7 +1,7 @@
-"""Reading an environment document: its shape checked, only what this package uses kept.
+"""Parsing of an environment document: its shape is checked, and only what this package uses is kept.
 
-Pure: the JSON of `GET environment-document/` in, plain data out. What is not in that shape raises
-`InvalidDocument` with the path to it, so that nothing unread ever reaches the cache.
+Pure: the JSON of `GET environment-document/` in, plain data out. Another shape raises `InvalidDocument` with the path
+to what is wrong, so that nothing unchecked reaches the cache.
 """
 
 from __future__ import annotations
@@ -17,70 +17,65 @@ Plain = dict[str, Any]
 
 MISSING = object()
 SCALAR = (str, int, float, bool, type(None))
-MAX_DEPTH = 32  # of rules within rules; Flagsmith's have two levels
+MAX_DEPTH = 32  # of rules within rules: Flagsmith's have two levels, and Python's recursion ends at 1,000 calls
 
 
-def trim(document: object) -> Plain:
-    """Return the document with only what this package uses, in the same shape; raise `InvalidDocument`."""
-    root = _Node(document)
+def normalize(body: object) -> Plain:
+    """Return the part of a document that this package uses, in the same shape; raise `InvalidDocument`."""
+    root = _Node(body)
     project = root.child("project")
     return {
         "api_key": root.get("api_key", str),
         "name": root.get("name", str),
         "project": {
             "segments": project.each("segments", _segment),
-            "server_key_only_feature_ids": project.numbers("server_key_only_feature_ids"),
+            "server_key_only_feature_ids": project.integers("server_key_only_feature_ids"),
         },
         "feature_states": root.each("feature_states", _feature_state),
         "identity_overrides": root.each("identity_overrides", _identity_override, default=[]),
     }
 
 
-def read_updated_at(document: object) -> int:
+def parse_updated_at(body: object) -> int:
     """Return when the environment was last changed, in microseconds; raise `InvalidDocument`."""
-    text = _Node(document).get("updated_at", str)
+    text = _Node(body).get("updated_at", str)
     try:
         return parse_iso(text)
     except ValueError as error:
-        raise InvalidDocument(f"Flagsmith's answer is no environment document: updated_at is {error}.") from error
+        raise InvalidDocument(f"updated_at is {error}.") from error
 
 
-def server_key_only(trimmed: Plain) -> frozenset[str]:
-    """Return the names of the features that Flagsmith gives to nobody but a server."""
-    ids = set(trimmed["project"]["server_key_only_feature_ids"])
-    return frozenset(state["feature"]["name"] for state in trimmed["feature_states"] if state["feature"]["id"] in ids)
+def server_key_only(document: Plain) -> frozenset[str]:
+    """Return the names of the features that are marked as server-side only."""
+    ids = set(document["project"]["server_key_only_feature_ids"])
+    return frozenset(state["feature"]["name"] for state in document["feature_states"] if state["feature"]["id"] in ids)
 
 
-def targeted(trimmed: Plain) -> frozenset[str]:
-    """Return the names of the flags that a segment, an identity or a percentage may decide."""
-    owners = trimmed["project"]["segments"], trimmed["identity_overrides"]
-    states = [state for segment in owners[0] for state in segment["feature_states"]]
-    states += [state for identity in owners[1] for state in identity["identity_features"]]
-    states += [state for state in trimmed["feature_states"] if "multivariate_feature_state_values" in state]
+def targeted(document: Plain) -> frozenset[str]:
+    """Return the names of the flags that may differ between identities: by a segment, an override or a percentage."""
+    states = [state for segment in document["project"]["segments"] for state in segment["feature_states"]]
+    states += [state for identity in document["identity_overrides"] for state in identity["identity_features"]]
+    states += [state for state in document["feature_states"] if "multivariate_feature_state_values" in state]
     return frozenset(state["feature"]["name"] for state in states)
 
 
 def may_read_flags(owner: Plain) -> bool:
-    """Tell whether a rule of a segment, or one within it, looks at more than traits, identity and environment."""
+    """Return whether a rule of a segment, or one within it, may read flags (`$.flags…`)."""
+    paths = [condition["property_"] or "" for rule in owner["rules"] for condition in rule["conditions"]]
     return any(
-        path.startswith("$.") and not path.startswith(("$.identity.", "$.environment."))
-        for rule in owner["rules"]
-        for path in (condition["property_"] or "" for condition in rule["conditions"])
+        path.startswith("$.") and not path.startswith(("$.identity.", "$.environment.")) for path in paths
     ) or any(map(may_read_flags, owner["rules"]))
 
 
 class _Node:
-    """One JSON object of the document, with the way to it for errors."""
+    """One JSON object of the document, which knows its path for errors."""
 
     def __init__(self, value: object, parent: _Node | None = None, key: str = "", index: int | None = None) -> None:
         self.parent = parent
         self.key = key
         self.index = index
-        if not isinstance(value, (dict, Mapping)):  # dict first: that is the faster question
-            raise InvalidDocument(
-                f"Flagsmith's answer is no environment document: {self.path or 'the body'} is {_name(value)}, "
-                "not an object."
-            )
+        if not isinstance(value, (dict, Mapping)):  # a dict is the fast answer
+            raise InvalidDocument(f"{self.path or 'the body'} is {_type_name(value)}, not an object.")
         self.value: Mapping[str, Any] = value
 
     @property
@@ -95,29 +90,27 @@ class _Node:
             return found
         if found is None and default is not MISSING:
             return default
-        raise InvalidDocument(f"Flagsmith's answer is no environment document: {self._at(key)} is {_name(found)}.")
+        raise InvalidDocument(f"{self._at(key)} is {_type_name(found)}.")
 
     def child(self, key: str) -> _Node:
         return _Node(self.value.get(key, MISSING), self, key)
 
-    def each(self, key: str, read: Callable[[_Node], T], default: object = MISSING) -> list[T]:
+    def each(self, key: str, parse: Callable[[_Node], T], default: object = MISSING) -> list[T]:
         items = self.get(key, list, default=default)
-        return [read(_Node(item, self, key, index)) for index, item in enumerate(items)]
+        return [parse(_Node(item, self, key, index)) for index, item in enumerate(items)]
 
-    def numbers(self, key: str) -> list[int]:
-        items = self.get(key, list, default=[])
+    def integers(self, key: str) -> list[int]:
+        items: list[int] = self.get(key, list, default=[])
         for index, item in enumerate(items):
             if type(item) is not int:
-                raise InvalidDocument(
-                    f"Flagsmith's answer is no environment document: {self._at(key)}[{index}] is {_name(item)}."
-                )
-        return list(items)
+                raise InvalidDocument(f"{self._at(key)}[{index}] is {_type_name(item)}.")
+        return items
 
     def _at(self, key: str) -> str:
         return f"{self.path}.{key}" if self.path else key
 
 
-def _name(value: object) -> str:
+def _type_name(value: object) -> str:
     return "missing" if value is MISSING else "null" if value is None else type(value).__name__
 
 
@@ -132,7 +125,7 @@ def _segment(node: _Node) -> Plain:
 
 def _rule(node: _Node) -> Plain:
     if node.path.count(".rules[") > MAX_DEPTH:
-        raise InvalidDocument("Flagsmith's answer is no environment document: a segment's rules are nested too deep.")
+        raise InvalidDocument(f"a segment's rules are nested too deep: more than {MAX_DEPTH} levels.")
     return {
         "type": node.get("type", str),
         "rules": node.each("rules", _rule, default=[]),
@@ -149,11 +142,11 @@ def _condition(node: _Node) -> Plain:
 
 
 def _feature_state(node: _Node) -> Plain:
-    variants = node.each("multivariate_feature_state_values", _variant, default=[])
-    # The SDK hashes the state's id, else its uuid, to split by percentage: only where there are variants.
-    state = {**_bare_state(node), "featurestate_uuid": _hashed_id(node) if variants else ""}
-    if variants:
+    state = {**_bare_state(node), "featurestate_uuid": ""}  # the SDK needs one
+    if variants := node.each("multivariate_feature_state_values", _variant, default=[]):
         state["multivariate_feature_state_values"] = variants
+        # The SDK hashes this id to split by percentage, and the uuid where there is none.
+        state["featurestate_uuid"] = str(node.get("django_id", int, default=None) or node.get("featurestate_uuid", str))
     if node.value.get("feature_segment") is not None:
         state["feature_segment"] = {"priority": node.child("feature_segment").get("priority", int, float)}
     return state
@@ -166,10 +159,6 @@ def _bare_state(node: _Node) -> Plain:
         "enabled": node.get("enabled", bool),
         "feature_state_value": node.get("feature_state_value", *SCALAR),
     }
-
-
-def _hashed_id(node: _Node) -> str:
-    return str(node.get("django_id", int, default=None) or node.get("featurestate_uuid", str))
 
 
 def _variant(node: _Node) -> Plain:

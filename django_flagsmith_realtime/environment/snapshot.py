@@ -139,14 +139,14 @@ class Document:
 
 def parse_document(body: object) -> Document:
     """Read an environment document; raise `InvalidDocument` for anything else."""
-    environment = Environment(document.trim(body))
-    updated_at = document.read_updated_at(body)
-    assert isinstance(body, Mapping)  # `trim` saw to it
+    environment = Environment(document.normalize(body))
+    updated_at = document.parse_updated_at(body)
+    assert isinstance(body, Mapping)  # `normalize` saw to it
     try:
         environment.evaluate()
         _ = environment.version
     except UNREADABLE as error:
-        raise InvalidDocument(f"Flagsmith's answer is no environment document: {error}.") from error
+        raise InvalidDocument(f"{error}.") from error
     return Document(environment, updated_at, body["project"].get("enable_realtime_updates") is not False)
 
 

@@ -143,14 +143,12 @@ def _parse_page(body: bytes) -> dict[str, Any]:
         page = json.loads(body)
     except (ValueError, RecursionError) as error:
         shown = "an empty body" if not body else "HTML" if body.lstrip()[:1] == b"<" else "broken JSON"
-        raise InvalidDocument(
-            f"Flagsmith's API answered with {shown} instead of a document: check {SETTING}."
-        ) from error
+        raise InvalidDocument(f"it is {shown}. Check {SETTING}.") from error
     if not isinstance(page, dict):
         shown = "null" if page is None else type(page).__name__
-        raise InvalidDocument(f"Flagsmith's answer isn't an environment document but a JSON {shown}.")
+        raise InvalidDocument(f"it is a JSON {shown}.")
     if not isinstance(page.get("identity_overrides"), (list, type(None))):
-        raise InvalidDocument("Flagsmith's answer isn't an environment document: identity_overrides isn't a list.")
+        raise InvalidDocument("identity_overrides isn't a list.")
     return page
 
 

@@ -16,7 +16,7 @@ from ..environment.timestamps import EPOCH, to_datetime
 from ..exceptions import FlagsmithError, InvalidDocument
 
 EXAMPLE = '{"flags": {"new_checkout": true, "banner": "Welcome"}}'
-SEQUENCE = 0  # lower than that of any snapshot in the cache
+SEQUENCE = 0  # lower than in the cache, where it is a time in milliseconds
 SHARED_DIRECTORY = stat.S_ISGID | stat.S_IWGRP
 
 
@@ -25,9 +25,9 @@ class SnapshotFileError(FlagsmithError):
 
 
 def write_snapshot_file(path: Path, snapshot: Snapshot) -> None:
-    """Replace the file at once: a reader sees the old or the new one. Raise `SnapshotFileError`.
+    """Replace the file atomically: a reader sees the old or the new one. Raise `SnapshotFileError`.
 
-    Only the owner may read it; the group too where the directory is shared with it (setgid or group-writable).
+    Its owner may read it, and its group where the directory is setgid or group-writable: the flags hold personal data.
     """
     document = {"updated_at": to_datetime(snapshot.head.updated_at).isoformat(), **snapshot.environment.document}
     try:
@@ -51,50 +51,49 @@ def write_snapshot_file(path: Path, snapshot: Snapshot) -> None:
 
 
 def read_snapshot_file(path: Path) -> Document:
-    """Read the file; raise `SnapshotFileError` where it is not there or no environment document."""
+    """Return the document in the file; raise `SnapshotFileError` where it is missing or isn't one."""
     try:
         return parse_document(_expand(json.loads(path.read_bytes()), path.name))
     except FileNotFoundError as error:
         raise SnapshotFileError(
-            f"FLAGSMITH['SNAPSHOT_FILE'] is not there: {path}. To write one by hand, begin with {EXAMPLE}."
+            f"FLAGSMITH['SNAPSHOT_FILE'] doesn't exist: {path}. To write one by hand, begin with {EXAMPLE}."
         ) from error
     except OSError as error:
         raise SnapshotFileError(f"FLAGSMITH['SNAPSHOT_FILE'] can't be read: {path}: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
-        raise SnapshotFileError(f"FLAGSMITH['SNAPSHOT_FILE'] is no JSON: {path}: {error}.") from error
+        raise SnapshotFileError(f"FLAGSMITH['SNAPSHOT_FILE'] isn't JSON: {path}: {error}.") from error
     except InvalidDocument as error:
         raise SnapshotFileError(
-            f"FLAGSMITH['SNAPSHOT_FILE'] is no environment document: {path}: "
-            f"{str(error).partition(': ')[2] or error} To write one by hand, begin with {EXAMPLE}."
+            f"FLAGSMITH['SNAPSHOT_FILE'] isn't an environment document: {path}: {error.detail} "
+            f"To write one by hand, begin with {EXAMPLE}."
         ) from error
 
 
 def _expand(body: Any, name: str) -> Any:
-    """Return the environment document that a short form means: flags by name, in the forms of `DEFAULTS`."""
+    """Return the environment document for {"flags": {…}}, with flags in the forms of `DEFAULTS`."""
     if not (isinstance(body, dict) and "flags" in body and "feature_states" not in body):
         return body
     if not DEFAULTS.accepts(body["flags"]):
-        raise InvalidDocument(f"Flagsmith's answer is no environment document: flags is not {DEFAULTS.words}.")
+        raise InvalidDocument(f"flags isn't {DEFAULTS.words}.")
+    flags = [default_flag(*item) for item in body["flags"].items()]
     return {
         "api_key": "",
         "name": name,
         "updated_at": EPOCH.isoformat(),
         "project": {"segments": []},
-        "feature_states": [_feature_state(*item) for item in enumerate(body["flags"].items())],
-    }
-
-
-def _feature_state(id: int, flag: tuple[str, Any]) -> dict[str, Any]:
-    meant = default_flag(*flag)
-    return {
-        "feature": {"id": id, "name": meant.feature_name},
-        "enabled": meant.enabled,
-        "feature_state_value": meant.value,
+        "feature_states": [
+            {
+                "feature": {"id": number, "name": flag.feature_name},
+                "enabled": flag.enabled,
+                "feature_state_value": flag.value,
+            }
+            for number, flag in enumerate(flags)
+        ],
     }
 
 
 def load_snapshot(path: Path) -> Snapshot:
-    """Return the file's content as a snapshot that any of the cache comes after; raise `SnapshotFileError`."""
+    """Return the file's content as a snapshot older than any in the cache; raise `SnapshotFileError`."""
     document = read_snapshot_file(path)
     try:
         published_at = path.stat().st_mtime_ns // 1_000

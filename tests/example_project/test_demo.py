@@ -110,7 +110,7 @@ def test_the_keyboard_does_it_all_and_shows_where_it_is(browser: WebDriver, tmp_
         pages.tab_to("Change a flag")
 
 
-ACCOUNT = "return document.querySelector('.account').innerText.trim()"
+ACCOUNT = "return document.querySelector('.account').innerText.normalize()"
 
 
 def test_customers_see_what_their_segments_and_their_share_say(browser: WebDriver, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ ROWS = "return [...document.querySelectorAll('#flagsmith-flags tbody th bdi')].m
 WHERE = """
 const at = document.activeElement, style = getComputedStyle(at);
 const is_seen = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0;
-return [at.name || at.textContent.trim() || at.value, is_seen || style.borderColor !== arguments[0]];
+return [at.name || at.textContent.normalize() || at.value, is_seen || style.borderColor !== arguments[0]];
 """
 
 

@@ -15,7 +15,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from django_flagsmith_realtime.environment.diff import Difference, FlagChange, diff
-from django_flagsmith_realtime.environment.document import trim
+from django_flagsmith_realtime.environment.document import normalize
 from django_flagsmith_realtime.environment.snapshot import Environment, parse_document
 from tests.conftest import EXAMPLES
 from tests.support import recordings
@@ -31,11 +31,11 @@ from tests.unit.environment.test_document import (
 )
 
 RECORDED = recordings.document()
-BEFORE = Environment(trim(RECORDED))
+BEFORE = Environment(normalize(RECORDED))
 
 
 def changes_of(edit: Edit) -> Any:
-    return diff(BEFORE, Environment(trim(edited(edit))))
+    return diff(BEFORE, Environment(normalize(edited(edit))))
 
 
 def aspects_of(edit: Edit) -> dict[str, set[str]]:
@@ -100,7 +100,7 @@ def test_a_change_names_what_differs(edit: Edit, expected: dict[str, set[str]]) 
 def test_a_variant_value_of_another_type_is_a_change() -> None:
     def with_value(value: object) -> Environment:
         body = edited(lambda body: variant(body)["multivariate_feature_option"].update(value=value))
-        return Environment(trim(body))
+        return Environment(normalize(body))
 
     assert set(diff(with_value(1), with_value(True))) == {"checkout_button"}
     assert set(diff(with_value(1), with_value("1"))) == {"checkout_button"}
@@ -203,7 +203,7 @@ def environment_of(features: dict[str, tuple[bool, Any, str | None]]) -> Environ
 
     overridden = [make_state(name, said == "on", None) for name, (_, _, said) in features.items() if said]
     return Environment(
-        trim(
+        normalize(
             {
                 "api_key": "k",
                 "name": "n",

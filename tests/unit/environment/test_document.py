@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from django_flagsmith_realtime.environment.document import (
     may_read_flags,
-    read_updated_at,
+    normalize,
+    parse_updated_at,
     server_key_only,
-    trim,
 )
 from django_flagsmith_realtime.environment.snapshot import Environment
 from django_flagsmith_realtime.exceptions import InvalidDocument
@@ -27,8 +27,8 @@ Edit = Callable[[Body], object]
 RECORDED = recordings.document()
 
 
-def digest(trimmed: Body) -> str:
-    return Environment(trimmed).version
+def digest(normalized: Body) -> str:
+    return Environment(normalized).version
 
 
 def state(body: Body, name: str) -> Body:
@@ -69,18 +69,18 @@ def shuffled(value: Any) -> Any:
 # What is kept
 
 
-def test_trimming_twice_is_trimming_once() -> None:
-    assert trim(trim(RECORDED)) == trim(RECORDED)
+def test_normalizing_twice_is_normalizing_once() -> None:
+    assert normalize(normalize(RECORDED)) == normalize(RECORDED)
 
 
-def test_trimming_leaves_its_argument_as_it_was() -> None:
+def test_normalizing_leaves_its_argument_as_it_was() -> None:
     body = recordings.document()
-    trim(body)
+    normalize(body)
     assert body == RECORDED
 
 
 def test_what_evaluation_does_not_need_is_not_kept() -> None:
-    kept = json.dumps(trim(RECORDED))
+    kept = json.dumps(normalize(RECORDED))
     for name in (
         "identity_traits",
         "created_date",
@@ -102,16 +102,16 @@ def test_lists_that_are_missing_or_null_are_empty() -> None:
         state(body, "dark_mode")["multivariate_feature_state_values"] = None
         segment(body, "gold_members")["rules"][0]["conditions"] = None
 
-    trimmed = trim(edited(remove))
-    assert trimmed["identity_overrides"] == []
-    assert segment(trimmed, "ten_percent")["feature_states"] == []
-    assert trim({**RECORDED, "identity_overrides": None})["identity_overrides"] == []
+    normalized = normalize(edited(remove))
+    assert normalized["identity_overrides"] == []
+    assert segment(normalized, "ten_percent")["feature_states"] == []
+    assert normalize({**RECORDED, "identity_overrides": None})["identity_overrides"] == []
 
 
 def test_the_mark_of_server_side_features_is_kept() -> None:
-    assert server_key_only(trim(RECORDED)) == {"server_only_secret"}
+    assert server_key_only(normalize(RECORDED)) == {"server_only_secret"}
     for nothing in ({}, {"server_key_only_feature_ids": None}):
-        assert server_key_only(trim({**RECORDED, "project": {"segments": [], **nothing}})) == set()
+        assert server_key_only(normalize({**RECORDED, "project": {"segments": [], **nothing}})) == set()
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,9 @@ def test_the_mark_of_server_side_features_is_kept() -> None:
     ],
 )
 def test_rules_that_may_look_at_other_flags_are_told_apart(path: str | None, expected: bool) -> None:
-    rule = trim(edited(lambda body: condition(body, "gold_members").update(property_=path)))["project"]["segments"][0]
+    rule = normalize(edited(lambda body: condition(body, "gold_members").update(property_=path)))["project"][
+        "segments"
+    ][0]
     assert may_read_flags(rule) is expected
 
 
@@ -193,14 +195,14 @@ WRONG: list[tuple[Edit, str]] = [
 @pytest.mark.parametrize(("edit", "words"), WRONG, ids=[words for _, words in WRONG])
 def test_a_wrong_type_is_refused_with_the_path_to_it(edit: Edit, words: str) -> None:
     with pytest.raises(InvalidDocument) as caught:
-        trim(edited(edit))
+        normalize(edited(edit))
     assert words in str(caught.value)
 
 
 @pytest.mark.parametrize(("body", "shown"), [(None, "null"), ([], "list"), ("x", "str"), (5, "int")])
 def test_a_body_that_is_no_object_is_refused(body: object, shown: str) -> None:
     with pytest.raises(InvalidDocument, match=f"the body is {shown}, not an object"):
-        trim(body)
+        normalize(body)
 
 
 def test_rules_may_be_nested_but_not_without_end() -> None:
@@ -210,9 +212,9 @@ def test_rules_may_be_nested_but_not_without_end() -> None:
             rule = {"type": "ALL", "rules": [rule], "conditions": []}
         segment(body, "ten_percent")["rules"] = [rule]
 
-    trim(edited(lambda body: nest(body, 10)))
+    normalize(edited(lambda body: nest(body, 10)))
     with pytest.raises(InvalidDocument, match="nested too deep"):
-        trim(edited(lambda body: nest(body, 400)))
+        normalize(edited(lambda body: nest(body, 400)))
 
 
 JSON = st.recursive(
@@ -240,11 +242,11 @@ def test_whatever_stands_anywhere_is_kept_or_refused(path: tuple[Any, ...], valu
         target = target[key]
     target[path[-1]] = value
     try:
-        trimmed = trim(body)
+        normalized = normalize(body)
     except InvalidDocument:
         return
-    assert repr(trim(trimmed)) == repr(trimmed)
-    assert len(digest(trimmed)) == 32
+    assert repr(normalize(normalized)) == repr(normalized)
+    assert len(digest(normalized)) == 32
 
 
 @pytest.mark.parametrize(
@@ -253,10 +255,10 @@ def test_whatever_stands_anywhere_is_kept_or_refused(path: tuple[Any, ...], valu
 )
 def test_a_date_that_is_none_is_refused_by_name(value: object, words: str) -> None:
     with pytest.raises(InvalidDocument, match="updated_at is ") as caught:
-        read_updated_at({"updated_at": value})
+        parse_updated_at({"updated_at": value})
     assert words in str(caught.value)
     with pytest.raises(InvalidDocument, match="updated_at is missing"):
-        read_updated_at({})
+        parse_updated_at({})
 
 
 # The digest
@@ -344,18 +346,18 @@ SEEN: dict[str, Edit] = {
 @pytest.mark.parametrize("edit", UNSEEN.values(), ids=UNSEEN)
 def test_the_digest_does_not_see(edit: Edit) -> None:
     assert edited(edit) != RECORDED
-    assert digest(trim(edited(edit))) == digest(trim(RECORDED))
+    assert digest(normalize(edited(edit))) == digest(normalize(RECORDED))
 
 
 def test_the_digest_does_not_see_the_order_of_lists() -> None:
     body = shuffled(RECORDED)
     assert body["feature_states"] != RECORDED["feature_states"]
-    assert digest(trim(body)) == digest(trim(RECORDED))
+    assert digest(normalize(body)) == digest(normalize(RECORDED))
 
 
 @pytest.mark.parametrize("edit", SEEN.values(), ids=SEEN)
 def test_the_digest_sees(edit: Edit) -> None:
-    assert digest(trim(edited(edit))) != digest(trim(RECORDED))
+    assert digest(normalize(edited(edit))) != digest(normalize(RECORDED))
 
 
 def test_the_digest_tells_all_kinds_of_values_apart() -> None:
@@ -363,10 +365,10 @@ def test_the_digest_tells_all_kinds_of_values_apart() -> None:
     bodies = [
         edited(lambda body, value=value: state(body, "dark_mode").update(feature_state_value=value)) for value in values
     ]  # type: ignore[misc]
-    assert len({digest(trim(body)) for body in bodies}) == len(values)
+    assert len({digest(normalize(body)) for body in bodies}) == len(values)
 
 
 def test_the_digest_is_the_same_in_every_process() -> None:
-    assert digest(trim({**RECORDED, "feature_states": [], "identity_overrides": [], "project": {"segments": []}})) == (
-        "16d4b9230d7100ed97f3e3db2535ffe7"
-    )
+    assert digest(
+        normalize({**RECORDED, "feature_states": [], "identity_overrides": [], "project": {"segments": []}})
+    ) == ("16d4b9230d7100ed97f3e3db2535ffe7")

@@ -160,7 +160,7 @@ def test_a_document_that_the_sdk_cannot_read_is_refused() -> None:
     for state in body["feature_states"]:
         for variant in state["multivariate_feature_state_values"]:
             variant.update(id=None, mv_fs_value_uuid="no uuid")
-    with pytest.raises(InvalidDocument, match="no environment document"):
+    with pytest.raises(InvalidDocument, match="isn't an environment document"):
         parse_document(body)
 
 

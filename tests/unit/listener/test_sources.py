@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from django_flagsmith_realtime.environment.document import trim
+from django_flagsmith_realtime.environment.document import normalize
 from django_flagsmith_realtime.exceptions import (
     FlagsmithError,
     HttpError,
@@ -99,7 +99,7 @@ def replay(name: str) -> Answer:
 def test_the_recorded_document_is_fetched_and_parsed(server: ScriptedServer) -> None:
     server.script(PATH, replay("environment_document"))
     document = fetch(server.url)
-    assert document.environment.document == trim(DOCUMENT)
+    assert document.environment.document == normalize(DOCUMENT)
     assert document.updated_at == 1_795_372_508_819_359
     assert document.realtime_enabled is False
     assert document.environment.api_key == "iAaKfvZfYHkgSzorPJFmbz"
@@ -124,7 +124,7 @@ def test_the_recorded_gzip_answer_is_unpacked(server: ScriptedServer) -> None:
     assert exchange.headers["content-encoding"] == "gzip"
     assert exchange.body == b"<2748 bytes gzip>"  # a placeholder: the recorded document goes in its place
     server.script(PATH, Answer(200, exchange.content_headers, DOCUMENT, gzip=True))
-    assert fetch(server.url).environment.document == trim(DOCUMENT)
+    assert fetch(server.url).environment.document == normalize(DOCUMENT)
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_a_body_that_only_claims_to_be_gzip_fails(server: ScriptedServer) -> Non
 @pytest.mark.parametrize("packed", [True, False])
 def test_a_document_is_read_however_it_is_framed(server: ScriptedServer, framing: Any, packed: bool) -> None:
     server.script(PATH, Answer(body=DOCUMENT, framing=framing, gzip=packed))
-    assert fetch(server.url).environment.document == trim(DOCUMENT)
+    assert fetch(server.url).environment.document == normalize(DOCUMENT)
 
 
 # What is no document
@@ -407,7 +407,7 @@ def test_pages_are_followed_and_their_identity_overrides_merged(server: Scripted
     assert identifiers(document) == ["a", "b", "c", "d"]
     assert [request.target for request in server.requests] == [PATH, f"{PATH}?page_id=2", f"{PATH}?page_id=3"]
     assert {request.headers["x-environment-key"] for request in server.requests} == {KEY}
-    assert document.environment.document["feature_states"] == trim(DOCUMENT)["feature_states"]
+    assert document.environment.document["feature_states"] == normalize(DOCUMENT)["feature_states"]
 
 
 def test_a_page_without_overrides_keeps_those_of_the_others(server: ScriptedServer) -> None:

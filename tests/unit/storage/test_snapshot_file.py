@@ -129,13 +129,13 @@ class TestReading:
     @pytest.mark.parametrize(
         ("content", "said"),
         [
-            (b"", "is no JSON"),
-            (b'{"api_key": ', "is no JSON"),
-            (b"\xff\xfe", "is no JSON"),
-            (b"[" * 100_000, "is no JSON"),
-            (b"[]", "is no environment document"),
-            (b"{}", "is no environment document"),
-            (json.dumps({**RECORDED, "feature_states": [1]}).encode(), "is no environment document"),
+            (b"", "isn't JSON"),
+            (b'{"api_key": ', "isn't JSON"),
+            (b"\xff\xfe", "isn't JSON"),
+            (b"[" * 100_000, "isn't JSON"),
+            (b"[]", "isn't an environment document"),
+            (b"{}", "isn't an environment document"),
+            (json.dumps({**RECORDED, "feature_states": [1]}).encode(), "isn't an environment document"),
         ],
         ids=["empty", "cut", "no text", "deep", "list", "nothing in it", "broken flag"],
     )
@@ -161,7 +161,7 @@ class TestReading:
     @pytest.mark.parametrize("flags", ["[]", "7", '{"a": []}', '{"a": {"on": true}}'])
     def test_a_form_that_is_none_is_an_error_that_says_what_is(self, path: Path, flags: str) -> None:
         path.write_text(f'{{"flags": {flags}}}')
-        with pytest.raises(SnapshotFileError, match="flags is not a dict of flag names to a bool, a value"):
+        with pytest.raises(SnapshotFileError, match="flags isn't a dict of flag names to a bool, a value"):
             load_snapshot(path)
 
     def test_the_example_in_our_errors_is_right(self, path: Path) -> None:
@@ -169,7 +169,7 @@ class TestReading:
         assert set(load_snapshot(path).environment.flags) == {"new_checkout", "banner"}
 
     def test_a_file_that_is_not_there_is_an_error_that_names_it(self, path: Path) -> None:
-        with pytest.raises(SnapshotFileError, match=rf"is not there: {path}. .*{{\"flags\":"):
+        with pytest.raises(SnapshotFileError, match=rf"doesn't exist: {path}. .*{{\"flags\":"):
             load_snapshot(path)
 
     def test_a_process_that_finds_an_empty_cache_begins_with_the_file(self, path: Path) -> None:
@@ -199,7 +199,7 @@ class TestReading:
             assert reader.current() is None
             clock(1.1)
             assert banner(reader.current()) == "mended"
-        assert caplog.text.count("is no JSON") == 1
+        assert caplog.text.count("isn't JSON") == 1
 
 
 class TestKeeping:
