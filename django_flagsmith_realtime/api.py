@@ -6,26 +6,23 @@ from django.http import HttpRequest
 
 from .identity import UNSET, Whose, check_identity
 from .reading.flags import Flags
-from .reading.scope import flags_of, innermost_stay
+from .reading.scope import current_flags, request_flags
 
 __all__ = ["Flags", "aget_flags", "get_flags"]
 
 
 def get_flags(request: HttpRequest | None = None, *, identity: Whose = UNSET) -> Flags:
-    """Return the flags of an identity: by default the one that `IDENTITY` names for the request, or the scope's.
+    """Return the flags of an identity: by default the one that `IDENTITY` returns for the request, or the scope's.
 
     `identity=None` is nobody's: the environment's flags. Nothing is asked until a flag is read. Within a request all
     reads see one snapshot; `request` may be left out where the middleware runs.
     """
-    stay = innermost_stay()
-    flags = stay.flags
-    if request is not None:
-        flags = flags_of(request)
-    elif flags is None:
-        flags = stay.find_flags()
-    return flags if identity is UNSET else flags.of(check_identity(identity))
+    flags = current_flags() if request is None else request_flags(request)
+    if flags is None:  # outside of requests, tasks and scopes
+        flags = Flags()
+    return flags.of(check_identity(identity))
 
 
 async def aget_flags(request: HttpRequest | None = None, *, identity: Whose = UNSET) -> Flags:
-    """Return what `get_flags` returns, with everything asked that a read needs, so that none blocks the event loop."""
-    return await get_flags(request, identity=identity).prepared()
+    """Return what `get_flags` returns, once all that a read needs is there: none blocks the event loop."""
+    return await get_flags(request, identity=identity).apin()

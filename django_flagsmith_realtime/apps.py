@@ -14,6 +14,5 @@ class FlagsmithRealtimeConfig(AppConfig):
 
     def ready(self) -> None:
         from .listener import inline
-        from .reading import request_flags  # noqa: F401 - adds to requests
 
         inline.start_with_first_request()

@@ -18,10 +18,10 @@ from django.core.exceptions import ImproperlyConfigured
 from .conf import explain
 from .listener.background import BackgroundListener
 from .listener.preconditions import find_command_problems
-from .reading.around import Undo
+from .reading.context_decorator import Leave
 from .reading.scope import flags_scope
 
-_entered: dict[tuple[str, int], Undo] = {}  # by task and thread
+_entered: dict[tuple[str, int], Leave] = {}  # by task and thread
 
 
 class ListenerStep(bootsteps.StartStopStep):

@@ -141,7 +141,7 @@ class Config:
     cache: str = _key("default", TEXT)
     poll_interval: float = _key(300, _seconds(0))
     fallback_poll_interval: float = _key(30, _seconds(1))
-    freshness: float = _key(0, _seconds(0))
+    freshness: float = _key(0.1, _seconds(0))
     max_stale: float | None = _key(None, _seconds(0, exclusive=True).or_none())
     request_timeout: float = _key(10, _seconds(0, exclusive=True))
     stream_timeout: float = _key(45, _seconds(0, exclusive=True))

@@ -1,20 +1,24 @@
-"""One snapshot for the whole request."""
+"""`request.flags`, and one snapshot for the whole request."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import FileResponse, HttpRequest
 from django.http.response import HttpResponseBase
 
-from .reading import request_flags  # noqa: F401 - for a project that has only the middleware
-from .reading.scope import Scope, asteps_in_scope, innermost_stay, reset_innermost, set_innermost, steps_in_scope
+from .api import aget_flags
+from .reading.scope import Scope, request_flags, request_scope
 
 
 class FlagsmithMiddleware:
-    """Pins a snapshot when a request first reads a flag; a request that reads none costs nothing."""
+    """Sets `request.flags` and `request.aflags`, and lets `get_flags()` find the request.
+
+    The first read of a flag pins a snapshot for the request; a request that reads none does not ask the cache.
+    """
 
     sync_capable = True
     async_capable = True
@@ -28,44 +32,26 @@ class FlagsmithMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self.async_mode:
             return self.__acall__(request)
-        stay = Scope()
-        stay.outer, stay.request = innermost_stay(), request
-        token = set_innermost(stay)
-        try:
-            response: HttpResponseBase = self.get_response(request)
-        except BaseException:
-            stay.end()
-            raise
-        finally:
-            reset_innermost(token)
-        if response.streaming:
-            _keep(stay, response)
-        else:
-            stay.request = stay.flags = None  # as `end` does, which takes long to call
-        return response
+        _add_flags(request)
+        with request_scope(request) as scope:
+            return _extend(scope, self.get_response(request))
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
-        stay = Scope()
-        stay.outer, stay.request = innermost_stay(), request
-        token = set_innermost(stay)
-        try:
-            response: HttpResponseBase = await self.get_response(request)
-        except BaseException:
-            stay.end()
-            raise
-        finally:
-            reset_innermost(token)
-        if response.streaming:
-            _keep(stay, response)
-        else:
-            stay.request = stay.flags = None  # as `end` does, which takes long to call
-        return response
+        _add_flags(request)
+        with request_scope(request) as scope:
+            return _extend(scope, await self.get_response(request))
 
 
-def _keep(stay: Scope, response: Any) -> None:
+def _add_flags(request: Any) -> None:
+    if not hasattr(request, "flags"):  # else it is the project's own
+        request.flags = request_flags(request)
+    request.aflags = partial(aget_flags, request)
+
+
+def _extend(scope: Scope, response: Any) -> HttpResponseBase:
     """Let the steps of a streaming response, which come after the middleware, see what the request saw."""
-    if isinstance(response, FileResponse):
-        stay.end()
-    else:
-        steps = asteps_in_scope if response.is_async else steps_in_scope
-        response.streaming_content = steps(stay, response.streaming_content)
+    if response.streaming and not isinstance(response, FileResponse):
+        scope.is_streaming = True
+        steps = scope.asteps if response.is_async else scope.steps
+        response.streaming_content = steps(response.streaming_content)
+    return response  # type: ignore[no-any-return]

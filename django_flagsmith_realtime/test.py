@@ -8,19 +8,20 @@ from dataclasses import replace
 from typing import Any, TypeVar
 from unittest import TestCase
 
+from django.test.utils import TestContextDecorator
 from flagsmith.models import Flag
 
 from .conf import DEFAULT
 from .environment.defaults import default_flag
 from .reading import overrides
-from .reading.around import Around, Undo
+from .reading.context_decorator import ContextDecorator, Leave
 
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+TestClass = TypeVar("TestClass", bound=type)
 OVERRIDE_REASON = "OVERRIDE"
-ATTRIBUTE = "_overridden_flags"
+ATTRIBUTE = "_overridden_flags"  # of a test class: its own flags and those of its bases
 
 
-class override_flags(Around):  # noqa: N801 - read as a statement
+class override_flags(ContextDecorator, TestContextDecorator):  # noqa: N801 - read as a statement
     """Set flags for what runs inside; all others are as `DEFAULTS` says, else off, and nothing asks the cache.
 
     A bool sets enabled, another value is the value of a flag that is on, a dict says both
@@ -35,23 +36,22 @@ class override_flags(Around):  # noqa: N801 - read as a statement
             raise TypeError(f"Write override_flags(new_checkout=True), or give a dict of names, not {flags!r}.")
         self._flags = {name: _make_flag(name, form) for name, form in {**(flags or {}), **more}.items()}
 
-    enable = Around.__enter__
-    disable = Around.__exit__
-
-    def enter(self) -> Undo:
+    def enter(self) -> Leave:
         return overrides.enter(self._flags)
 
-    def __call__(self, decorated: Decorated) -> Decorated:
-        if not isinstance(decorated, type):
-            return super().__call__(decorated)
-        self._decorate_class(decorated)
-        return decorated
+    def enable(self) -> None:
+        self.__enter__()
 
-    def _decorate_class(self, test_class: type) -> None:
-        inherited = getattr(test_class, ATTRIBUTE, None)
-        setattr(test_class, ATTRIBUTE, {**(inherited or {}), **self._flags})
+    def disable(self) -> None:
+        self.__exit__()
+
+    def decorate_class(self, cls: TestClass) -> TestClass:
+        """Set the flags for a `TestCase` or a class of pytest's, `setUpClass` or `setup_class` included."""
+        inherited = getattr(cls, ATTRIBUTE, None)
+        setattr(cls, ATTRIBUTE, {**(inherited or {}), **self._flags})
         if inherited is None:
-            (_enter_around_test_case if issubclass(test_class, TestCase) else _enter_around_class)(test_class)
+            (_enter_around_test_case if issubclass(cls, TestCase) else _enter_around_class)(cls)
+        return cls
 
 
 def _make_flag(name: object, form: Any) -> Flag:
@@ -78,21 +78,21 @@ def _enter_around_test_case(test_class: Any) -> None:
 def _enter_around_class(test_class: Any) -> None:
     """Do for a class of pytest's what `_enter_around_test_case` does."""
     set_up, tear_down = (_function_of(test_class, name) for name in ("setup_class", "teardown_class"))
-    undo: dict[type, Undo] = {}
+    leave: dict[type, Leave] = {}
 
     def setup_class(cls: Any) -> None:
-        undo[cls] = overrides.enter(getattr(cls, ATTRIBUTE))
+        leave[cls] = overrides.enter(getattr(cls, ATTRIBUTE))
         try:
             set_up(cls)
         except BaseException:
-            undo.pop(cls)()
+            leave.pop(cls)()
             raise
 
     def teardown_class(cls: Any) -> None:
         try:
             tear_down(cls)
         finally:
-            undo.pop(cls)()
+            leave.pop(cls)()
 
     test_class.setup_class = classmethod(setup_class)
     test_class.teardown_class = classmethod(teardown_class)

@@ -25,7 +25,7 @@ DATABASES = {
     },
 }
 DATABASE_ROUTERS = ["tests.support.backends.DatabaseCacheRouter"]
-FLAGSMITH = {"ENVIRONMENT_KEY": "ser.tests"}
+FLAGSMITH = {"ENVIRONMENT_KEY": "ser.tests", "FRESHNESS": 0}  # a test sees at once what it has published
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 from flagsmith.models import Flag
 
 from ..environment.snapshot import Snapshot
-from ..identity import Identity, Whose
+from ..identity import UNSET, Identity, Whose
 from ..reading.flags import Flags
 from ..reading.reader import get_reader
 from ..reading.request_identity import RequestIdentity
-from ..reading.scope import ATTRIBUTE, current_flags, innermost_stay
+from ..reading.scope import ATTRIBUTE, innermost, request_flags
 from .places import caller
 
 
@@ -49,7 +49,9 @@ class ObservedFlags(Flags):
     observation: Observation
 
     def of(self, identity: Whose) -> Flags:
-        flags = cast(ObservedFlags, super().of(identity))
+        if identity is UNSET:
+            return self
+        flags = ObservedFlags(identity, self._pin)
         flags.observation = self.observation
         return flags
 
@@ -68,11 +70,11 @@ class ObservedFlags(Flags):
         self._note(replace(flag))
         return flag
 
-    async def prepared(self) -> Flags:
-        if self._pinned:
-            return await super().prepared()
+    async def apin(self) -> Flags:
+        if self._pin.is_set:
+            return await super().apin()
         with self.observation.of_cache():
-            return await super().prepared()
+            return await super().apin()
 
     @property
     def known_identity(self) -> Identity | None:
@@ -82,18 +84,18 @@ class ObservedFlags(Flags):
     @property
     def has_identity(self) -> bool:
         """Tell whether it is settled whom the flags are for."""
-        return not isinstance(self._whom, RequestIdentity) or self._whom.is_settled
+        return not isinstance(self._identity, RequestIdentity) or self._identity.is_resolved
 
     @property
     def seen_snapshot(self) -> Snapshot | None:
         """The snapshot, where a read has asked for it."""
-        return self._pinned[0] if self._pinned else None
+        return self._pin.get() if self._pin.is_set else None
 
-    def _pin(self) -> Snapshot | None:
-        if self._pinned:
-            return self._pinned[0]
+    def _snapshot(self, overridden: Mapping[str, Flag] | None) -> Snapshot | None:
+        if self._pin.is_set:
+            return super()._snapshot(overridden)
         with self.observation.of_cache():
-            return super()._pin()
+            return super()._snapshot(overridden)
 
     def _note(self, flag: Flag) -> None:
         self.observation.reads.append(Read(flag, self, caller()))
@@ -101,12 +103,13 @@ class ObservedFlags(Flags):
 
 def observe(request: Any, observation: Observation) -> ObservedFlags:
     """Put flags whose reads are noted in the place of a request's own, and return them."""
-    own = current_flags(request)
-    flags = ObservedFlags(own._whom, own._pinned)
+    own = request_flags(request)
+    flags = ObservedFlags(own._identity, own._pin)
     flags.observation = observation
-    if request.__dict__.get("flags", own) is own:  # else it is the project's
+    if request.__dict__.get("flags") is own:  # else it is the project's
         request.flags = flags
     setattr(request, ATTRIBUTE, flags)
-    if (stay := innermost_stay()).flags is own:
-        stay.flags = flags
+    scope = innermost.get()
+    if scope is not None and scope.flags is own:
+        scope.flags = flags
     return flags

@@ -1,4 +1,4 @@
-"""Flags that tests set, in layers: each is seen where it was entered, and by whoever has none of their own."""
+"""Flags that tests set, in layers. A layer applies where it was entered, and to callers that have entered none."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _entered_here: ContextVar[tuple[Layer, ...]] = ContextVar("flagsmith_overrides",
 
 
 def enter(flags: Mapping[str, Flag]) -> Callable[[], None]:
-    """Put a layer on top; return what takes it, and no other, away again."""
+    """Put a layer on top; return a function that removes it, and no other."""
     global entered
     layer = Layer(flags)
     _entered_here.set((*_entered_here.get(), layer))
@@ -45,12 +45,14 @@ def _leave(layer: Layer) -> None:
 
 
 def are_active() -> bool:
-    """Tell whether a layer was entered: then nothing asks the cache, also for flags that no layer has."""
+    """Tell whether tests have entered a layer: then no read asks the cache, also for flags that no layer has."""
     return bool(entered)
 
 
-def seen() -> Mapping[str, Flag]:
-    """Return the flags that are set for the caller, those of upper layers over those of lower ones."""
-    layers, here, thread = entered, _entered_here.get(), threading.get_ident()
+def visible() -> Mapping[str, Flag] | None:
+    """Return the flags that are set for the caller, those of upper layers over those of lower ones; None: no layer."""
+    if not (layers := entered):
+        return None
+    here, thread = _entered_here.get(), threading.get_ident()
     own = [layer for layer in layers if layer in here or layer.thread == thread]
     return {name: flag for layer in own or layers for name, flag in layer.flags.items()}

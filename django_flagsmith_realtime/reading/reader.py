@@ -26,43 +26,40 @@ from . import event_loop
 
 logger = logging.getLogger(__name__)
 
-RETRY_SECONDS = 1.0  # between looks at a cache that failed
-CONFIRMED_SECONDS = 1.0  # a read on an event loop blocks only for an older confirmation
-WAIT_SECONDS = 0.05  # for a look that another thread has under way
-READING_THREAD_SECONDS = 0.5  # for a look in the reading thread
-STEP_BACK_SECONDS = 10.0  # a lower sequence is believed after this
+RETRY_SECONDS = 1.0  # while the cache fails: one thread of a process asks it again this often
+WAIT_SECONDS = 0.5  # for an answer that another thread waits for: Redis takes 1 ms, a large payload 0.1 s
+STEP_BACK_SECONDS = 10.0  # a lower sequence is ignored this long: a leader replaces it within 2 s (TEND_SECONDS)
 
 Change = tuple[Snapshot, Snapshot | None]  # the new one, and the one before
 
 
 class Reader:
-    """What this process holds of the published snapshot, and when it last asked the cache for it.
+    """The snapshot that this process holds, and how new it is known to be.
 
-    A read takes what is held whenever the cache has nothing better: it never raises and never waits for more
-    than one look at one small key, and for the payload where that moved. A process that holds nothing, and finds
-    nothing in the cache, begins with `snapshot_file`. `store` is this process's connection to the cache.
+    A read asks the cache for one small key, the head, and for the payload if the head has moved. It never raises. If
+    the cache fails, is slow or is empty, what is held stays; a process that holds nothing starts with `snapshot_file`.
     """
 
     def __init__(self, store: Store, snapshot_file: Path | None = None) -> None:
         self.store = store
         self._snapshot_file = snapshot_file
-        self.close = store.close
         self._held: Snapshot | None = None
         self._has_warned = False
         self._reset()
         _living.add(self)
 
     def _reset(self) -> None:
-        self._look_lock = threading.Lock()
-        self._looked_at = -float("inf")  # when the last look began
-        self._confirmed_at = -float("inf")  # when the last look that succeeded began
-        self._failing, self._failing_since = False, 0.0
-        self._is_overdue = False  # somebody waited in vain for the look under way
+        self._lock = threading.Lock()  # whoever has it asks the cache
+        self._is_overdue = False  # somebody waited in vain for the lock
+        self._held_as_of = -float("inf")  # the cache was asked then for the last time that it answered
+        self._failing_since: float | None = None
+        self._retry_at = -float("inf")
         self._file_read_at = -float("inf")
         self._lower_since: float | None = None
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="flagsmith-reader")
-        self._messenger = ThreadPoolExecutor(1, thread_name_prefix="flagsmith-signals")
-        self._look_in_flight: Future[None] | None = None
+        self._signal_executor = ThreadPoolExecutor(1, thread_name_prefix="flagsmith-signals")
+        self._task: Future[None] | None = None  # the last one of the executor
+        self._task_since = -float("inf")
 
     def after_fork(self) -> None:
         """Keep the snapshot, drop what belongs to the parent: connections, locks, threads."""
@@ -70,88 +67,86 @@ class Reader:
         self._reset()
 
     def current(self, max_age: float = 0) -> Snapshot | None:
-        """Return the snapshot, asking the cache unless that was done within `max_age` seconds."""
-        if (self._held is None or time.monotonic() - self._looked_at >= max_age) and self._is_due(max_age):
-            if not event_loop.is_running():
-                _tell(self._look(time.monotonic()))
-            elif time.monotonic() - self._confirmed_at > CONFIRMED_SECONDS:
-                _, late = wait([self._look_elsewhere()], self._patience(READING_THREAD_SECONDS))
-                self._is_overdue |= bool(late)
+        """Return the snapshot of now, or of `max_age` seconds ago at the latest."""
+        since = time.monotonic() - max_age
+        if self._is_due(since):
+            if event_loop.is_running():
+                patience = self._patience
+                wait([self._submit(since)], event_loop.BLOCK_SECONDS if patience is None else patience)
+            else:
+                _send_loaded(self._ask(since))
         return self._held
 
     async def acurrent(self, max_age: float = 0) -> Snapshot | None:
-        """Return the snapshot as `current` does, without blocking the event loop."""
-        if self._is_due(max_age):
-            look = self._look_elsewhere()
-            if not self._failing:
-                patience = self._patience(READING_THREAD_SECONDS)
-                _, late = await asyncio.wait([asyncio.wrap_future(look)], timeout=patience)
+        """Return what `current` does, without blocking the event loop."""
+        since = time.monotonic() - max_age
+        if self._is_due(since):
+            answer, patience = self._submit(since), self._patience
+            if patience != 0:
+                _, late = await asyncio.wait([asyncio.wrap_future(answer)], timeout=patience)
                 self._is_overdue |= bool(late)
         return self._held
 
-    def _is_due(self, max_age: float) -> bool:
-        age = time.monotonic() - self._looked_at  # first: whoever makes it young has the lock already
-        if self._held is None and self._look_lock.locked():
-            return True  # the look under way may bring the first snapshot
-        return age >= (max(max_age, RETRY_SECONDS) if self._failing else max_age)
+    def _is_due(self, since: float) -> bool:
+        if self._failing_since is not None:
+            return time.monotonic() >= self._retry_at
+        return self._held_as_of <= since
 
-    def _look_elsewhere(self) -> Future[None]:
-        """Look in the process's one reading thread; share a look that has not begun."""
-        look = self._look_in_flight
-        if look is None or look.running() or look.done():
-            look = self._look_in_flight = self._executor.submit(self._look_here, time.monotonic())
-        return look
+    @property
+    def _patience(self) -> float | None:
+        """The seconds for which to wait for another thread that asks the cache; None: until it has an answer."""
+        if self._failing_since is not None or (self._is_overdue and self._lock.locked()):
+            return 0
+        return None if self._held is None else WAIT_SECONDS
 
-    def _look_here(self, wanted_at: float) -> None:
-        if change := self._look(wanted_at):
-            self._messenger.submit(_tell_and_close, change)  # a receiver may be slow, or read flags itself
+    def _submit(self, since: float) -> Future[None]:
+        """Ask the cache in the process's reading thread; a task that has not begun yet serves all who wait."""
+        self._task_since = max(self._task_since, since)  # before the next line: a task reads it when it begins
+        if self._task is None or self._task.running() or self._task.done():
+            self._task = self._executor.submit(self._ask_in_reading_thread)
+        return self._task
+
+    def _ask_in_reading_thread(self) -> None:
+        if change := self._ask(self._task_since):
+            self._signal_executor.submit(_send_loaded_and_close, change)  # a receiver may be slow, or read flags
         close_old_connections()  # of DatabaseCache: no request ends in this thread
 
-    def _patience(self, seconds: float) -> float | None:
-        """Return how long to wait for a look that another thread has under way; None: to its end."""
-        if self._failing or (self._is_overdue and self._look_lock.locked()):
-            return 0
-        return None if self._held is None else seconds
-
-    def _look(self, wanted_at: float) -> Change | None:
-        """Ask the cache, once for all threads that want to know at the same time; return what is new."""
-        patience = self._patience(WAIT_SECONDS)
-        if not self._look_lock.acquire(timeout=-1 if patience is None else patience):
+    def _ask(self, since: float) -> Change | None:
+        """Ask the cache, unless another thread has done so meanwhile; return what is new."""
+        patience = self._patience
+        if not self._lock.acquire(timeout=-1 if patience is None else patience):
             self._is_overdue = True
             return None
         self._is_overdue = False
-        previous = held = self._held
+        previous = self._held
         try:
-            if self._looked_at <= wanted_at:
-                self._refresh_held()
-                held = self._held
+            if self._is_due(since):
+                self._refresh()
+            held = self._held
         finally:
-            self._look_lock.release()
+            self._lock.release()
         is_new = held and (previous is None or previous.sequence != held.sequence)
         return (held, previous) if held and is_new else None
 
-    def _refresh_held(self) -> None:
-        self._looked_at = now = time.monotonic()
+    def _refresh(self) -> None:
+        began, error = time.monotonic(), None
         try:
-            self._adopt(self.store.read_head())
-        except StoreError as error:
-            self._fail(error)
-        else:
-            self._heal()
-            self._confirmed_at = now
-        if self._held is None and self._snapshot_file and now - self._file_read_at >= RETRY_SECONDS:
-            self._file_read_at = now
+            self._adopt(self.store.read_head(), began)
+        except StoreError as raised:
+            error = raised
+        if self._held is None and self._snapshot_file and began - self._file_read_at >= RETRY_SECONDS:
+            self._file_read_at = began
             self._begin_with(self._snapshot_file)
-
-    def _adopt(self, head: Head | None) -> None:
-        held = self._held
-        if head is None or (held and self._is_step_back(head, held)):
-            return
-        if held and head.version == held.version:
-            if head != held.head:
-                self._held = Snapshot(head, held.environment)
-        elif environment := self.store.read_environment(head.sequence):
-            self._held = Snapshot(head, environment)
+        if error:
+            if self._failing_since is None:
+                logger.warning("Flags are served from memory. %s", error)
+                self._failing_since = began
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+        else:
+            if self._failing_since is not None:
+                logger.info("The cache of the flags answers again after %.0f s", began - self._failing_since)
+                self._failing_since = None
+            self._held_as_of = began
 
     def _begin_with(self, path: Path) -> None:
         try:
@@ -161,41 +156,36 @@ class Reader:
                 logger.warning("Snapshot file: %s", error)
             self._has_warned = True
 
-    def _is_step_back(self, head: Head, held: Snapshot) -> bool:
-        """Tell whether to ignore a lower sequence: it may be what a writer that slept left behind."""
-        if head.sequence >= held.sequence:
+    def _adopt(self, head: Head | None, now: float) -> None:
+        held = self._held
+        if head is None:
+            return
+        if held is None or head.sequence >= held.sequence:
             self._lower_since = None
-            return False
-        if self._lower_since is None:
-            self._lower_since = self._looked_at
-        return self._looked_at - self._lower_since < STEP_BACK_SECONDS
-
-    def _fail(self, error: StoreError) -> None:
-        if not self._failing:
-            logger.warning("Flags are served from memory. %s", error)
-            self._failing_since = time.monotonic()
-        self._failing = True
-        self._looked_at = time.monotonic()  # nobody who waited for a cache that hangs begins to wait again
-
-    def _heal(self) -> None:
-        if self._failing:
-            logger.info("The cache of the flags answers again after %.0f s", time.monotonic() - self._failing_since)
-        self._failing = False
+        else:  # a writer that was frozen may have left it
+            if self._lower_since is None:
+                self._lower_since = now
+            if now - self._lower_since < STEP_BACK_SECONDS:
+                return
+        if held and head.version == held.version:
+            if head != held.head:
+                self._held = Snapshot(head, held.environment)
+        elif environment := self.store.read_environment(head.sequence):
+            self._held = Snapshot(head, environment)
 
 
-def _tell(change: Change | None) -> None:
+def _send_loaded(change: Change | None) -> None:
     if change:
         snapshot, previous = change
         snapshot_loaded.send_robust(Snapshot, snapshot=snapshot, previous=previous)
 
 
-def _tell_and_close(change: Change) -> None:
-    _tell(change)
+def _send_loaded_and_close(change: Change) -> None:
+    _send_loaded(change)
     close_old_connections()  # of receivers: no request ends in this thread
 
 
 _readers: dict[tuple[str, str, Path | None], Reader] = {}  # those in use, by alias, namespace and file
-_last: tuple[Config | None, Reader | None] = None, None  # of them, the one that was asked for last
 _living: weakref.WeakSet[Reader] = weakref.WeakSet()
 
 
@@ -210,30 +200,15 @@ if hasattr(os, "register_at_fork"):
 
 def get_reader(config: Config | None = None) -> Reader:
     """Return this process's reader of the configured environment."""
-    global _last
     config = config or get_config()
-    last_config, reader = _last
-    if last_config is not config or reader is None:
-        alias, namespace, path = key = config.cache, config.namespace, config.snapshot_file
-        reader = _readers.get(key) or _readers.setdefault(key, Reader(Store(alias, namespace), path))
-        _last = config, reader
-    return reader
-
-
-def fresh_snapshot(config: Config) -> Snapshot | None:
-    """Return this process's snapshot if the cache was asked within `FRESHNESS`, else None."""
-    last_config, reader = _last
-    if last_config is not config or reader is None:
-        reader = get_reader(config)
-    return reader._held if time.monotonic() - reader._looked_at < config.freshness else None
+    alias, namespace, path = key = config.cache, config.namespace, config.snapshot_file
+    return _readers.get(key) or _readers.setdefault(key, Reader(Store(alias, namespace), path))
 
 
 def drop_readers() -> None:
     """Forget what this process holds, for tests: the next read begins anew."""
-    global _last
-    _last = None, None
     while _readers:
-        _readers.popitem()[1].close()
+        _readers.popitem()[1].store.close()
 
 
 @receiver(setting_changed)

@@ -1,4 +1,4 @@
-"""Whom the flags of a request are for: `IDENTITY` names it, and is asked once."""
+"""The identity of a request: `IDENTITY` returns it, and is called once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -24,15 +23,14 @@ from . import event_loop
 
 logger = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 1.0  # of a read that blocks an event loop
-LOG_SECONDS = 60.0  # between reports of the same kind of error
+LOG_SECONDS = 60.0  # between two reports of the same kind of error: a bug in `IDENTITY` fails with each request
 
 
 class RequestIdentity:
-    """The identity that `IDENTITY` names for a request: it is asked when that is first needed, and once.
+    """Calls `IDENTITY` for a request when the identity is first needed, and keeps the answer.
 
-    Threads wait for each other, and so do coroutines. A thread never waits for a coroutine, which may need that
-    very thread to go on: should both be first, both ask, and the first answer counts.
+    Threads wait for each other, and so do coroutines of a loop. A thread never waits for a coroutine, which may need
+    that very thread to go on: if both come first, both call, and the first answer counts.
     """
 
     def __init__(self, request: HttpRequest) -> None:
@@ -42,93 +40,84 @@ class RequestIdentity:
         self._loop_locks: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
 
     @property
-    def is_settled(self) -> bool:
-        return bool(self._answers)
-
-    def identity(self) -> Identity | None:
-        """Return the identity; on a running event loop this blocks it, for a second at most."""
-        if self._answers or self._is_asking:
-            return self._answer
-        if event_loop.is_running():
-            self._answers.append(self._ask_elsewhere())
-            return self._answer
-        with self._lock:
-            if not self._answers:
-                with self._asking():
-                    self._answers.append(_ask(self._request))
-        return self._answer
-
-    async def aidentity(self) -> Identity | None:
-        """Return the identity without blocking the event loop."""
-        if self._answers or self._is_asking:
-            return self._answer
-        async with self._loop_locks.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
-            if not self._answers:
-                with self._asking():
-                    self._answers.append(await _aask(self._request))
-        return self._answer
-
-    def _ask_elsewhere(self) -> Identity | None:
-        with _errors_reported(), self._asking():
-            try:
-                return event_loop.run_elsewhere(lambda: _aask(self._request), PATIENCE_SECONDS)
-            except FutureTimeoutError as error:
-                raise TimeoutError(
-                    f"No answer within {PATIENCE_SECONDS:g} s, and a read on the event loop waits no longer: "
-                    "`await request.aflags()` before it."
-                ) from error
-        return None
+    def is_resolved(self) -> bool:
+        """Whether the identity is known without another call."""
+        return bool(self._answers) or get_config().identity is None
 
     @property
     def _answer(self) -> Identity | None:
         return self._answers[0] if self._answers else None
 
     @property
-    def _is_asking(self) -> bool:
-        return self in _asked.get()  # the callable itself reads a flag
+    def _is_resolving(self) -> bool:
+        """Whether `IDENTITY` itself reads a flag: that one is the environment's."""
+        return self in _resolving_here.get()
+
+    def identity(self) -> Identity | None:
+        """Return the identity; on a running event loop this blocks it, for `BLOCK_SECONDS` at most."""
+        if self.is_resolved or self._is_resolving:
+            return self._answer
+        if event_loop.is_running():
+            with self._resolving():
+                self._answers.append(event_loop.run_in_thread(self._acall))
+            return self._answer
+        with self._lock:
+            if not self._answers:
+                with self._resolving():
+                    self._answers.append(self._call())
+        return self._answer
+
+    async def aidentity(self) -> Identity | None:
+        """Return the identity without blocking the event loop."""
+        if self.is_resolved or self._is_resolving:
+            return self._answer
+        async with self._loop_locks.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+            if not self._answers:
+                with self._resolving():
+                    self._answers.append(await self._acall())
+        return self._answer
+
+    def _call(self) -> Identity | None:
+        answer = import_callable()(self._request)
+
+        async def await_answer() -> Any:
+            return await answer
+
+        return _checked(async_to_sync(await_answer)() if inspect.isawaitable(answer) else answer)
+
+    async def _acall(self) -> Identity | None:
+        call = import_callable()
+        call = getattr(call, "acall", call)
+        is_async = iscoroutinefunction(call) or iscoroutinefunction(getattr(call, "__call__", None))  # noqa: B004
+        answer = call(self._request) if is_async else await sync_to_async(call)(self._request)
+        return _checked(await answer if inspect.isawaitable(answer) else answer)
 
     @contextmanager
-    def _asking(self) -> Iterator[None]:
-        token = _asked.set((*_asked.get(), self))
+    def _resolving(self) -> Iterator[None]:
+        """Note that `IDENTITY` is called in this context. If it fails, log that, and go on without an identity."""
+        token = _resolving_here.set((*_resolving_here.get(), self))
         try:
             yield
+        except Exception as error:
+            if get_config().strict:
+                raise
+            self._answers.append(None)
+            kind, now = type(error).__qualname__, time.monotonic()
+            if now - _reported.get(kind, -LOG_SECONDS) >= LOG_SECONDS:
+                _reported[kind] = now
+                logger.exception("FLAGSMITH['IDENTITY'] failed: flags are the environment's instead")
         finally:
-            _asked.reset(token)
+            _resolving_here.reset(token)
 
 
-_asked: ContextVar[tuple[RequestIdentity, ...]] = ContextVar("flagsmith_identity_asked", default=())
-_reported: dict[str, float] = {}
+_resolving_here: ContextVar[tuple[RequestIdentity, ...]] = ContextVar("flagsmith_identity_resolving_here", default=())
+_reported: dict[str, float] = {}  # when each kind of error was last logged
 
 
-def load_callable() -> Callable[[HttpRequest], Any] | None:
-    """Return what `IDENTITY` names, if it does."""
+def import_callable() -> Callable[[HttpRequest], Any]:
+    """Return what `IDENTITY` names."""
     named = get_config().identity
-    return import_string(named) if isinstance(named, str) else named
-
-
-def _ask(request: HttpRequest) -> Identity | None:
-    with _errors_reported():
-        if ask := load_callable():
-            answer = async_to_sync(ask)(request) if _is_async(ask) else ask(request)
-            return _checked(async_to_sync(_awaited)(answer) if inspect.isawaitable(answer) else answer)
-    return None
-
-
-async def _aask(request: HttpRequest) -> Identity | None:
-    with _errors_reported():
-        if ask := load_callable():
-            ask = getattr(ask, "acall", ask)
-            answer = ask(request) if _is_async(ask) else await sync_to_async(ask)(request)
-            return _checked(await answer if inspect.isawaitable(answer) else answer)
-    return None
-
-
-def _is_async(ask: Callable[..., Any]) -> bool:
-    return iscoroutinefunction(ask) or iscoroutinefunction(getattr(ask, "__call__", None))  # noqa: B004
-
-
-async def _awaited(answer: Any) -> Any:
-    return await answer
+    return import_string(named) if isinstance(named, str) else named  # type: ignore[return-value]
 
 
 def _checked(answer: Any) -> Identity | None:
@@ -137,17 +126,3 @@ def _checked(answer: Any) -> Identity | None:
     raise InvalidIdentity(
         f"FLAGSMITH['IDENTITY'] returned a {type(answer).__name__}: return an Identity, or None for nobody."
     )
-
-
-@contextmanager
-def _errors_reported() -> Iterator[None]:
-    """Log an error of the project's own, once a minute for each kind: a read never fails, unless `STRICT` is on."""
-    try:
-        yield
-    except Exception as error:
-        if get_config().strict:
-            raise
-        kind, now = type(error).__qualname__, time.monotonic()
-        if now - _reported.get(kind, -LOG_SECONDS) >= LOG_SECONDS:
-            _reported[kind] = now
-            logger.exception("FLAGSMITH['IDENTITY'] failed: flags are the environment's instead")

@@ -24,8 +24,8 @@ CLAIMS = {
     "A read never waits on Flagsmith and never fails": (
         "test_reader.py::TestFailingCache::test_what_is_held_survives_a_redis_that_dies_and_heals_by_itself",
         "test_imports.py::test_what_reads_cannot_reach_the_network",
-        "test_middleware.py::TestCost::test_fifty_flags_cost_one_read_of_the_cache",
-        "test_middleware.py::TestCost::test_no_flag_costs_nothing",
+        "test_cost.py::TestPages::test_fifty_flags_cost_one_get_and_within_freshness_nothing",
+        "test_cost.py::TestPages::test_no_flag_costs_nothing",
     ),
     "Evaluation is Flagsmith's own": (
         "test_evaluation.py::test_a_thousand_generated_documents_read_as_the_official_sdk_evaluates_them",

@@ -33,7 +33,7 @@ DEFAULTS = {
     "CACHE": "default",
     "POLL_INTERVAL": 300,
     "FALLBACK_POLL_INTERVAL": 30,
-    "FRESHNESS": 0,
+    "FRESHNESS": 0.1,
     "MAX_STALE": None,
     "REQUEST_TIMEOUT": 10,
     "STREAM_TIMEOUT": 45,

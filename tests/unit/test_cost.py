@@ -1,52 +1,96 @@
-"""What an update and a read cost, in counts that are the same on every machine: a change that doubles one fails here."""
+"""What reads and updates cost the cache, counted by a real Redis: commands, connections and bytes."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import Any
+
+import pytest
+from django.test import AsyncClient, Client
 
 from benchmarks.documents import MEDIUM, make_body
 from django_flagsmith_realtime.environment.snapshot import Document, parse_document
 from django_flagsmith_realtime.listener.publisher import Publisher
 from django_flagsmith_realtime.reading.reader import get_reader
-from tests.support.documents import configured_store
+from tests.support.documents import HEAD, configured_store, payload_key, publish
 from tests.support.processes import RedisServer
 from tests.support.sources import FakeSource
 
 OVERHEAD = {"info", "hello", "client|setinfo"}  # commands of connecting, and of asking for the counters
+Get = Callable[[str], Any]
+HANDLERS: dict[str, Get] = {
+    "wsgi": lambda url: Client().get(url),
+    "asgi": lambda url: asyncio.run(AsyncClient().get(url)),
+}
+
+
+@pytest.fixture
+def redis(redis_server: RedisServer, settings: Any) -> RedisServer:
+    settings.CACHES = {"default": redis_server.cache()}
+    settings.MIDDLEWARE = ["django_flagsmith_realtime.middleware.FlagsmithMiddleware"]
+    return redis_server
+
+
+@pytest.fixture
+def commands(redis: RedisServer) -> Callable[[Callable[[], object]], dict[str, int]]:
+    """Return what Redis has to do for a call."""
+
+    def count_commands(call: Callable[[], object]) -> dict[str, int]:
+        before = Counter(redis.commands())
+        assert call()
+        found = Counter(redis.commands()) - before
+        return {name: times for name, times in found.items() if name not in OVERHEAD}
+
+    return count_commands
+
+
+@pytest.mark.parametrize("get", HANDLERS.values(), ids=HANDLERS)
+class TestPages:
+    @pytest.mark.parametrize("url", ["/many/", "/amany/"])
+    def test_fifty_flags_cost_one_get_and_within_freshness_nothing(
+        self, commands: Any, settings: Any, get: Get, url: str
+    ) -> None:
+        publish()
+        assert commands(lambda: get(url)) == {"get": 2}, "the head, and the payload that it names"
+        assert commands(lambda: get(url)) == {"get": 1}, "the head"
+        settings.FLAGSMITH = {"ENVIRONMENT_KEY": "ser.tests", "FRESHNESS": 3_600}
+        assert commands(lambda: get(url)) == {}
+
+    @pytest.mark.parametrize("url", ["/none/", "/anone/"])
+    def test_no_flag_costs_nothing(self, commands: Any, get: Get, url: str) -> None:
+        publish()
+        assert commands(lambda: get(url)) == {}
+
+
+def test_an_update_costs_ten_commands_and_each_process_two(commands: Any) -> None:
+    publisher = Publisher(source=FakeSource(map(document, count(1)).__next__), store=configured_store())
+    publisher.refresh()
+    publisher.refresh()  # the first change reads the history too, which is empty
+    get_reader().current()
+    assert commands(publisher.refresh) == {"get": 4, "set": 4, "expire": 1, "persist": 1}
+    assert commands(get_reader().current) == {"get": 2}
+
+
+def test_the_threads_and_event_loops_of_a_process_share_one_connection(redis: RedisServer) -> None:
+    publish()
+    with redis.client() as observer, ThreadPoolExecutor(8) as threads:
+        before = {client["id"] for client in observer.client_list()}
+        pages = [threads.submit(get, url) for get in HANDLERS.values() for url in ["/many/", "/amany/"] * 4]
+        assert {page.result().status_code for page in pages} == {200}
+        assert len({client["id"] for client in observer.client_list()} - before) == 1
+
+
+def test_bytes_in_the_cache(redis: RedisServer) -> None:
+    snapshot = configured_store().publish(document(), after=None)
+    with redis.client() as client:
+        assert client.strlen(f":1:{HEAD}") == 77
+        assert client.strlen(f":1:{payload_key(snapshot)}") < 3_500  # how well zlib compresses differs a little
 
 
 def document(revision: int = 0) -> Document:
     return parse_document(json.loads(make_body(MEDIUM, revision)))
-
-
-def test_bytes_in_the_cache() -> None:
-    assert len(document().environment.payload) < 3_500
-
-
-def test_operations_of_the_cache_and_connections(redis_server: RedisServer, settings: Any) -> None:
-    settings.CACHES = {"default": redis_server.cache()}
-    opened = redis_server.info("stats")["total_connections_received"]
-    read = get_reader().current
-    publisher = Publisher(source=FakeSource(map(document, count(1)).__next__), store=configured_store())
-    publisher.refresh()
-    publisher.refresh()  # the first change reads the history too, which is empty
-    read()
-
-    def commands(action: Callable[[], object]) -> dict[str, int]:
-        before = Counter(redis_server.commands())
-        assert action()
-        return {
-            name: times for name, times in (Counter(redis_server.commands()) - before).items() if name not in OVERHEAD
-        }
-
-    assert commands(publisher.refresh) == {"get": 4, "set": 4, "expire": 1, "persist": 1}
-    assert commands(read) == {"get": 2}, "the head, and the payload that it names"
-    assert commands(read) == {"get": 1}, "the head"
-    to_count = 7
-    assert redis_server.info("stats")["total_connections_received"] - opened == to_count + 2, (
-        "a writer's and a reader's"
-    )

@@ -18,7 +18,7 @@ from django.urls import path
 
 from django_flagsmith_realtime import Identity, get_flags
 from django_flagsmith_realtime.identity import from_user
-from django_flagsmith_realtime.reading import request_identity as whom
+from django_flagsmith_realtime.reading import request_identity
 from tests.support.documents import publish
 
 
@@ -44,7 +44,7 @@ class TestFromUser:
 
     @pytest.fixture(autouse=True)
     def nothing_reported_yet(self) -> None:
-        whom._reported.clear()
+        request_identity._reported.clear()
 
     @pytest.fixture(params=["wsgi", "asgi"])
     def get(self, request: pytest.FixtureRequest, settings: Any, db: None) -> Iterator[Callable[..., HttpResponse]]:

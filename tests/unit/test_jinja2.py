@@ -22,9 +22,9 @@ import django_flagsmith_realtime
 from django_flagsmith_realtime.exceptions import UnknownFlag
 from django_flagsmith_realtime.jinja2 import FlagsmithExtension
 from django_flagsmith_realtime.reading.reader import get_reader
+from django_flagsmith_realtime.reading.scope import request_scope
 from tests.support.documents import pin, publish
 from tests.support.paths import ROOT
-from tests.support.request_scope import request_scope
 
 EXTENSION = "django_flagsmith_realtime.jinja2.FlagsmithExtension"
 IF_NEW = '{% flag "new_checkout" %}new{% else %}old{% endflag %}'

@@ -6,12 +6,13 @@ import inspect
 from typing import Any
 
 import pytest
+from django.http import HttpResponse
 from django.test import RequestFactory
 
 import django_flagsmith_realtime
 from django_flagsmith_realtime import Flags, decorators, identity, mixins, test
-from django_flagsmith_realtime.reading import request_identity as whom
-from django_flagsmith_realtime.reading import scope
+from django_flagsmith_realtime.middleware import FlagsmithMiddleware
+from django_flagsmith_realtime.reading import request_identity, scope
 from django_flagsmith_realtime.reading.reader import Reader
 
 NOTHING_TO_WAIT_FOR = "it waits for nothing"
@@ -20,7 +21,7 @@ AWAITED = "`aget_flags` has awaited what a read needs"
 REASONS = {
     "Flags": "both `get_flags` and `aget_flags` return it",
     "Flags.of": NOTHING_TO_WAIT_FOR,
-    "Flags.prepared": "sync reads ask for themselves",
+    "Flags.apin": "a sync read does it by itself",
     "Identity": NOTHING_TO_WAIT_FOR,
     "flags_scope": BOTH,
     **{
@@ -30,18 +31,19 @@ REASONS = {
     "mixins.FlagEnabledMixin": BOTH,
     "test.override_flags": BOTH,
     "identity.FromUser": BOTH,
-    "whom.RequestIdentity": BOTH,
+    "request_identity.RequestIdentity": BOTH,
     "identity.Unset": NOTHING_TO_WAIT_FOR,
     "identity.Identity": NOTHING_TO_WAIT_FOR,
     "identity.check_identity": NOTHING_TO_WAIT_FOR,
     "identity.from_user": "it has `acall`",
     "identity.is_same": NOTHING_TO_WAIT_FOR,
-    "whom.load_callable": NOTHING_TO_WAIT_FOR,
-    "scope.Unscoped": BOTH,
+    "request_identity.import_callable": NOTHING_TO_WAIT_FOR,
     "scope.Scope": NOTHING_TO_WAIT_FOR,
+    "scope.Scope.end": NOTHING_TO_WAIT_FOR,
     "scope.flags_scope": BOTH,
-    "scope.flags_of": NOTHING_TO_WAIT_FOR,
+    "scope.request_flags": NOTHING_TO_WAIT_FOR,
     "scope.current_flags": NOTHING_TO_WAIT_FOR,
+    "scope.request_scope": BOTH,
     "reader.Reader.after_fork": NOTHING_TO_WAIT_FOR,
 }
 
@@ -63,9 +65,10 @@ PUBLIC: dict[str, Any] = {
     **defined_in(mixins, "mixins"),
     **defined_in(test, "test"),
     **defined_in(identity, "identity"),
-    **defined_in(whom, "whom"),
-    **defined_in(whom.RequestIdentity, "whom.RequestIdentity"),
+    **defined_in(request_identity, "request_identity"),
+    **defined_in(request_identity.RequestIdentity, "request_identity.RequestIdentity"),
     **defined_in(scope, "scope"),
+    **defined_in(scope.Scope, "scope.Scope"),
     **defined_in(Reader, "reader.Reader"),
 }
 
@@ -82,9 +85,9 @@ ALONE = PUBLIC.keys() - TWINS.keys() - set(TWINS.values()) - {"decorators.awaite
 def test_there_are_twins() -> None:
     assert TWINS == {
         "get_flags": "aget_flags",
-        "whom.RequestIdentity.identity": "whom.RequestIdentity.aidentity",
+        "request_identity.RequestIdentity.identity": "request_identity.RequestIdentity.aidentity",
         "reader.Reader.current": "reader.Reader.acurrent",
-        "scope.steps_in_scope": "scope.asteps_in_scope",
+        "scope.Scope.steps": "scope.Scope.asteps",
     }
 
 
@@ -107,6 +110,7 @@ def test_twins_take_the_same_arguments_and_only_one_is_a_coroutine(name: str, ot
 
 def test_a_request_has_both() -> None:
     request: Any = RequestFactory().get("/")
+    FlagsmithMiddleware(lambda request: HttpResponse())(request)
     assert isinstance(request.flags, Flags)
     assert inspect.iscoroutinefunction(request.aflags)
 

@@ -29,6 +29,7 @@ def project(settings: Any) -> None:
     settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "rest_framework"]
     settings.MIDDLEWARE = ["django_flagsmith_realtime.middleware.FlagsmithMiddleware"]
     settings.FLAGSMITH = {
+        "FRESHNESS": 0,
         "ENVIRONMENT_KEY": "ser.tests",
         "IDENTITY": "django_flagsmith_realtime.identity.from_user",
         "STRICT": True,
@@ -133,7 +134,7 @@ def test_flags_are_for_the_user_whom_the_framework_authenticated(settings: Any, 
 
 
 def test_a_decorator_outside_of_the_frameworks_asks_before_it_authenticates(settings: Any) -> None:
-    settings.FLAGSMITH = {"ENVIRONMENT_KEY": "ser.tests", "IDENTITY": lambda request: None}
+    settings.FLAGSMITH = {"ENVIRONMENT_KEY": "ser.tests", "FRESHNESS": 0, "IDENTITY": lambda request: None}
     serve(settings, outer)
     publish(new_checkout=True)
     assert Client().get("/").json() == {"banner": "Welcome to Northwind"}

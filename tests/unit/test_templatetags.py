@@ -15,8 +15,8 @@ from django.test import RequestFactory
 from django_flagsmith_realtime import get_flags
 from django_flagsmith_realtime.exceptions import UnknownFlag
 from django_flagsmith_realtime.reading.reader import get_reader
+from django_flagsmith_realtime.reading.scope import request_scope
 from tests.support.documents import pin, publish
-from tests.support.request_scope import request_scope
 
 IF_NEW = '{% flag "new_checkout" %}new{% else %}old{% endflag %}'
 

@@ -442,10 +442,6 @@ class TestConcurrency:
                 assert thread.submit(copy_context().run, on, "a").result() is True
             assert thread.submit(on, "a").result() is False
 
-    def test_a_thread_whose_read_had_begun_when_they_were_left_sees_what_is_published(self) -> None:
-        publish(banner_text="published")
-        assert get_flags()._overridden("banner_text").value == "published"
-
     def test_a_server_that_was_started_before_sees_them(self) -> None:
         asked, answers = threading.Event(), []
         thread = threading.Thread(target=lambda: answers.append((asked.wait(10), on("a"))))

@@ -204,7 +204,7 @@ class TestFailingCache:
         publish(banner_text="one")
         reader = get_reader()
         reader.current()
-        monkeypatch.setattr(reader_module, "READING_THREAD_SECONDS", 0.05)
+        monkeypatch.setattr(reader_module, "WAIT_SECONDS", 0.05)
         hanging.open.clear()
 
         async def read_all() -> list[Any]:
@@ -221,7 +221,7 @@ class TestFailingCache:
         publish(banner_text="one")
         reader = get_reader()
         reader.current()
-        monkeypatch.setattr(reader_module, "READING_THREAD_SECONDS", 0.05)
+        monkeypatch.setattr(reader_module, "WAIT_SECONDS", 0.05)
         hanging.open.clear()
         clock(1.1)
 
@@ -390,23 +390,6 @@ class TestReader:
 
 
 class TestAsync:
-    def test_a_sync_read_on_an_event_loop_serves_what_was_just_confirmed(
-        self, recording: list[Any], clock: Any
-    ) -> None:
-        publish(banner_text="one")
-        reader = get_reader()
-
-        async def read() -> Any:
-            return banner(reader.current())
-
-        assert asyncio.run(read()) == "one"
-        publish(banner_text="two")
-        recording.clear()
-        assert asyncio.run(read()) == "one"
-        assert recording == []
-        clock(1.1)
-        assert asyncio.run(read()) == "two"
-
     def test_coroutines_share_looks_in_one_thread(self, hanging: type[HangingCache]) -> None:
         publish(banner_text="one")
         hanging.asked.clear()
@@ -524,7 +507,7 @@ class TestSnapshotLoaded:
         assert seen == ["one", "two"]
 
     def test_a_coroutine_that_receives_may_read_flags(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(reader_module, "READING_THREAD_SECONDS", 0.05)
+        monkeypatch.setattr(reader_module, "WAIT_SECONDS", 0.05)
         publish(banner_text="one")
         get_reader().current()
         seen: list[Any] = []

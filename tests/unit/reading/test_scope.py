@@ -17,10 +17,8 @@ from django.test import RequestFactory
 
 from django_flagsmith_realtime import Identity, aget_flags, flags_scope, get_flags
 from django_flagsmith_realtime.reading.reader import get_reader
-from django_flagsmith_realtime.reading.scope import Unscoped, current_flags
-from tests.support.backends import RecordingCache
+from django_flagsmith_realtime.reading.scope import current_flags, request_flags, request_scope
 from tests.support.documents import publish
-from tests.support.request_scope import request_scope
 
 GOLD = Identity("somebody", {"plan": "gold"})
 ALICE = Identity("user_alice")
@@ -105,51 +103,45 @@ class TestPinning:
 class TestContext:
     def test_a_read_without_a_request_finds_the_scope_of_the_context(self, request_: HttpRequest) -> None:
         publish(banner_text="one")
-        with request_scope(request_) as stay:
-            scope = stay.find_flags()
-            assert current_flags() is scope is current_flags(request_)
+        with request_scope(request_):
             flags = get_flags()
+            assert flags is request_flags(request_)
             assert flags.get_feature_value("banner_text") == "one"
             publish(banner_text="two")
             assert get_flags() is flags
             assert flags.get_feature_value("banner_text") == "one"
             assert asyncio.run(aget_flags()) is flags
-        assert current_flags() is not scope
+        assert current_flags() is None
 
     def test_a_scope_ends_also_by_an_exception(self, request_: HttpRequest) -> None:
-        before = current_flags()
         with pytest.raises(RuntimeError), request_scope(request_):
             raise RuntimeError
-        assert type(current_flags()) is type(before)
+        assert current_flags() is None
 
     def test_scopes_nest(self, request_: HttpRequest) -> None:
         inner = RequestFactory().get("/")
-        with request_scope(request_) as outer_stay:
-            with request_scope(inner) as inner_stay:
-                assert current_flags() is inner_stay.find_flags()
-            assert current_flags() is outer_stay.find_flags()
+        with request_scope(request_):
+            with request_scope(inner):
+                assert get_flags() is request_flags(inner)
+            assert get_flags() is request_flags(request_)
 
     def test_asgirefs_threads_see_the_scope_and_plain_ones_do_not(self, request_: HttpRequest) -> None:
-        async def look() -> tuple[Any, Any]:
-            with request_scope(request_) as stay:
-                scope = stay.find_flags()
-                return scope, await sync_to_async(lambda: async_to_sync(acurrent)())()
-
-        async def acurrent() -> Any:
+        async def read() -> Any:
             return current_flags()
 
-        scope, seen = asyncio.run(look())
-        assert seen is scope
-        with request_scope(request_) as stay:
-            scope = stay.find_flags()
+        async def read_through_threads() -> Any:
+            with request_scope(request_):
+                return await sync_to_async(lambda: async_to_sync(read)())()
+
+        assert asyncio.run(read_through_threads()) is request_flags(request_)
+        with request_scope(request_):
             found: list[Any] = []
             plain = threading.Thread(target=lambda: found.append(current_flags()))
             copied = threading.Thread(target=copy_context().run, args=(lambda: found.append(current_flags()),))
             for thread in (plain, copied):
                 thread.start()
                 thread.join()
-        assert found[0] is not scope
-        assert found[1] is scope
+        assert found == [None, request_flags(request_)]
 
     def test_coroutines_beside_each_other_have_scopes_of_their_own(self) -> None:
         async def view(text: str) -> Any:
@@ -158,7 +150,7 @@ class TestContext:
                 publish(banner_text=text)
                 await aget_flags()
                 await asyncio.sleep(0)
-                return current_flags() is current_flags(request)
+                return current_flags() is request_flags(request)
 
         async def both() -> list[bool]:
             return await asyncio.gather(view("one"), view("two"))
@@ -264,7 +256,7 @@ class TestFlagsScope:
             publish_and_look("meanwhile")
             assert banner() == text
             after()
-        assert isinstance(current_flags(), Unscoped)
+        assert current_flags() is None
 
     def test_it_decorates_functions_and_coroutine_functions(self) -> None:
         @flags_scope(identity=GOLD)
@@ -288,7 +280,7 @@ class TestFlagsScope:
         assert Service().read() == "Welcome back, gold member"
         assert read.__doc__ == "Read the banner."
         assert iscoroutinefunction(aread)
-        assert isinstance(current_flags(), Unscoped)
+        assert current_flags() is None
 
     def test_calls_of_a_decorated_function_have_scopes_of_their_own(self) -> None:
         @flags_scope()
@@ -319,7 +311,7 @@ class TestFlagsScope:
 
         with ThreadPoolExecutor(8) as threads:
             list(threads.map(wait_and_read, range(8)))
-        assert isinstance(current_flags(), Unscoped)
+        assert current_flags() is None
         assert asyncio.run(both()) == [True, True]
 
     def test_it_works_with_async_with(self) -> None:
@@ -341,13 +333,13 @@ class TestFlagsScope:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            return isinstance(current_flags(), Unscoped)
+            return current_flags() is None
 
         with pytest.raises(LookupError), flags_scope():
             raise LookupError
         with pytest.raises(StopIteration):
             flags_scope()(next)(iter(()))
-        assert isinstance(current_flags(), Unscoped)
+        assert current_flags() is None
         assert asyncio.run(cancel())
 
     def test_blocks_that_end_out_of_order_leave_nothing_behind(self) -> None:
@@ -359,13 +351,13 @@ class TestFlagsScope:
         first, second = steps(GOLD), steps(ALICE)
         assert [next(first), next(second)] == [GOLD, ALICE]
         assert [*first, *second][-1] == ALICE
-        assert isinstance(current_flags(), Unscoped)
+        assert current_flags() is None
 
     def test_a_task_that_outlives_it_is_not_in_it_any_more(self, request_: HttpRequest) -> None:
         async def look(after: asyncio.Event) -> Any:
             before = banner()
             await after.wait()
-            return [before, isinstance(current_flags(), Unscoped)]
+            return [before, current_flags() is None]
 
         async def outlive(scope: Any) -> Any:
             ended = asyncio.Event()
@@ -409,32 +401,3 @@ class TestFlagsScope:
 
         publish()
         assert asyncio.run(both()) == ["Welcome back, gold member", "Hello Alice", "Welcome to Northwind"]
-
-
-class TestUnscoped:
-    def test_the_cache_is_asked_at_most_once_a_second(self, recording: list[Any]) -> None:
-        publish()
-        recording.clear()
-        for _ in range(20):
-            get_flags().is_feature_enabled("new_checkout")
-        assert RecordingCache.operations == [("get", "head"), ("get", "payload")]
-
-    def test_freshness_says_how_long_a_process_trusts_its_snapshot(
-        self,
-        settings: Any,
-        recording: list[Any],
-    ) -> None:
-        settings.FLAGSMITH = {"ENVIRONMENT_KEY": "ser.tests", "FRESHNESS": 60}
-        publish()
-        recording.clear()
-        for _ in range(3):
-            get_flags(RequestFactory().get("/")).is_feature_enabled("new_checkout")
-            asyncio.run(aget_flags(RequestFactory().get("/")))
-        assert recording == [("get", "head"), ("get", "payload")]
-
-    def test_without_freshness_each_request_asks_once(self, recording: list[Any]) -> None:
-        publish()
-        recording.clear()
-        for _ in range(3):
-            get_flags(RequestFactory().get("/")).is_feature_enabled("new_checkout")
-        assert recording.count(("get", "head")) == 3
