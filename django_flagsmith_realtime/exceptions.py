@@ -1,10 +1,10 @@
-"""What can go wrong, one type for each way."""
+"""The errors of this package, one type for each kind of failure."""
 
 from __future__ import annotations
 
 
 class FlagsmithError(Exception):
-    """Base of this package's errors; its message is meant for a person."""
+    """Base of this package's errors; the message is meant for a person."""
 
 
 class UnknownFlag(FlagsmithError, LookupError):
@@ -12,26 +12,23 @@ class UnknownFlag(FlagsmithError, LookupError):
 
 
 class InvalidIdentity(FlagsmithError, TypeError):
-    """`IDENTITY` returned something that is no `Identity`."""
+    """`IDENTITY` returned something that isn't an `Identity`."""
 
 
 class ServerSideOnly(FlagsmithError):
-    """A flag that Flagsmith gives to nobody but a server was to go to a browser."""
+    """A flag that is marked as server-side only was about to go to a browser."""
 
 
 class StoreError(FlagsmithError):
-    """The cache did not keep what was written to it."""
+    """The cache failed, or did not keep what was written to it."""
 
 
 class Overtaken(FlagsmithError):
-    """Somebody else wrote to the cache: only Flagsmith knows which of the two is newer."""
+    """Another process published meanwhile. Only Flagsmith knows which is newer, so the writer fetches again."""
 
 
 class HttpError(FlagsmithError):
-    """An exchange with Flagsmith failed.
-
-    `retry_after` is the number of seconds that the server asked to wait, if it did.
-    """
+    """A request to Flagsmith failed; `retry_after` is the seconds that the server asked to wait, if it did."""
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -39,11 +36,11 @@ class HttpError(FlagsmithError):
 
 
 class Unreachable(HttpError):
-    """No connection, or one that broke: DNS, TLS, refused, reset."""
+    """Flagsmith couldn't be reached, or the connection broke: DNS, TLS, refused, reset."""
 
 
 class TimedOut(HttpError):
-    """The answer did not come, or did not end, in time."""
+    """The answer didn't come, or didn't end, in time."""
 
 
 class Refused(HttpError):
@@ -51,7 +48,7 @@ class Refused(HttpError):
 
 
 class NotFound(HttpError):
-    """There is no such endpoint (404, 410): usually a wrong URL in the settings."""
+    """The endpoint doesn't exist (404, 410): usually the URL in the settings is wrong."""
 
 
 class RateLimited(HttpError):
@@ -63,15 +60,15 @@ class ServerError(HttpError):
 
 
 class UnexpectedAnswer(HttpError):
-    """A status or content type that Flagsmith does not send here."""
+    """A status or a content type that Flagsmith doesn't send."""
 
 
 class RedirectRefused(HttpError):
-    """A redirect to another origin, or one too many."""
+    """A redirect leads to another origin, or there were too many."""
 
 
 class TooLarge(HttpError):
-    """The answer is larger than any environment's document."""
+    """The answer is larger than a document can be."""
 
 
 class InvalidDocument(FlagsmithError):
@@ -83,4 +80,4 @@ class InvalidDocument(FlagsmithError):
 
 
 class WrongEnvironment(FlagsmithError):
-    """The document is that of another environment than the one published before."""
+    """The document belongs to another environment than the one published before."""

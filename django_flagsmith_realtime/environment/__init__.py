@@ -1,1 +1,1 @@
-"""What the flags are at one moment, as values that do not change: the document, its snapshot, their differences."""
+"""The flags at one moment, as immutable values: the document, its snapshot, and what differs between two of them."""

@@ -1,4 +1,4 @@
-"""Flags that Flagsmith does not say: the forms in which settings and tests give them."""
+"""Flags that don't come from Flagsmith: those of `DEFAULTS`, of tests and of hand-written files, and unknown ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ UNKNOWN_REASON = "ERROR; code=FLAG_NOT_FOUND"
 
 
 def default_flag(name: str, form: Any) -> Flag:
-    """Return the flag that one of the three forms of `DEFAULTS` means."""
+    """Return a flag from one of the forms of `DEFAULTS`: a bool, a value, or {"enabled": bool, "value": value}."""
     given = form if isinstance(form, dict) else {"enabled": form} if isinstance(form, bool) else {"value": form}
     return Flag(
         given.get("enabled", True),
@@ -24,5 +24,5 @@ def default_flag(name: str, form: Any) -> Flag:
 
 
 def unknown_flag(name: str) -> Flag:
-    """Return what a flag is that nobody knows: off."""
+    """Return the flag for a name that neither Flagsmith nor `DEFAULTS` has: off, without a value."""
     return Flag(False, None, feature_id=0, feature_name=name, reason=UNKNOWN_REASON, is_default=True)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from django.utils.functional import cached_property
 from flagsmith import Flagsmith
@@ -19,7 +19,7 @@ from flagsmith.models import Flag
 from flagsmith.models import Flags as SdkFlags
 
 from ..exceptions import InvalidDocument
-from . import document
+from .document import Plain, may_read_flags, normalize, parse_updated_at, server_key_only, targeted
 from .overview import FlagDescription, describe_flags, digest
 from .timestamps import to_datetime
 
@@ -27,21 +27,21 @@ UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, Type
 
 
 class Environment:
-    """One version of an environment: what the SDK evaluates, evaluated at most once per process.
+    """One version of an environment, with its flags as the SDK evaluates them. Nothing in it changes.
 
     `api_key` is the client-side key, which names the environment in the stream's URL.
     """
 
-    def __init__(self, document: document.Plain) -> None:
+    def __init__(self, document: Plain) -> None:
         self.document = document
         self.api_key: str = document["api_key"]
         self.name: str = document["name"]
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Environment:
-        """Read what `payload` wrote; raise ValueError for anything else.
+        """Load what `payload` stored; raise ValueError for anything else.
 
-        What is needed of it is evaluated; the document, which takes much memory, is read again where it is asked for.
+        What reads need is evaluated now. The document, which takes much memory, is not kept.
         """
         try:
             environment = cls(json.loads(zlib.decompress(payload)))
@@ -53,25 +53,27 @@ class Environment:
         return environment
 
     def evaluate(self) -> None:
-        """Evaluate all that the document decides by itself, so that no caller's read finds out what can't be."""
+        """Evaluate everything that needs no identity, so that a document that can't be evaluated fails here."""
         _ = self.flags, self.targeted, self.server_key_only, self._has_dependencies
 
     @cached_property
-    def document(self) -> document.Plain:
-        """Plain data in the shape of Flagsmith's environment document, and never changed."""
+    def document(self) -> Plain:
+        """The normalized document; never changed."""
         return self.read_document()
 
-    def read_document(self) -> dict[str, Any]:
-        """Return the document for a moment: it is not kept, as `document` is."""
-        plain: dict[str, Any] = json.loads(zlib.decompress(self.payload))
-        return plain
+    def read_document(self) -> Plain:
+        """Return the document without keeping it, as `document` does."""
+        document: Plain = json.loads(zlib.decompress(self.payload))
+        return document
 
     @cached_property
     def payload(self) -> bytes:
+        """The document as it is stored."""
         return zlib.compress(json.dumps(self.document, separators=(",", ":")).encode())
 
     @cached_property
     def version(self) -> str:
+        """A digest of all that evaluation uses: environments that evaluate alike have the same."""
         return digest(self.document, self.descriptions)
 
     @cached_property
@@ -82,46 +84,45 @@ class Environment:
     @cached_property
     def flags(self) -> Mapping[str, Flag]:
         """The environment's flags by name. The SDK's `Flag` is mutable: hand out copies only."""
-        return MappingProxyType(self.flags_by_name)
+        return MappingProxyType({flag.feature_name: flag for flag in self._sdk.get_environment_flags().all_flags()})
 
     @cached_property
     def flags_by_name(self) -> dict[str, Flag]:
-        """The same as a plain dict, which is faster to read, and not to be changed."""
-        return {flag.feature_name: flag for flag in self._sdk.get_environment_flags().all_flags()}
+        return dict(self.flags)
 
     @cached_property
     def targeted(self) -> frozenset[str]:
-        """The names of the flags that may be another for some identity: all others are the environment's."""
-        return document.targeted(self.document)
+        """The names of the flags that may differ between identities; `flags` has all others for everybody."""
+        return targeted(self.document)
 
     @cached_property
     def server_key_only(self) -> frozenset[str]:
         """The names of the features that are marked as server-side only: no browser may see them."""
-        return document.server_key_only(self.document)
+        return server_key_only(self.document)
 
     def identity_flags(self, identifier: str, traits: Mapping[str, Any]) -> SdkFlags:
-        """Return the SDK's own flags of an identity, each evaluated when it is first asked for, if it can be."""
+        """Return the SDK's flags of an identity, which evaluate each flag when it is first read."""
         flags = self._sdk.get_identity_flags(identifier, traits)
         if self._has_dependencies:
-            with suppress(Exception):  # one that can't be evaluated must not spoil the others
+            with suppress(Exception):  # a flag that can't be evaluated must not spoil the others
                 flags.all_flags()
         return flags
 
     @cached_property
     def _has_dependencies(self) -> bool:
-        """Whether a segment may ask for a flag: then the SDK has to evaluate them together, or it finds none."""
-        return any(document.may_read_flags(segment) for segment in self.document["project"]["segments"])
+        """Whether a segment may depend on a flag: the SDK knows the other flags only if it evaluates all at once."""
+        return any(map(may_read_flags, self.document["project"]["segments"]))
 
     @cached_property
     def _sdk(self) -> Flagsmith:
         sdk = Flagsmith(offline_mode=True, offline_handler=_Offline(self.document))
-        sdk.offline_handler = None  # it has made its own of the document, and would hold that
+        sdk.offline_handler = None  # the SDK has converted the document, and would keep it in memory
         return sdk
 
 
 @dataclass(frozen=True)
 class _Offline:
-    document: document.Plain
+    document: Plain
 
     def get_environment(self) -> EnvironmentModel:
         return cast(EnvironmentModel, self.document)
@@ -129,7 +130,7 @@ class _Offline:
 
 @dataclass(frozen=True)
 class Document:
-    """What one request to Flagsmith brought; `updated_at`, and `asked_at` by our clock, in microseconds."""
+    """A document as it was fetched. Times in microseconds: `updated_at` is Flagsmith's, `asked_at` ours."""
 
     environment: Environment
     updated_at: int
@@ -138,9 +139,9 @@ class Document:
 
 
 def parse_document(body: object) -> Document:
-    """Read an environment document; raise `InvalidDocument` for anything else."""
-    environment = Environment(document.normalize(body))
-    updated_at = document.parse_updated_at(body)
+    """Parse the body of an environment document; raise `InvalidDocument` for anything else."""
+    environment = Environment(normalize(body))
+    updated_at = parse_updated_at(body)
     assert isinstance(body, Mapping)  # `normalize` saw to it
     try:
         environment.evaluate()
@@ -150,8 +151,7 @@ def parse_document(body: object) -> Document:
     return Document(environment, updated_at, body["project"].get("enable_realtime_updates") is not False)
 
 
-@dataclass(frozen=True)
-class Head:
+class Head(NamedTuple):
     """Which snapshot is published. Times in microseconds: `updated_at` is Flagsmith's, `published_at` ours."""
 
     sequence: int
@@ -169,12 +169,12 @@ class Snapshot:
 
     @property
     def sequence(self) -> int:
-        """Grows with each snapshot that is published."""
+        """A number that grows with each snapshot that is published."""
         return self.head.sequence
 
     @property
     def version(self) -> str:
-        """A digest of the content: two snapshots that evaluate alike have the same."""
+        """A digest of the content: snapshots that evaluate alike have the same."""
         return self.head.version
 
     @property

@@ -11,30 +11,28 @@ EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MICROSECOND = timedelta(microseconds=1)
 LATEST = (datetime.max.replace(tzinfo=timezone.utc) - EPOCH) // MICROSECOND
 
-# A number is in seconds up to the year 5138, else in milliseconds, else in microseconds.
+# Flagsmith's stream sends seconds, and its public page shows milliseconds. So a number is in seconds up to the year
+# 5138, else in milliseconds, else in microseconds.
 UNITS = ((Decimal(10) ** 11, 1_000_000), (Decimal(10) ** 14, 1_000), (Decimal(10) ** 17, 1))
 
 
 def to_datetime(microseconds: int) -> datetime:
-    """Return an aware datetime: the nearest that there is."""
+    """Return an aware datetime; for what a datetime can't hold, the nearest that it can."""
     return EPOCH + min(max(microseconds, 0), LATEST) * MICROSECOND
 
 
 def parse_iso(text: str) -> int:
-    """Read ISO 8601, in UTC where it names no zone; raise ValueError for anything else."""
+    """Parse ISO 8601, in UTC where it names no zone; raise ValueError for anything else."""
     moment = parse_datetime(text.strip())
-    if moment is None:
-        raise ValueError(f"not a point in time: {text!r}")
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    microseconds = (moment - EPOCH) // MICROSECOND
-    if not 0 <= microseconds <= LATEST:
-        raise ValueError(f"not a point in time: {text!r}")
-    return microseconds
+    if moment is not None:
+        microseconds = (moment.replace(tzinfo=moment.tzinfo or timezone.utc) - EPOCH) // MICROSECOND
+        if 0 <= microseconds <= LATEST:
+            return microseconds
+    raise ValueError(f"not a point in time: {text!r}")
 
 
 def parse_number(value: int | Decimal | str) -> int:
-    """Read seconds, milliseconds or microseconds, told apart by size; raise ValueError for anything else."""
+    """Parse seconds, milliseconds or microseconds, by their size; raise ValueError for anything else."""
     try:
         number = Decimal(value)
     except InvalidOperation as error:
@@ -48,7 +46,7 @@ def parse_number(value: int | Decimal | str) -> int:
 
 
 def parse_time(value: object) -> int:
-    """Read a point in time in any form that Flagsmith's services use; raise ValueError for anything else."""
+    """Parse a time in any form that Flagsmith's services use; raise ValueError for anything else."""
     if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
         return parse_number(value)
     if not isinstance(value, str):

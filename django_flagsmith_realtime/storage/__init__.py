@@ -1,1 +1,1 @@
-"""What all processes share through the cache: the snapshot, the lease of the one that leads, its status."""
+"""What processes share: in the cache the snapshot, the lease, the status and the history, and the snapshot file."""

@@ -1,4 +1,4 @@
-"""A connection to Django's cache for as long as the process lives, and its failures as one error."""
+"""Connections to Django's cache that outlive requests, and one error for all that a cache's client raises."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..conf import explain
 from ..exceptions import FlagsmithError, StoreError
 from .backends import BACKENDS, find_missing_cache, get_backend
 
-SCHEMA = 3  # of what is stored; another release's is another set of keys, and another lease
+SCHEMA = 3  # of what is stored; a release that stores something else has keys, and a lease, of its own
 UNREADABLE = (AttributeError, EOFError, ImportError, LookupError, PickleError, TypeError, ValueError, zlib.error)
 ADVICE = {
     "too large": "Raise memcached's limit for one item: its option -I, for instance -I 8m.",
@@ -43,21 +43,21 @@ R = TypeVar("R")
 
 
 def cache_key(namespace: str, name: str) -> str:
-    """Return the key of something that is kept for an environment."""
+    """Return the key under which something is stored for an environment."""
     return f"flagsmith:{SCHEMA}:{namespace}:{name}"
 
 
 def read(cache: BaseCache, key: str, unreadable: Any = None) -> Any:
-    """Return what a key holds, `unreadable` for what can't be read: of another backend, serializer or Python."""
+    """Return the value of a key; `unreadable` where another backend, serializer or Python wrote it."""
     try:
         return cache.get(key)
     except UNREADABLE:
-        cache.get(f"{key}:nothing")  # raises as well where it is the client that can't be used
+        cache.get(f"{key}:nothing")  # raises too where the client is to blame, not the value
         return unreadable
 
 
 class CacheHandle:
-    """A connection to a cache that outlives requests, one per thread where the client needs it."""
+    """A connection to a cache that outlives requests; one for each thread where the client isn't thread-safe."""
 
     def __init__(self, alias: str) -> None:
         if problems := find_missing_cache(alias):
@@ -67,12 +67,12 @@ class CacheHandle:
         self.drop()
 
     def drop(self) -> None:
-        """Forget the connections without closing them: after a fork they are the parent's."""
+        """Forget the connections without closing them: after a fork, the parent still uses them."""
         self._local = threading.local()
         self._shared: BaseCache | None = None
 
     def close(self) -> None:
-        """Close the connections that this thread may use; the next use opens new ones."""
+        """Close the connection of this thread; the next use opens a new one."""
         opened: BaseCache | None = getattr(self._local, "cache", self._shared)
         self.drop()
         if opened is not None:
@@ -105,7 +105,7 @@ S = TypeVar("S", bound=HasHandle)
 
 
 def cache_errors(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
-    """Turn what the cache's client raises, which differs with each, into `StoreError`."""
+    """Decorate a method so that whatever the cache's client raises becomes a `StoreError`."""
 
     @wraps(method)
     def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -114,7 +114,7 @@ def cache_errors(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate
         except FlagsmithError:
             raise
         except Exception as error:
-            self.handle.close()  # pymemcache holds a server for dead for a minute
+            self.handle.close()  # pymemcache asks a server that failed no more for a minute
             _close_broken_connections()
             raise StoreError(describe(error)) from error
 
@@ -122,14 +122,14 @@ def cache_errors(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate
 
 
 def describe(error: Exception) -> str:
-    """Say what failed, and what to do about it where the cause is a limit of the server's."""
+    """Return what failed, and what to do about it where that is known."""
     text = ": ".join(filter(None, (type(error).__name__, str(error).rstrip("."))))
     advice = next((advice for sign, advice in ADVICE.items() if sign in text.lower()), "")
     return f"The cache failed: {text}. {advice}".rstrip()
 
 
 def _close_broken_connections() -> None:
-    """Let DatabaseCache connect again; a connection that works may be in the middle of a caller's transaction."""
+    """Let DatabaseCache connect again. A connection that works stays: a caller may be in a transaction on it."""
     for connection in connections.all(initialized_only=True):
         if connection.errors_occurred and not connection.in_atomic_block and not connection.is_usable():
             connection.close()

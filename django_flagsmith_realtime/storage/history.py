@@ -1,6 +1,6 @@
-"""The last changes of flags, newest first: a list that whoever publishes keeps in the cache.
+"""The last changes of flags, the newest first: a list in the cache, which the admin page shows.
 
-It names no identity: of their overrides it says how many there are.
+It names no identity: overrides of identities are only counted.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any
 from ..environment.diff import Difference, Update
 from ..environment.timestamps import to_datetime
 
-KEPT = 50  # changes
-MAX_BYTES = 32_000  # of all of them
-MAX_DIFFERENCES = 8  # of one
-LENGTH = 60  # characters of what was, and of what is
-CONTEXT = 20  # of them, before the first that differs
+KEPT = 50  # changes; the admin page shows them on one screen or two
+MAX_BYTES = 32_000  # as JSON: the list is written whole with each change, and memcached refuses more than 1 MB
+MAX_DIFFERENCES = 8  # of one change, as a segment with many flags would fill the list
+LENGTH = 60  # characters of an old or a new text, which then fit in a line
+CONTEXT = 20  # characters before the first one that differs
 CUT = "…"
 
 
@@ -40,12 +40,12 @@ class PastChange:
 
     @cached_property
     def size(self) -> int:
-        """The bytes that it takes as JSON."""
+        """Its length as JSON, in bytes."""
         return len(json.dumps(astuple(self)))
 
 
 def past_changes(update: Update) -> list[PastChange]:
-    """Return what an update changed, flag by flag, cut to what is kept."""
+    """Return what an update changed, flag by flag, with long texts cut."""
     head = update.snapshot.head
     return [
         PastChange(head.sequence, head.published_at, name, tuple(map(_cut, change.differences[:MAX_DIFFERENCES])))
@@ -54,14 +54,17 @@ def past_changes(update: Update) -> list[PastChange]:
 
 
 def extend(history: Iterable[PastChange], new: Sequence[PastChange]) -> list[PastChange]:
-    """Return a history with the changes of a version, which it has once, and without the oldest."""
+    """Return a history with the changes of one more version in front, and without the oldest.
+
+    A version that two leaders published is there once.
+    """
     versions = {past.sequence for past in new}
     kept = [*new, *(past for past in history if past.sequence not in versions)][:KEPT]
     return kept[: sum(size <= MAX_BYTES for size in accumulate(past.size for past in kept))]
 
 
 def to_plain(history: Iterable[PastChange]) -> list[Any]:
-    """Return plain data, which any of Django's serializers takes."""
+    """Return lists, numbers and texts, which every serializer of a cache can carry."""
     return [
         [past.sequence, past.published_at, past.name, [[each.what, each.old, each.new] for each in past.differences]]
         for past in history
@@ -69,7 +72,7 @@ def to_plain(history: Iterable[PastChange]) -> list[Any]:
 
 
 def parse_history(plain: object) -> list[PastChange]:
-    """Read what `to_plain` returned; anything else is none."""
+    """Parse what `to_plain` returned; anything else is an empty history."""
     try:
         return list(map(_parse, plain if isinstance(plain, (list, tuple)) else []))
     except ValueError:
@@ -80,14 +83,14 @@ def _parse(plain: object) -> PastChange:
     match plain:
         case [int(sequence), int(published_at), str(name), [*differences]]:
             return PastChange(sequence, published_at, name, tuple(map(_parse_difference, differences)))
-    raise ValueError("no change")
+    raise ValueError("not a change")
 
 
 def _parse_difference(plain: object) -> Difference:
     match plain:
         case [str(what), str(old), str(new)]:
             return Difference(what, old, new)
-    raise ValueError("no difference")
+    raise ValueError("not a difference")
 
 
 def _cut(difference: Difference) -> Difference:

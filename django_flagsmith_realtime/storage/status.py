@@ -1,6 +1,6 @@
-"""What the leader knows of itself: a value that it keeps in the cache for whoever is on call.
+"""The status of the leader, which it writes to the cache for `flagsmith_status`, `health/` and the admin page.
 
-Points in time are seconds since the epoch by the leader's clock, durations are seconds.
+Times are seconds since the epoch by the leader's clock, durations are seconds.
 """
 
 from __future__ import annotations
@@ -8,17 +8,17 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any, get_args, get_type_hints
 
-STEP = 300  # seconds that a tally counts together
-HOUR, DAY = 3_600, 86_400
+HOUR, DAY = 3_600, 86_400  # seconds
+STEP = 300  # seconds that a tally counts together: a day takes 288 pairs at most, 5 kB
 
 CONNECTING, CONNECTED, BACKING_OFF, POLL_ONLY = "connecting", "connected", "backing off", "poll only"
 
-LIMIT = 1e11  # of any figure; a point in time in the year 5138
+LIMIT = 1e11  # of any number, so that none of them, NaN included, breaks a page: a time in the year 5138
 
 
 @dataclass(frozen=True)
 class Tally:
-    """How often something happened in the last day: pairs of a step's number and a count."""
+    """How often something happened in the last day, as pairs: the number of a step (since the epoch) and a count."""
 
     counts: tuple[tuple[int, int], ...] = ()
 
@@ -28,13 +28,13 @@ class Tally:
         return Tally(tuple({**counts, step: counts.get(step, 0) + 1}.items()))
 
     def within(self, seconds: float, now: float) -> int:
-        """Return the count of the last seconds, to a step."""
+        """Return the count of the last seconds, rounded to whole steps."""
         return sum(count for number, count in self.counts if now - seconds < (number + 1) * STEP <= now + STEP)
 
 
 @dataclass(frozen=True)
 class Leader:
-    """The process that listens."""
+    """The process that leads."""
 
     host: str
     pid: int
@@ -46,7 +46,7 @@ class Leader:
 
 @dataclass(frozen=True)
 class StreamStatus:
-    """`state` is one of the four; `reason` says why it is not connected."""
+    """`state` is one of the four above, `reason` says why it isn't connected, `event_at` is when it last announced."""
 
     state: str
     since: float
@@ -56,7 +56,7 @@ class StreamStatus:
 
 @dataclass(frozen=True)
 class Fetch:
-    """The last document that came."""
+    """The last document that was fetched, and how long that took."""
 
     at: float
     took: float
@@ -64,7 +64,7 @@ class Fetch:
 
 @dataclass(frozen=True)
 class Failure:
-    """The last thing that went wrong."""
+    """The last error."""
 
     at: float
     text: str
@@ -72,7 +72,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Latency:
-    """From an event to the published version, in seconds: the last one, and of the last `count`."""
+    """The seconds from an event to the published version: of the last one, and percentiles of the last `count`."""
 
     last: float
     p50: float
@@ -92,7 +92,7 @@ class Content:
 
 @dataclass(frozen=True)
 class Status:
-    """What the leader wrote of itself, and when."""
+    """What the leader wrote, and when; the last three count what happened in the last day."""
 
     written_at: float
     leader: Leader
@@ -106,37 +106,37 @@ class Status:
     repairs: Tally = Tally()
 
     def to_plain(self) -> dict[str, Any]:
-        """Return plain data, which any of Django's serializers takes."""
+        """Return dicts, lists, numbers and texts, which every serializer of a cache can carry."""
         return asdict(self)
 
 
 def parse_status(plain: object) -> Status | None:
-    """Read what `to_plain` returned; None for anything else."""
+    """Parse what `to_plain` returned; None for anything else."""
     try:
-        status: Status = _read(Status, plain)
+        status: Status = _parse(Status, plain)
     except (TypeError, KeyError, ValueError):
         return None
     return status
 
 
-def _read(kind: Any, plain: Any) -> Any:
-    """Return a dataclass from plain data; raise where that does not fit its annotations."""
+def _parse(kind: Any, plain: Any) -> Any:
+    """Return a dataclass from plain data; raise where that doesn't fit its annotations."""
     if kind is Tally:
         return kind(tuple((_scalar(int, step), _scalar(int, count)) for step, count in plain["counts"]))
     hints = get_type_hints(kind)
-    return kind(**{name: _read_value(hints[name], plain[name]) for name in hints})
+    return kind(**{name: _parse_field(hints[name], plain[name]) for name in hints})
 
 
-def _read_value(hint: Any, plain: Any) -> Any:
+def _parse_field(hint: Any, plain: Any) -> Any:
     kind, *is_optional = get_args(hint) or (hint,)
     if plain is None and is_optional:
         return None
-    return _read(kind, plain) if is_dataclass(kind) else _scalar(kind, plain)
+    return _parse(kind, plain) if is_dataclass(kind) else _scalar(kind, plain)
 
 
 def _scalar(kind: Any, plain: Any) -> Any:
     if type(plain) not in ((int, float) if kind is float else (kind,)):
         raise TypeError(f"not {kind.__name__}: {plain!r}")
-    if kind is not str and not -LIMIT < plain < LIMIT:  # NaN neither
-        raise ValueError(f"no figure: {plain!r}")
+    if kind is not str and not -LIMIT < plain < LIMIT:
+        raise ValueError(f"out of range: {plain!r}")
     return plain
