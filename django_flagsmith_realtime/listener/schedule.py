@@ -15,9 +15,9 @@ from ..environment.snapshot import Document, Snapshot
 from .backoff import FETCH, Backoff
 from .stream_health import NEVER, StreamHealth
 
-# A document that is far behind comes from a cache on the way. Flagsmith's own hold one for at most 60 s
-# (CACHE_ENVIRONMENT_DOCUMENT_SECONDS, and a cache in each of its workers): first often, as most are short, then
-# every 10 s, and no more after 90 s, when one that was filled during the chase has expired as well.
+# A document that is far behind comes from a cache on the way. Flagsmith's own hold one for 60 s at most: the settings
+# ENVIRONMENT_CACHE_SECONDS, for each of its workers, and CACHE_ENVIRONMENT_DOCUMENT_SECONDS of the API. Often at first,
+# as most changes are there at once, then every 10 s; half a minute more than the 60 s is for slow answers.
 FAR_DELAYS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # seconds
 FAR_INTERVAL = 10.0  # seconds
 CHASE_SECONDS = 90.0

@@ -16,13 +16,12 @@ from django.db import connections
 from django.test import override_settings
 from standin.server import StandIn
 
-from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.environment.snapshot import Snapshot
 from django_flagsmith_realtime.exceptions import StoreError
-from django_flagsmith_realtime.listener.factory import build_listener
 from django_flagsmith_realtime.reading.reader import get_reader
 from django_flagsmith_realtime.signals import flags_updated
 from tests.support.documents import banner, configured_store
+from tests.support.listening import listening
 from tests.support.paths import ROOT
 from tests.support.processes import project_environment, wait_until
 
@@ -146,7 +145,7 @@ def deployed(standin: StandIn, **more: Any) -> Iterator[Deployment]:
         "REALTIME_URL": standin.realtime_url,
         **more,
     }
-    with override_settings(FLAGSMITH=setting), listening(), Readers().reading() as readers:
+    with override_settings(FLAGSMITH=setting), listening(stops_within=10), Readers().reading() as readers:
         deployment = Deployment(standin, readers)
 
         def note(*, snapshot: Snapshot, **kwargs: Any) -> None:
@@ -158,25 +157,6 @@ def deployed(standin: StandIn, **more: Any) -> Iterator[Deployment]:
         finally:
             flags_updated.disconnect(note)
         readers.check()
-
-
-@contextmanager
-def listening() -> Iterator[None]:
-    """Run the listener of the settings in a thread."""
-    listener = build_listener(get_config())
-
-    def run() -> None:
-        listener.run()
-        connections.close_all()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        listener.stop()
-        thread.join(10)
-        assert not thread.is_alive()
 
 
 def read_in_new_process(cache: dict[str, Any], **setting: Any) -> str:

@@ -18,8 +18,9 @@ from django.test import override_settings
 from standin.server import StandIn
 
 from django_flagsmith_realtime.signals import flags_updated
-from tests.faults.deployment import FIRST, listening
+from tests.faults.deployment import FIRST
 from tests.support.documents import publish
+from tests.support.listening import listening
 from tests.support.paths import ROOT
 from tests.support.processes import RedisServer, ServerProcess, wait_until
 

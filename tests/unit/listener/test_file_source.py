@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -23,6 +22,7 @@ from django_flagsmith_realtime.reading.reader import get_reader
 from django_flagsmith_realtime.signals import flag_changed
 from django_flagsmith_realtime.storage.snapshot_file import write_snapshot_file
 from tests.support.documents import banner, configured_store
+from tests.support.listening import listening
 from tests.support.processes import wait_until
 from tests.unit.storage.test_snapshot_file import snapshot_of
 
@@ -79,16 +79,9 @@ def watching(watched: Path) -> Watching:
 
     @contextmanager
     def watch() -> Iterator[None]:
-        with override_settings(FLAGSMITH={"SNAPSHOT_FILE": str(watched)}):
-            listener = build_listener(get_config())
-            thread = threading.Thread(target=listener.run)
-            thread.start()
-            try:
-                wait_until(lambda: banner(get_reader().current()) == "one" and get_reader().current().sequence)
-                yield
-            finally:
-                listener.stop()
-                thread.join(5)
+        with listening(SNAPSHOT_FILE=str(watched)):
+            wait_until(lambda: banner(get_reader().current()) == "one" and get_reader().current().sequence)
+            yield
 
     return watch
 

@@ -5,25 +5,22 @@ from __future__ import annotations
 import logging
 import random
 import string
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.cache import caches
-from django.test import override_settings
 from standin.server import StandIn
 
 from django_flagsmith_realtime import get_flags
-from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.listener import listener as listener_module
-from django_flagsmith_realtime.listener.factory import build_listener
 from django_flagsmith_realtime.listener.listener import Listener
 from django_flagsmith_realtime.reading.reader import get_reader
 from django_flagsmith_realtime.signals import flag_changed
+from tests.support import listening as listening_module
 from tests.support.backends import SmallCache, use
 from tests.support.documents import configured_store, make_document
 from tests.support.processes import wait_until
@@ -40,27 +37,8 @@ def standin(tmp_path: Path) -> Iterator[StandIn]:
 @pytest.fixture
 def listening(standin: StandIn) -> Listening:
     """Run a listener for the stand-in in a thread; the settings may be added to."""
-
-    @contextmanager
-    def run(**more: Any) -> Iterator[Listener]:
-        setting = {
-            "ENVIRONMENT_KEY": standin.server_key,
-            "API_URL": standin.api_url,
-            "REALTIME_URL": standin.realtime_url,
-            **more,
-        }
-        with override_settings(FLAGSMITH=setting):
-            listener = build_listener(get_config())
-            thread = threading.Thread(target=listener.run)
-            thread.start()
-            try:
-                yield listener
-            finally:
-                listener.stop()
-                thread.join(timeout=1)
-                assert not thread.is_alive(), "a stop takes effect within a second"
-
-    return run
+    urls = {"API_URL": standin.api_url, "REALTIME_URL": standin.realtime_url}
+    return lambda **more: listening_module.listening(**{"ENVIRONMENT_KEY": standin.server_key, **urls, **more})
 
 
 def banner() -> object:

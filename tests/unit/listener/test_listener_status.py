@@ -5,24 +5,22 @@ from __future__ import annotations
 import os
 import random
 import string
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.cache import caches
-from django.test import override_settings
 from standin.server import StandIn
 
 from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.listener import listener as listener_module
-from django_flagsmith_realtime.listener.factory import build_listener
 from django_flagsmith_realtime.listener.listener import Listener
 from django_flagsmith_realtime.monitoring.health import Health, check_health
 from django_flagsmith_realtime.signals import listener_became_leader, stream_connected, stream_disconnected
 from django_flagsmith_realtime.storage.status import DAY, Status
+from tests.support import listening as listening_module
 from tests.support.backends import RecordingCache, SmallCache, use
 from tests.support.documents import configured_store
 from tests.support.fault_proxy import CANNED, FaultProxy, canned
@@ -47,24 +45,10 @@ def proxy(standin: StandIn) -> Iterator[FaultProxy]:
 
 @pytest.fixture
 def listening(standin: StandIn, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> Listening:
-    """Run a listener in a thread, which notes its status often."""
+    """Run a listener in a thread, which writes its status often; the settings may be added to."""
     monkeypatch.setattr(listener_module, "MAINTENANCE_SECONDS", 0.02)
-
-    @contextmanager
-    def run(**more: Any) -> Iterator[Listener]:
-        urls = {"API_URL": f"{proxy.url}api/v1/", "REALTIME_URL": proxy.url}
-        with override_settings(FLAGSMITH={"ENVIRONMENT_KEY": standin.server_key, **urls, **more}):
-            listener = build_listener(get_config())
-            thread = threading.Thread(target=listener.run)
-            thread.start()
-            try:
-                yield listener
-            finally:
-                listener.stop()
-                thread.join(timeout=2)
-                assert not thread.is_alive()
-
-    return run
+    urls = {"API_URL": f"{proxy.url}api/v1/", "REALTIME_URL": proxy.url}
+    return lambda **more: listening_module.listening(**{"ENVIRONMENT_KEY": standin.server_key, **urls, **more})
 
 
 def health() -> Health:
