@@ -344,10 +344,12 @@ def urls(server: ScriptedServer) -> dict[str, str]:
         "waiting for a receiver",
     ],
 )
-def test_it_is_stopped_while(start: Start, healing: Healing, state: str) -> None:
+def test_it_is_stopped_while(start: Start, signals: Callable[[], list[str]], healing: Healing, state: str) -> None:
     with state_of(state) as (setting, wait):
         command = start(**setting)
         wait(command)
+        if state == "waiting for a receiver":
+            wait_until(signals)
         command.process.send_signal(signal.SIGTERM)
         with healing():
             assert command.exit_code() == 0
