@@ -13,6 +13,7 @@ class FlagsmithRealtimeConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from . import checks  # noqa: F401 - registers them
         from .listener import inline
 
         inline.start_with_first_request()
