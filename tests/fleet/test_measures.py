@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pickle
 
-import pytest
-
 from tests.fleet.faults import COURSES
 from tests.fleet.flagsmith import FOREVER, Visit, at_once, longest_gap
 from tests.fleet.heads import Put, parse, stood_back
 from tests.fleet.tables import spread
+from tests.support.cases import each_case
 from tests.support.paths import DOCS
 
 
@@ -35,7 +34,7 @@ def test_a_head_is_read_from_what_monitor_says() -> None:
     assert parse(monitored(b"SET", KEY, VALUE), at=1.0) == Put(1.0, 1795634207559, 'a "quoted" version')
 
 
-@pytest.mark.parametrize(
+@each_case(
     "arguments",
     [
         (),
@@ -49,7 +48,7 @@ def test_what_puts_no_head_is_none(arguments: tuple[bytes, ...]) -> None:
     assert parse(monitored(*arguments), at=1.0) is None
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("sequences", "seconds"),
     [
         ((5, 6, 7), 0),

@@ -24,6 +24,7 @@ from django_flagsmith_realtime.environment.defaults import UNKNOWN_REASON, defau
 from django_flagsmith_realtime.environment.snapshot import Snapshot, parse_document
 from django_flagsmith_realtime.exceptions import FlagsmithError, UnknownFlag
 from django_flagsmith_realtime.reading.reader import get_reader
+from tests.support.cases import each_case
 from tests.support.documents import RECORDED, configured_store, make_document, publish
 from tests.support.processes import RedisServer
 
@@ -298,7 +299,7 @@ class TestTypes:
         get_flags().get_feature_value("banner_text", type=dict)["a"] = "vandalised"
         assert get_flags().get_feature_value("banner_text", type=dict) == {"a": 1}
 
-    @pytest.mark.parametrize("kind", ["dict", tuple, bytes, object, 7])
+    @each_case("kind", ["dict", tuple, bytes, object, 7])
     def test_other_types_are_an_error_that_names_those_that_there_are(self, kind: Any) -> None:
         publish()
         with pytest.raises(TypeError, match="one of bool, int, float, str, dict, list"):

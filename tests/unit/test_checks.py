@@ -21,6 +21,7 @@ from django_flagsmith_realtime.checks.middleware import AUTHENTICATION, FROM_USE
 from django_flagsmith_realtime.middleware import FlagsmithMiddleware
 from django_flagsmith_realtime.storage import backends
 from tests.docs.pages import blocks
+from tests.support.cases import each_case
 from tests.support.paths import DOCS, ROOT
 
 BACKENDS = "django.core.cache.backends"
@@ -124,7 +125,7 @@ def named(found: list[CheckMessage]) -> list[str]:
     return [str(message.id).removeprefix("flagsmith.") for message in found]
 
 
-@pytest.mark.parametrize(("id", "fault"), FAULTS.items(), ids=FAULTS)
+@each_case(("id", "fault"), FAULTS.items())
 def test_one_fault_raises_one_check_with_its_remedy(id: str, fault: tuple[Any, dict[str, Any], str, str]) -> None:
     setting, settings, said, remedy = fault
     [message] = messages(setting, **settings)
@@ -159,13 +160,13 @@ SHOWN: dict[str, Callable[[], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("read", SHOWN.values(), ids=SHOWN)
+@each_case("read", SHOWN.values())
 def test_the_settings_that_we_show_are_silent(read: Any) -> None:
     namespace = read()
     assert messages(namespace["FLAGSMITH"], CACHES=namespace["CACHES"], MIDDLEWARE=namespace["MIDDLEWARE"]) == []
 
 
-@pytest.mark.parametrize(
+@each_case(
     "cache",
     [
         REDIS,
@@ -190,7 +191,7 @@ def test_a_database_cache_of_its_own_may_be_small() -> None:
     assert named(found) == ["W005"]
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("setting", "settings"),
     [
         (OWN_FLAGSMITH, {}),

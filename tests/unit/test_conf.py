@@ -24,6 +24,7 @@ from django_flagsmith_realtime.conf import (
     find_problems,
     get_config,
 )
+from tests.support.cases import each_case
 
 DEFAULTS = {
     "ENVIRONMENT_KEY": None,
@@ -189,14 +190,14 @@ def test_a_project_without_the_setting_gets_the_defaults() -> None:
         assert get_config() == Config()
 
 
-@pytest.mark.parametrize(("key", "value"), RIGHT)
+@each_case(("key", "value"), RIGHT)
 def test_a_right_value_is_taken(key: str, value: Any) -> None:
     assert find_problems({key: value}) == []
     found = getattr(configured(**{key: value}), key.lower())
     assert found == (f"{value}/" if value == "http://127.0.0.1:8000" else value)
 
 
-@pytest.mark.parametrize("url", ["http://host/api/v1", "http://host/api/v1/", "http://host/api/v1//"])
+@each_case("url", ["http://host/api/v1", "http://host/api/v1/", "http://host/api/v1//"])
 def test_a_url_ends_with_one_slash(url: str) -> None:
     assert configured(API_URL=url).api_url == "http://host/api/v1/"
     assert configured(REALTIME_URL=url).realtime_url == "http://host/api/v1/"
@@ -230,7 +231,7 @@ def test_the_repr_shows_no_secret() -> None:
 # Problems
 
 
-@pytest.mark.parametrize(("key", "value", "remedy"), WRONG)
+@each_case(("key", "value", "remedy"), WRONG)
 def test_a_wrong_value_is_a_problem_with_key_and_remedy(key: str, value: Any, remedy: str) -> None:
     (problem,) = find_problems({key: value})
     assert problem.id == "flagsmith.E004"
@@ -254,7 +255,7 @@ def test_the_placeholder_of_the_documentation_is_told_as_such() -> None:
     assert problem.hint == SERVER_KEY_HINT
 
 
-@pytest.mark.parametrize("key", ["pub.abc", "abc", "SER.abc", "ser_abc"])
+@each_case("key", ["pub.abc", "abc", "SER.abc", "ser_abc"])
 def test_a_client_side_key_is_a_problem_that_says_where_to_find_the_right_one(key: str) -> None:
     (problem,) = find_problems({"ENVIRONMENT_KEY": key})
     assert problem.id == "flagsmith.E002"
@@ -266,7 +267,7 @@ def test_a_client_side_key_is_a_problem_that_says_where_to_find_the_right_one(ke
         configured(ENVIRONMENT_KEY=key)
 
 
-@pytest.mark.parametrize("key", ["environment_key", "ENV_KEY", "", 5, None, ("API_URL",)])
+@each_case("key", ["environment_key", "ENV_KEY", "", 5, None, ("API_URL",)])
 def test_an_unknown_key_is_a_problem_that_lists_the_known(key: object) -> None:
     (problem,) = find_problems({key: "x"})
     assert problem.id == "flagsmith.E003"
@@ -274,7 +275,7 @@ def test_an_unknown_key_is_a_problem_that_lists_the_known(key: object) -> None:
     assert all(known in problem.hint for known in KEYS)
 
 
-@pytest.mark.parametrize("setting", [None, [], "ser.x", 5, {"API_URL"}])
+@each_case("setting", [None, [], "ser.x", 5, {"API_URL"}])
 def test_a_setting_that_is_no_dict_is_a_problem(setting: object) -> None:
     (problem,) = find_problems(setting)
     assert problem.id == "flagsmith.E005"

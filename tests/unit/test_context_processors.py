@@ -12,6 +12,7 @@ from django.test import RequestFactory
 from django_flagsmith_realtime import Identity, get_flags
 from django_flagsmith_realtime.context_processors import flags
 from django_flagsmith_realtime.exceptions import UnknownFlag
+from tests.support.cases import each_case
 from tests.support.documents import publish
 
 
@@ -26,7 +27,7 @@ def test_values_and_states_are_read_by_name() -> None:
     assert render("{% for name in flags %}{{ name }} {% endfor %}").startswith("dark_mode new_checkout ")
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("condition", "expected"),
     [
         ("flags.new_checkout.enabled and flags.dark_mode.enabled", True),

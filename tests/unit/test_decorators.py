@@ -17,6 +17,7 @@ from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
 from django_flagsmith_realtime.decorators import flag_enabled
+from tests.support.cases import each_case
 from tests.support.documents import publish
 
 
@@ -132,7 +133,7 @@ class TestSeveralFlags:
 class TestWrongUse:
     """Found when the module is imported, not when the flag is off."""
 
-    @pytest.mark.parametrize(
+    @each_case(
         ("decorate", "message"),
         [
             (lambda: flag_enabled()(view), r'flag_enabled\("new_checkout"\)'),

@@ -19,16 +19,17 @@ from django.urls import path
 from django_flagsmith_realtime import Identity, get_flags
 from django_flagsmith_realtime.identity import from_user
 from django_flagsmith_realtime.reading import request_identity
+from tests.support.cases import each_case
 from tests.support.documents import publish
 
 
 class TestIdentity:
-    @pytest.mark.parametrize("identifier", [42, None, b"x", object()])
+    @each_case("identifier", [42, None, b"x", object()])
     def test_an_identifier_is_a_string(self, identifier: Any) -> None:
         with pytest.raises(TypeError, match=r"Identity\(str\(…\)\)"):
             Identity(identifier)
 
-    @pytest.mark.parametrize("traits", [None, "plan", [("plan", "pro")], 7])
+    @each_case("traits", [None, "plan", [("plan", "pro")], 7])
     def test_traits_are_a_dict(self, traits: Any) -> None:
         with pytest.raises(TypeError, match="Traits are a dict"):
             Identity("42", traits)

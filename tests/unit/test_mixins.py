@@ -15,6 +15,7 @@ from django.views import View
 from django.views.generic import RedirectView, TemplateView
 
 from django_flagsmith_realtime.mixins import FlagEnabledMixin
+from tests.support.cases import each_case
 from tests.support.documents import publish
 
 Get = Callable[[str], HttpResponse]
@@ -152,7 +153,7 @@ def test_generic_views_keep_what_they_do(settings: Any, get: Get) -> None:
     assert get("/1/")["Location"] == "/away/"
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("attributes", "message"),
     [
         ({"flag_name": ()}, "Unfinished.flag_name.*Name the flags"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-import pytest
 from django.http import HttpResponse
 from django.test import RequestFactory
 
@@ -14,6 +13,7 @@ from django_flagsmith_realtime import Flags, decorators, identity, mixins, test
 from django_flagsmith_realtime.middleware import FlagsmithMiddleware
 from django_flagsmith_realtime.reading import request_identity, scope
 from django_flagsmith_realtime.reading.reader import Reader
+from tests.support.cases import each_case
 
 NOTHING_TO_WAIT_FOR = "it waits for nothing"
 BOTH = "it serves both worlds itself"
@@ -91,13 +91,13 @@ def test_there_are_twins() -> None:
     }
 
 
-@pytest.mark.parametrize("name", sorted(ALONE | REASONS.keys()))
+@each_case("name", sorted(ALONE | REASONS.keys()))
 def test_a_name_without_a_twin_has_a_reason(name: str) -> None:
     assert name in ALONE, "the reason is not needed any more"
     assert REASONS.get(name)
 
 
-@pytest.mark.parametrize(("name", "other"), TWINS.items())
+@each_case(("name", "other"), TWINS.items())
 def test_twins_take_the_same_arguments_and_only_one_is_a_coroutine(name: str, other: str) -> None:
     mine, others = inspect.signature(PUBLIC[name]), inspect.signature(PUBLIC[other])
     assert [*mine.parameters] == [*others.parameters]

@@ -16,6 +16,7 @@ from django_flagsmith_realtime import get_flags
 from django_flagsmith_realtime.exceptions import UnknownFlag
 from django_flagsmith_realtime.reading.reader import get_reader
 from django_flagsmith_realtime.reading.scope import request_scope
+from tests.support.cases import each_case
 from tests.support.documents import pin, publish
 
 IF_NEW = '{% flag "new_checkout" %}new{% else %}old{% endflag %}'
@@ -273,7 +274,7 @@ class TestRequest:
             get_reader().current()
             assert render(IF_NEW) == "new"
 
-    @pytest.mark.parametrize("thing", ["GET /", 7, None, {"id": 1}, object()])
+    @each_case("thing", ["GET /", 7, None, {"id": 1}, object()])
     def test_a_variable_that_happens_to_be_called_request_does_no_harm(self, thing: Any) -> None:
         publish(new_checkout=True)
         assert render(IF_NEW, None, request=thing) == "new"

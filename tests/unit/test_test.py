@@ -26,6 +26,7 @@ from django_flagsmith_realtime.reading import overrides
 from django_flagsmith_realtime.storage.snapshot_file import SnapshotFileError
 from django_flagsmith_realtime.test import override_flags
 from tests.support import recordings
+from tests.support.cases import each_case
 from tests.support.documents import publish
 
 
@@ -49,7 +50,7 @@ def value(name: str = "banner") -> Any:
 
 
 class TestForms:
-    @pytest.mark.parametrize(
+    @each_case(
         ("form", "enabled", "expected"),
         [
             (True, True, None),
@@ -89,7 +90,7 @@ class TestForms:
         with override_flags({"new-checkout": True, "flags": "a", "self": "b"}, banner="text"):
             assert [on("new-checkout"), value(), value("flags"), value("self")] == [True, "text", "a", "b"]
 
-    @pytest.mark.parametrize(
+    @each_case(
         ("flags", "named"),
         [
             ({"it": [1]}, r"'it' can't be \[1\].*json\.dumps"),

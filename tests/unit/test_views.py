@@ -13,6 +13,7 @@ from django.urls import reverse
 
 from django_flagsmith_realtime import views
 from tests.support.backends import HangingCache
+from tests.support.cases import each_case
 from tests.support.documents import PREFIX, publish
 from tests.unit.monitoring.test_health import led
 
@@ -55,7 +56,7 @@ def test_no_cache_may_keep_it() -> None:
         assert "private" in response["Cache-Control"]
 
 
-@pytest.mark.parametrize("method", ["post", "put", "delete", "patch", "options"])
+@each_case("method", ["post", "put", "delete", "patch", "options"])
 def test_it_is_for_reading(method: str) -> None:
     assert ask(method=method).status_code == 405
 

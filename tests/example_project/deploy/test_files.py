@@ -11,6 +11,7 @@ import yaml
 from django.core.management import get_commands, load_command_class
 
 from tests.example_project.deploy import files
+from tests.support.cases import each_case
 from tests.support.paths import ROOT
 
 NEEDED = {"SECRET_KEY", "ALLOWED_HOSTS", "REDIS_URL"} | {
@@ -32,7 +33,7 @@ def test_a_file_gives_what_the_settings_read(path: Path) -> None:
     assert files.variables(path) <= files.read_variables()
 
 
-@pytest.mark.parametrize("path", files.FILES, ids=lambda path: path.name)
+@each_case("path", files.FILES)
 def test_no_file_has_a_secret_in_it(path: Path) -> None:
     text = path.read_text()
     assert not re.search(r"\bser\.\w", text)

@@ -19,6 +19,7 @@ from django_flagsmith_realtime.environment.document import normalize
 from django_flagsmith_realtime.environment.snapshot import Environment, parse_document
 from tests.conftest import EXAMPLES
 from tests.support import recordings
+from tests.support.cases import each_case
 from tests.unit.environment.test_document import (
     SEEN,
     Body,
@@ -92,7 +93,7 @@ ASPECTS: dict[str, tuple[Edit, dict[str, set[str]]]] = {
 }
 
 
-@pytest.mark.parametrize(("edit", "expected"), ASPECTS.values(), ids=ASPECTS)
+@each_case(("edit", "expected"), ASPECTS.values())
 def test_a_change_names_what_differs(edit: Edit, expected: dict[str, set[str]]) -> None:
     assert aspects_of(edit) == expected
 
@@ -106,7 +107,7 @@ def test_a_variant_value_of_another_type_is_a_change() -> None:
     assert set(diff(with_value(1), with_value("1"))) == {"checkout_button"}
 
 
-@pytest.mark.parametrize("edit", SEEN.values(), ids=SEEN)
+@each_case("edit", SEEN.values())
 def test_a_change_in_one_place_names_few_flags(edit: Edit) -> None:
     assert len(changes_of(edit)) <= 2
 
@@ -160,7 +161,7 @@ def test_the_changes_are_read_only() -> None:
         changes["x"] = None
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("edit", "name", "text"),
     [
         (lambda body: state(body, "dark_mode").update(enabled=False), "dark_mode", "dark_mode (off)"),

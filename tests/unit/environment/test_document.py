@@ -21,6 +21,7 @@ from django_flagsmith_realtime.environment.document import (
 from django_flagsmith_realtime.environment.snapshot import Environment
 from django_flagsmith_realtime.exceptions import InvalidDocument
 from tests.support import recordings
+from tests.support.cases import each_case
 
 Body = dict[str, Any]
 Edit = Callable[[Body], object]
@@ -114,7 +115,7 @@ def test_the_mark_of_server_side_features_is_kept() -> None:
         assert server_key_only(normalize({**RECORDED, "project": {"segments": [], **nothing}})) == set()
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("path", "expected"),
     [
         ("$.flags.dark_mode.enabled", True),
@@ -192,14 +193,14 @@ WRONG: list[tuple[Edit, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("edit", "words"), WRONG, ids=[words for _, words in WRONG])
+@each_case(("edit", "words"), WRONG)
 def test_a_wrong_type_is_refused_with_the_path_to_it(edit: Edit, words: str) -> None:
     with pytest.raises(InvalidDocument) as caught:
         normalize(edited(edit))
     assert words in str(caught.value)
 
 
-@pytest.mark.parametrize(("body", "shown"), [(None, "null"), ([], "list"), ("x", "str"), (5, "int")])
+@each_case(("body", "shown"), [(None, "null"), ([], "list"), ("x", "str"), (5, "int")])
 def test_a_body_that_is_no_object_is_refused(body: object, shown: str) -> None:
     with pytest.raises(InvalidDocument, match=f"the body is {shown}, not an object"):
         normalize(body)
@@ -249,7 +250,7 @@ def test_whatever_stands_anywhere_is_kept_or_refused(path: tuple[Any, ...], valu
     assert len(digest(normalized)) == 32
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("value", "words"),
     [(None, "null"), (5, "int"), ([], "list"), ("soon", "'soon'"), ("", "''"), ("0001-01-01T00:00:00Z", "'0001")],
 )
@@ -343,7 +344,7 @@ SEEN: dict[str, Edit] = {
 }
 
 
-@pytest.mark.parametrize("edit", UNSEEN.values(), ids=UNSEEN)
+@each_case("edit", UNSEEN.values())
 def test_the_digest_does_not_see(edit: Edit) -> None:
     assert edited(edit) != RECORDED
     assert digest(normalize(edited(edit))) == digest(normalize(RECORDED))
@@ -355,7 +356,7 @@ def test_the_digest_does_not_see_the_order_of_lists() -> None:
     assert digest(normalize(body)) == digest(normalize(RECORDED))
 
 
-@pytest.mark.parametrize("edit", SEEN.values(), ids=SEEN)
+@each_case("edit", SEEN.values())
 def test_the_digest_sees(edit: Edit) -> None:
     assert digest(normalize(edited(edit))) != digest(normalize(RECORDED))
 

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from django_flagsmith_realtime import Flags, Identity, aget_flags, get_flags
 from django_flagsmith_realtime.environment.snapshot import parse_document
 from django_flagsmith_realtime.reading import reader
+from tests.support.cases import each_case
 from tests.support.documents import RECORDED, configured_store
 from tests.support.strategies import documents, identities
 from tests.unit.environment.test_snapshot import IDENTITIES
@@ -97,7 +98,7 @@ def kind(flag: Flag) -> str:
 # The recorded document
 
 
-@pytest.mark.parametrize("identifier", IDENTITIES)
+@each_case("identifier", IDENTITIES)
 def test_the_recorded_document_reads_as_the_official_sdk_evaluates_it(identifier: str) -> None:
     seen: Counter[str] = Counter()
     compare(RECORDED, [(identifier, IDENTITIES[identifier])], seen)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from django_flagsmith_realtime.environment.overview import (
     show_value,
 )
 from django_flagsmith_realtime.environment.snapshot import parse_document
+from tests.support.cases import each_case
 from tests.support.documents import RECORDED
 from tests.support.strategies import values
 
@@ -78,7 +78,7 @@ def test_a_search_looks_at_names_values_variants_and_segments() -> None:
     assert "lucky ten percent" in found["banner_text"].text
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("value", "shown"),
     [
         (None, ""),

@@ -18,6 +18,7 @@ from flagsmith.offline_handlers import LocalFileHandler
 from django_flagsmith_realtime.environment.snapshot import Environment, Head, Snapshot, parse_document
 from django_flagsmith_realtime.exceptions import InvalidDocument
 from tests.support import recordings
+from tests.support.cases import each_case
 
 RECORDED = recordings.document()
 NAMES = sorted(state["feature"]["name"] for state in RECORDED["feature_states"])
@@ -114,7 +115,7 @@ def test_what_a_reader_holds_is_evaluated_and_no_document() -> None:
     assert environment.document["name"] == environment.name, "it is read again where it is asked for"
 
 
-@pytest.mark.parametrize(
+@each_case(
     "payload",
     [
         b"",

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from django_flagsmith_realtime.environment.timestamps import LATEST, parse_iso, parse_time, to_datetime
 from django_flagsmith_realtime.listener.stream import read_event_time
+from tests.support.cases import each_case
 
 MOMENT = 1_795_372_800_000_000  # 2026-11-22T18:40:00+00:00
 
@@ -86,18 +87,18 @@ def loads(text: str) -> Any:
     return json.loads(text, parse_float=Decimal)
 
 
-@pytest.mark.parametrize(("text", "expected"), FORMS)
+@each_case(("text", "expected"), FORMS)
 def test_every_form_of_a_time_is_exact_to_the_microsecond(text: str, expected: int) -> None:
     assert parse_time(loads(text)) == expected
     assert read_event_time(f'{{"updated_at": {text}}}') == expected
 
 
-@pytest.mark.parametrize("text", NO_TIMES, ids=lambda text: text[:40])
+@each_case("text", NO_TIMES)
 def test_what_is_no_time_is_none_in_an_event(text: str) -> None:
     assert read_event_time(f'{{"updated_at": {text}}}') is None
 
 
-@pytest.mark.parametrize("text", [text for text in NO_TIMES if len(text) < 1_000 and "9" * 15 not in text], ids=str)
+@each_case("text", [text for text in NO_TIMES if len(text) < 1_000 and "9" * 15 not in text])
 def test_what_is_no_time_raises_a_value_error(text: str) -> None:
     try:
         value = loads(text)
@@ -107,7 +108,7 @@ def test_what_is_no_time_raises_a_value_error(text: str) -> None:
         parse_time(value)
 
 
-@pytest.mark.parametrize(
+@each_case(
     "data",
     ["", "x", "null", "1795372800", "[]", "{}", '"2026"', '{"updated_at"}', "[" * 5_000, '{"updated_at":' * 5_000],
 )

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from django_flagsmith_realtime.environment.traits import InvalidTraits, parse_pairs, parse_traits
+from tests.support.cases import each_case
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "traits"),
     [
         ("", {}),
@@ -28,7 +29,7 @@ def test_lines_and_json_objects_are_read(text: str, traits: dict[str, Any]) -> N
     assert parse_traits(text) == traits
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "why"),
     [
         ("plan", "'plan' is not key=value"),
@@ -50,7 +51,7 @@ def test_anything_else_says_what_is_wrong_with_it(text: str, why: str) -> None:
     assert len(str(caught.value)) < 300
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "value"),
     [
         ("42", 42),

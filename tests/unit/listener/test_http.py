@@ -24,6 +24,7 @@ from django_flagsmith_realtime.listener.http import (
     origin,
     read_retry_after,
 )
+from tests.support.cases import each_case
 from tests.support.http_server import Answer, ScriptedServer, Silence
 
 URL = "https://user:password@flagsmith.example:8000/api/v1/ser.secret/?key=secret"
@@ -40,7 +41,7 @@ def server() -> Iterator[ScriptedServer]:
 # Origins
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("url", "expected"),
     [
         ("https://flagsmith.example/api/", ("https", "flagsmith.example", 443)),
@@ -84,7 +85,7 @@ def caused(error: BaseException, cause: BaseException) -> BaseException:
     return error
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("error", "kind", "words"),
     [
         (requests.ConnectTimeout(), TimedOut, "did not answer in time"),
@@ -125,7 +126,7 @@ def test_errors_that_cause_each_other_end() -> None:
 # Retry-After
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("value", "seconds"),
     [
         (None, None),
@@ -242,7 +243,7 @@ class TestCanConnect:
             assert can_connect(url)
         assert not can_connect(url)
 
-    @pytest.mark.parametrize("url", ["", "http://", "no url", "http://127.0.0.1:99999/"])
+    @each_case("url", ["", "http://", "no url", "http://127.0.0.1:99999/"])
     def test_what_is_no_address_is_not_reached(self, url: str) -> None:
         assert not can_connect(url)
 

@@ -14,6 +14,7 @@ from sseclient import Event
 
 from django_flagsmith_realtime.listener.sse import MAX_EVENT_BYTES, MAX_EVENT_LINES, EventFramer
 from tests.support import recordings
+from tests.support.cases import each_case
 
 BOM = b"\xef\xbb\xbf"
 LINES = st.sampled_from(
@@ -99,8 +100,8 @@ def test_the_buffers_never_exceed_their_bound(pieces: list[bytes]) -> None:
 # Lines and fields
 
 
-@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
-@pytest.mark.parametrize("blank", [b"\n", b"\r", b"\r\n"])
+@each_case("end", [b"\n", b"\r", b"\r\n"])
+@each_case("blank", [b"\n", b"\r", b"\r\n"])
 def test_line_ends_may_be_mixed(end: bytes, blank: bytes) -> None:
     if (end, blank) == (b"\r", b"\n"):  # together one line end
         blank = b"\n\n"
@@ -157,7 +158,7 @@ def test_a_character_may_be_cut_between_pieces() -> None:
     assert data_of("data: ü".encode()[:-1], "ü".encode()[-1:] + b"\n\n") == ["ü"]
 
 
-@pytest.mark.parametrize("separator", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
+@each_case("separator", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
 def test_only_cr_and_lf_end_a_line(separator: str) -> None:
     assert data_of(f"data: a{separator}b\n\n".encode()) == [f"a{separator}b"]
 
@@ -277,7 +278,7 @@ def test_every_recorded_stream_is_read_by_a_test() -> None:
     assert set(NAMES) == {*TIMES, "stream_accept_gzip"}  # the gzip one is in test_stream.py
 
 
-@pytest.mark.parametrize("name", TIMES)
+@each_case("name", TIMES)
 def test_a_recorded_stream_gives_its_events_and_pings(name: str) -> None:
     body = recordings.dechunked(recordings.stream(name).partition(b"\r\n\r\n")[2])
     expected = [("environment_updated", f'{{"updated_at": {time}}}', "15000") for time in TIMES[name]]
@@ -288,7 +289,7 @@ def test_a_recorded_stream_gives_its_events_and_pings(name: str) -> None:
     assert body.count(b": ping") == PINGS.get(name, 0)
 
 
-@pytest.mark.parametrize("name", TIMES)
+@each_case("name", TIMES)
 def test_a_recorded_stream_gives_each_event_with_the_piece_that_brought_it(name: str) -> None:
     framer = EventFramer()
     for _, piece in recordings.stream_pieces(name)[1:]:
@@ -296,6 +297,6 @@ def test_a_recorded_stream_gives_each_event_with_the_piece_that_brought_it(name:
         assert len(texts(framer.feed(block))) == block.count(b"data:")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each_case("name", NAMES)
 def test_the_recorded_pieces_are_the_recorded_bytes(name: str) -> None:
     assert b"".join(piece for _, piece in recordings.stream_pieces(name)) == recordings.stream(name)

@@ -18,6 +18,7 @@ from standin.server import StandIn
 from django_flagsmith_realtime import Identity, get_flags
 from django_flagsmith_realtime.environment.snapshot import parse_document
 from tests.support.backends import use
+from tests.support.cases import each_case
 from tests.support.documents import RECORDED, configured_store, publish
 from tests.support.paths import ROOT
 from tests.support.processes import RedisServer, project_environment
@@ -75,7 +76,7 @@ def test_an_identity_shows_why() -> None:
     assert '"Welcome back, gold' in banner
 
 
-@pytest.mark.parametrize("identifier", [None, "user_alice", "visitor-5", "gold"])
+@each_case("identifier", [None, "user_alice", "visitor-5", "gold"])
 def test_json_is_what_a_request_sees(identifier: str | None) -> None:
     publish()
     traits = {"plan": "gold", "age": 40} if identifier == "gold" else {}
@@ -157,7 +158,7 @@ def test_traits_reach_the_evaluation() -> None:
     assert plain(*arguments, "age=17")["max_cart_items"]["value"] == 25
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("arguments", "words"),
     [
         (["--trait", "plan=gold"], "name it with --identity ID"),
@@ -173,7 +174,7 @@ def test_arguments_that_make_no_sense_are_refused(arguments: list[str], words: s
     assert words in refused(*arguments)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("name", "hint"),
     [
         ("new_chekout", "Did you mean 'new_checkout'"),

@@ -21,6 +21,7 @@ from django.core.management import CommandError, call_command
 from django_flagsmith_realtime.management.commands.flagsmith_status import EXIT_CODES, Command
 from django_flagsmith_realtime.storage.status import Content
 from tests.support.backends import use
+from tests.support.cases import each_case
 from tests.support.documents import PREFIX, configured_store, publish
 from tests.support.paths import ROOT
 from tests.support.processes import RedisServer, project_environment, wait_until
@@ -78,8 +79,8 @@ def test_json_is_for_machines() -> None:
     assert json.loads(said).keys() >= {"leader", "stream", "snapshot", "requests"}
 
 
-@pytest.mark.parametrize("value", ["soon", "-1", "nan", "inf", ""])
-@pytest.mark.parametrize("option", ["--max-age", "--interval"])
+@each_case("value", ["soon", "-1", "nan", "inf", ""])
+@each_case("option", ["--max-age", "--interval"])
 def test_a_wrong_number_is_named(option: str, value: str) -> None:
     with pytest.raises(CommandError, match="is not a number of seconds"):
         run(f"{option}={value}")

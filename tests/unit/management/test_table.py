@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from flagsmith.models import Flag
 from hypothesis import given
 from hypothesis import strategies as st
 
 from django_flagsmith_realtime.management.table import format_flag, format_table
 from django_flagsmith_realtime.monitoring.formatting import text_width
+from tests.support.cases import each_case
 
 
 def flag(name: str = "banner", value: Any = None, **more: Any) -> Flag:
@@ -35,7 +35,7 @@ def test_no_flags_are_a_heading() -> None:
     assert format_table([], 80) == "flag  state  reason  variant  value"
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("value", "shown"),
     [
         ("25", '"25"'),
@@ -55,7 +55,7 @@ def test_a_value_shows_its_type_and_does_nothing_to_a_terminal(value: Any, shown
     assert line == f"banner  on     STATIC           {shown}".rstrip()
 
 
-@pytest.mark.parametrize("width", [50, 80, 120, 300])
+@each_case("width", [50, 80, 120, 300])
 def test_a_long_value_is_cut_at_the_width(width: int) -> None:
     lines = format_table([flag(value="lorem ipsum " * 100)], width).splitlines()
     assert max(map(text_width, lines)) == width

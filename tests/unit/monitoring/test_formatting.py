@@ -6,7 +6,6 @@ from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,9 +18,10 @@ from django_flagsmith_realtime.monitoring.formatting import (
     printable,
     text_width,
 )
+from tests.support.cases import each_case
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("seconds", "text"),
     [
         (-5, "0 s"),
@@ -46,7 +46,7 @@ def test_a_date_is_in_utc_with_its_age() -> None:
     assert format_date(moment, moment.timestamp() + 65) == "2026-11-25 18:40:12 UTC, 1 min 5 s ago"
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("value", "text"),
     [
         (None, ""),

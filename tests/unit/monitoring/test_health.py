@@ -18,6 +18,7 @@ from django_flagsmith_realtime.monitoring.status_json import to_plain
 from django_flagsmith_realtime.monitoring.status_text import to_text
 from django_flagsmith_realtime.storage.status import Content, Failure, Status, StreamStatus
 from tests.support.backends import RecordingCache, use
+from tests.support.cases import each_case
 from tests.support.documents import PREFIX, configured_store, publish
 from tests.unit.storage.test_status import FULL, NOW
 
@@ -112,7 +113,7 @@ def test_no_clock_makes_an_age_negative() -> None:
     assert check_health(get_config(), configured_store(), now=NOW - 1_000).age == 0
 
 
-@pytest.mark.parametrize("garbage", [b"\x80", "text", 7, {"written_at": "now"}, [None]])
+@each_case("garbage", [b"\x80", "text", 7, {"written_at": "now"}, [None]])
 def test_garbage_instead_of_a_status_or_a_process_is_ignored(garbage: Any) -> None:
     publish()
     for key in ("status", "lease", "standby"):
@@ -237,7 +238,7 @@ def test_long_errors_are_wrapped_beside_their_label() -> None:
     assert to_text(health(), width=1)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("state", "level"),
     [("connected", "success"), ("backing off", "error"), ("poll only", "warning"), ("connecting", "warning")],
 )

@@ -17,6 +17,7 @@ from django.core.cache.backends.redis import RedisCache
 from django.utils.module_loading import import_string
 
 from django_flagsmith_realtime.storage.backends import BACKENDS, Backend, find_missing_client, get_backend
+from tests.support.cases import each_case
 
 REDIS = ("socket_connect_timeout", "socket_timeout")
 CAPITALS = ("SOCKET_CONNECT_TIMEOUT", "SOCKET_TIMEOUT")
@@ -105,7 +106,7 @@ def test_an_alias_that_is_not_there_has_no_facts() -> None:
     assert get_backend("nowhere") == Backend()
 
 
-@pytest.mark.parametrize("path", [path for path in BACKENDS if path.startswith("django.")])
+@each_case("path", [path for path in BACKENDS if path.startswith("django.")])
 def test_each_of_django_s_backends_is_where_the_table_says(path: str) -> None:
     assert f"{import_string(path).__module__}.{import_string(path).__qualname__}" == path
 

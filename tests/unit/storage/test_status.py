@@ -23,6 +23,7 @@ from django_flagsmith_realtime.storage.status import (
     Tally,
     parse_status,
 )
+from tests.support.cases import each_case
 
 NOW = 1_800_000_000.0
 FULL = Status(
@@ -44,12 +45,12 @@ def test_a_status_comes_back_from_plain_data(status: Status) -> None:
     assert parse_status(json.loads(json.dumps(status.to_plain()))) == status
 
 
-@pytest.mark.parametrize("plain", [None, 0, "", [], {}, b"\xff", {"written_at": NOW}, object()])
+@each_case("plain", [None, 0, "", [], {}, b"\xff", {"written_at": NOW}, object()])
 def test_what_is_no_status_is_none(plain: Any) -> None:
     assert parse_status(plain) is None
 
 
-@pytest.mark.parametrize("figure", [float("nan"), float("inf"), 1e300, -(10**30), True, "5"])
+@each_case("figure", [float("nan"), float("inf"), 1e300, -(10**30), True, "5"])
 def test_a_figure_that_is_none_makes_no_status(figure: Any) -> None:
     assert parse_status({**FULL.to_plain(), "written_at": figure}) is None
 
