@@ -51,6 +51,8 @@ def test_a_date_is_in_utc_with_its_age() -> None:
     [
         (None, ""),
         ("25", '"25"'),
+        ("", '""'),
+        ('{"a": 1}', '"{\\"a\\": 1}"'),
         (25, "25"),
         (True, "true"),
         ("Grüße 世界", '"Grüße 世界"'),
