@@ -1,4 +1,4 @@
-"""Flags that note who reads them: what the debug toolbar's panel puts in the place of a request's own."""
+"""Flags that record their reads: the panel puts them in the place of a request's own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from flagsmith.models import Flag
 
 from ..environment.snapshot import Snapshot
-from ..identity import UNSET, Identity, Whose
+from ..identity import UNSET, Whose
 from ..reading.flags import Flags
 from ..reading.reader import get_reader
 from ..reading.request_identity import RequestIdentity
@@ -28,15 +28,14 @@ class Read:
 
 
 class Observation:
-    """What a request has read so far."""
+    """What a request has read so far: flags, and how often the cache."""
 
     def __init__(self) -> None:
         self.reads: list[Read] = []
         self.cache_reads = 0
 
     @contextmanager
-    def of_cache(self) -> Iterator[None]:
-        """Count how often the block reads the cache."""
+    def count_cache_reads(self) -> Iterator[None]:
         store = get_reader().store
         before = store.reads
         yield
@@ -44,7 +43,7 @@ class Observation:
 
 
 class ObservedFlags(Flags):
-    """Flags of the same snapshot and identity as others, each read of which is noted."""
+    """Flags that record each read of a flag, and the reads of the cache that find their snapshot."""
 
     observation: Observation
 
@@ -57,56 +56,52 @@ class ObservedFlags(Flags):
 
     def is_feature_enabled(self, name: str) -> bool:
         flag = self._find(name)
-        self._note(flag)
+        self._record(flag)
         return flag.enabled
 
     def get_feature_value(self, name: str, default: Any = None, type: Any = None) -> Any:
         value = super().get_feature_value(name, default, type=type)
-        self._note(replace(self._find(name, has_default=True), value=value))
+        self._record(replace(self._find(name, has_default=True), value=value))
         return value
 
     def get_flag(self, name: str) -> Flag:
         flag = super().get_flag(name)
-        self._note(replace(flag))
+        self._record(replace(flag))
         return flag
 
     async def apin(self) -> Flags:
         if self._pin.is_set:
             return await super().apin()
-        with self.observation.of_cache():
+        with self.observation.count_cache_reads():
             return await super().apin()
 
     @property
-    def known_identity(self) -> Identity | None:
-        """Whom the flags are for, as far as that was asked."""
-        return self.identity if self.has_identity else None
+    def known_identity(self) -> Whose:
+        """The identity, or `UNSET` where no read has asked for it yet."""
+        is_pending = isinstance(self._identity, RequestIdentity) and not self._identity.is_resolved
+        return UNSET if is_pending else self.identity
 
     @property
-    def has_identity(self) -> bool:
-        """Tell whether it is settled whom the flags are for."""
-        return not isinstance(self._identity, RequestIdentity) or self._identity.is_resolved
-
-    @property
-    def seen_snapshot(self) -> Snapshot | None:
-        """The snapshot, where a read has asked for it."""
+    def known_snapshot(self) -> Snapshot | None:
+        """The snapshot, or None where no read has asked for it yet."""
         return self._pin.get() if self._pin.is_set else None
 
     def _snapshot(self, overridden: Mapping[str, Flag] | None) -> Snapshot | None:
         if self._pin.is_set:
             return super()._snapshot(overridden)
-        with self.observation.of_cache():
+        with self.observation.count_cache_reads():
             return super()._snapshot(overridden)
 
-    def _note(self, flag: Flag) -> None:
+    def _record(self, flag: Flag) -> None:
         self.observation.reads.append(Read(flag, self, caller()))
 
 
 def observe(request: Any, observation: Observation) -> ObservedFlags:
-    """Put flags whose reads are noted in the place of a request's own, and return them."""
+    """Replace a request's flags by flags that record their reads, and return these."""
     own = request_flags(request)
     flags = ObservedFlags(own._identity, own._pin)
     flags.observation = observation
-    if request.__dict__.get("flags") is own:  # else it is the project's
+    if request.__dict__.get("flags") is own:  # else the project has set a `request.flags` of its own
         request.flags = flags
     setattr(request, ATTRIBUTE, flags)
     scope = innermost.get()

@@ -14,6 +14,7 @@ from django.template.loader import render_to_string
 
 from ..conf import get_config
 from ..environment.snapshot import Snapshot
+from ..identity import UNSET, Identity
 from ..monitoring.formatting import format_age, format_date, format_value
 from ..monitoring.health import check_health
 from ..reading.reader import get_reader
@@ -38,7 +39,7 @@ class FlagsmithPanel(Panel):
         self.record_stats(
             {
                 "flags": tabulate(self._observation.reads, name_briefly(self._flags)),
-                "snapshot": describe(self._flags.seen_snapshot, time.time()),
+                "snapshot": describe(self._flags.known_snapshot, time.time()),
                 "identity": name_with_traits(self._flags),
                 "cache_reads": self._observation.cache_reads,
             }
@@ -97,11 +98,11 @@ def describe(snapshot: Snapshot | None, now: float) -> dict[str, str] | None:
 def name_briefly(flags: ObservedFlags) -> str:
     """Return the identity of some flags: "nobody" for the environment's flags, "" where no read has asked yet."""
     identity = flags.known_identity
-    return identity.identifier if identity else NOBODY if flags.has_identity else ""
+    return "" if identity is UNSET else identity.identifier if identity else NOBODY
 
 
 def name_with_traits(flags: ObservedFlags) -> str:
     """Return the identity of some flags with its traits."""
     identity = flags.known_identity
-    traits = [f"{key} = {trait!r}" for key, trait in identity.traits.items()] if identity else []
+    traits = [f"{key} = {trait!r}" for key, trait in identity.traits.items()] if isinstance(identity, Identity) else []
     return ", ".join([name_briefly(flags) or "not asked for", *traits])
