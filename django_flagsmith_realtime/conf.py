@@ -26,20 +26,30 @@ SERVER_KEY_HINT = (
     '("Server-side Environment Keys"); it starts with "ser.".'
 )
 WITHOUT_ACCOUNT = 'To try without an account, name a file in SNAPSHOT_FILE that says {"flags": {"new_checkout": true}}.'
-PLACEHOLDER = "ser.…"  # what the documentation writes for a key
-TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # a header's name, RFC 9110, 5.6.2
-USERINFO = re.compile(r"//[^\s'\"]*@")  # of a URL, also of one that is none
+PLACEHOLDER = "ser.…"  # a key as the documentation writes it
+TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # the name of a header: RFC 9110, 5.6.2
+USERINFO = re.compile(r"//[^\s'\"]*@")  # in a URL, also in one that isn't valid
+SCALAR = (bool, int, float, str, type(None))
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What a key accepts: a predicate, and the words for it in an error."""
+    """Which values a key accepts, and the words for them in an error."""
 
     accepts: Callable[[Any], bool]
     words: str
 
     def or_none(self) -> Expected:
         return Expected(lambda value: value is None or self.accepts(value), f"{self.words}, or None")
+
+
+def _seconds(minimum: float, *, exclusive: bool = False, why: str = "") -> Expected:
+    def accepts(value: object) -> bool:
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            return False
+        return (value > minimum if exclusive else value >= minimum) and value <= threading.TIMEOUT_MAX
+
+    return Expected(accepts, f"a number of seconds{' above' if exclusive else ', at least'} {minimum:g}{why}")
 
 
 def _is_url(value: object) -> bool:
@@ -53,23 +63,6 @@ def _is_url(value: object) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
-def _is_number(value: object) -> bool:
-    longest = threading.TIMEOUT_MAX  # more than that no wait can take
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and -longest <= value <= longest
-
-
-def _seconds(minimum: float, *, exclusive: bool = False, why: str = "") -> Expected:
-    if exclusive:
-        return Expected(
-            lambda value: _is_number(value) and value > minimum,
-            f"a number of seconds above {minimum:g}",
-        )
-    return Expected(
-        lambda value: _is_number(value) and value >= minimum,
-        f"a number of seconds, at least {minimum:g}{why}",
-    )
-
-
 def _is_header_text(value: object) -> bool:
     return isinstance(value, str) and value.isascii() and value.isprintable() and value == value.strip()
 
@@ -81,14 +74,10 @@ def _is_headers(value: object) -> bool:
 
 
 def _is_default(value: object) -> bool:
-    if isinstance(value, dict):
-        is_flag = bool(value) and value.keys() <= {"enabled", "value"}
-        return is_flag and isinstance(value.get("enabled", True), bool) and _is_scalar(value.get("value"))
-    return _is_scalar(value)
-
-
-def _is_scalar(value: object) -> bool:
-    return value is None or isinstance(value, (bool, int, float, str))
+    if not isinstance(value, dict):
+        return isinstance(value, SCALAR)
+    is_flag = bool(value) and value.keys() <= {"enabled", "value"}
+    return is_flag and isinstance(value.get("enabled", True), bool) and isinstance(value.get("value"), SCALAR)
 
 
 def _is_defaults(value: object) -> bool:
@@ -110,15 +99,12 @@ LISTENERS = Expected(lambda value: value in ("command", "inline"), '"command" or
 IMPORTABLE = Expected(lambda value: callable(value) or TEXT.accepts(value), "a callable or the dotted path of one")
 HEADERS = Expected(_is_headers, "a dict of header names to values, both plain ASCII strings")
 DEFAULT = Expected(_is_default, 'a bool, a value, or {"enabled": bool, "value": value}')
-DEFAULTS = Expected(
-    _is_defaults,
-    'a dict of flag names to a bool, a value, or {"enabled": bool, "value": value}',
-)
+DEFAULTS = Expected(_is_defaults, f"a dict of flag names to {DEFAULT.words}")
 
 
 @dataclass(frozen=True)
 class Key:
-    """One key of the setting; a secret one's value is never shown."""
+    """One key of the setting; the value of a secret one is never shown."""
 
     default: Any
     expected: Expected
@@ -126,7 +112,7 @@ class Key:
 
 
 def _key(default: object, expected: Expected, *, secret: bool = False) -> Any:
-    # A factory, because dataclasses before Python 3.12 take an immutable mapping for a mutable default.
+    # A factory, because to dataclasses before Python 3.11 a MappingProxyType is a mutable default.
     return field(default_factory=lambda: default, repr=not secret, metadata={"key": Key(default, expected, secret)})
 
 
@@ -139,12 +125,15 @@ class Config:
     realtime_url: str | None = _key("https://realtime.flagsmith.com/", URL.or_none())
     stream_key: str | None = _key(None, KEY.or_none(), secret=True)
     cache: str = _key("default", TEXT)
+    # Beside a stream that works: Flagsmith announces some changes to nobody, for instance a version that was scheduled.
     poll_interval: float = _key(300, _seconds(0))
+    # Without one: twice as often as the official SDK, whose every process polls.
     fallback_poll_interval: float = _key(30, _seconds(1))
-    freshness: float = _key(0.1, _seconds(0))
+    freshness: float = _key(0.1, _seconds(0))  # Flagsmith itself takes 0.2 s or more to announce a change
     max_stale: float | None = _key(None, _seconds(0, exclusive=True).or_none())
-    request_timeout: float = _key(10, _seconds(0, exclusive=True))
-    stream_timeout: float = _key(45, _seconds(0, exclusive=True))
+    request_timeout: float = _key(10, _seconds(0, exclusive=True))  # the official SDK's
+    stream_timeout: float = _key(45, _seconds(0, exclusive=True))  # three of the stream's pings, one in 15 s
+    # The margins of storage/lease take 5 s of them, and within the rest it is renewed.
     lease_seconds: float = _key(15, _seconds(8, why=": it must be renewed while the cache is slow"))
     listener: str = _key("command", LISTENERS)
     identity: str | Callable[..., Any] | None = _key(None, IMPORTABLE.or_none())
@@ -160,7 +149,7 @@ class Config:
 
     @cached_property
     def namespace(self) -> str:
-        """What tells this environment's cache keys from another's: a digest, so that no key is shown with them."""
+        """The part of a cache key that names the environment: a digest, so that a key's name shows no secret."""
         source = self.environment_key or (f"file:{self.snapshot_file.absolute()}" if self.snapshot_file else "")
         return hashlib.sha256(source.encode()).hexdigest()[:16]
 
@@ -169,15 +158,10 @@ KEYS: Mapping[str, Key] = MappingProxyType({item.name.upper(): item.metadata["ke
 
 
 def find_problems(setting: object) -> list[Error]:
-    """Return the errors in a value of `FLAGSMITH`; a missing key is none of them, since reading flags needs none."""
+    """Return the errors in a value of `FLAGSMITH`. A missing key isn't one of them: reading flags needs no key."""
     if not isinstance(setting, Mapping):
-        return [
-            Error(
-                f"FLAGSMITH is {type(setting).__name__}, not a dict.",
-                hint='Write FLAGSMITH = {"ENVIRONMENT_KEY": "ser.…"} in your settings.',
-                id="flagsmith.E005",
-            )
-        ]
+        hint = 'Write FLAGSMITH = {"ENVIRONMENT_KEY": "ser.…"} in your settings.'
+        return [Error(f"FLAGSMITH is {type(setting).__name__}, not a dict.", hint=hint, id="flagsmith.E005")]
     return [problem for key, value in setting.items() for problem in _key_problems(key, value)]
 
 
@@ -202,10 +186,10 @@ def _key_problems(key: object, value: object) -> Iterable[Error]:
         what = f"FLAGSMITH[{key!r}] is the documentation's {value!r}."
         yield Error(what, hint=SERVER_KEY_HINT, id="flagsmith.E004")
     elif not (expected := KEYS[str(key)].expected).accepts(value):
-        shown = f"a {type(value).__name__} that does not fit" if KEYS[str(key)].secret else hide_password(repr(value))
+        shown = f"a {type(value).__name__} that isn't valid" if KEYS[str(key)].secret else hide_password(repr(value))
         yield Error(f"FLAGSMITH[{key!r}] is {shown}.", hint=f"Set it to {expected.words}.", id="flagsmith.E004")
     elif key == "ENVIRONMENT_KEY" and value is not None and not str(value).startswith("ser."):
-        what = "FLAGSMITH['ENVIRONMENT_KEY'] is a client-side key; evaluating flags here takes a server-side one."
+        what = "FLAGSMITH['ENVIRONMENT_KEY'] is a client-side key, but evaluating flags takes a server-side one."
         yield Error(what, hint=SERVER_KEY_HINT, id="flagsmith.E002")
 
 
@@ -214,27 +198,23 @@ def hide_password(text: str) -> str:
     return USERINFO.sub("//…@", text)
 
 
-def _with_slash(url: str | None) -> str | None:
-    return None if url is None else url.rstrip("/") + "/"
-
-
 def get_setting() -> Any:
-    """Return `FLAGSMITH` as the project's settings have it: nothing is checked yet."""
+    """Return `FLAGSMITH` as the project wrote it, before any check."""
     return getattr(settings, "FLAGSMITH", {})
 
 
 @cache
 @sensitive_variables("setting", "values")
 def get_config() -> Config:
-    """Return the `FLAGSMITH` setting; raise `ImproperlyConfigured` for one with problems."""
+    """Return the setting; raise `ImproperlyConfigured` for the first of its problems."""
     setting = get_setting()
     if problems := find_problems(setting):
         raise ImproperlyConfigured(explain(problems[0]))
     values = {key.lower(): value for key, value in setting.items()}
-    for url in ("api_url", "realtime_url"):
-        values[url] = _with_slash(values.get(url, KEYS[url.upper()].default))
-    for mapping in ("defaults", "headers"):
-        values[mapping] = MappingProxyType(dict(values.get(mapping, {})))
+    for url in {"api_url", "realtime_url"} & values.keys():
+        values[url] = values[url] and values[url].rstrip("/") + "/"
+    for mapping in {"defaults", "headers"} & values.keys():
+        values[mapping] = MappingProxyType(dict(values[mapping]))
     if values.get("snapshot_file"):
         values["snapshot_file"] = Path(values["snapshot_file"])
     return Config(**values)

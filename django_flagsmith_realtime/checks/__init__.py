@@ -1,4 +1,4 @@
-"""The system checks, by what they look at; `docs/checks.md` lists them."""
+"""The system checks, one module for each thing that they check; `docs/checks.md` lists them all."""
 
 from . import admin, caches, middleware, network, setting, snapshot_file
 

@@ -14,14 +14,14 @@ from .registry import checks_config
 
 @checks_config()
 def find_unknown_permission(config: Config) -> Iterator[CheckMessage]:
-    """Warn of a permission that nobody can be given, as far as the models tell."""
+    """Warn of a permission that no model declares."""
     permission = config.admin_permission
     if permission and permission not in _permissions():
         yield Warning(
             f"FLAGSMITH['ADMIN_PERMISSION'] is {permission!r}, which no model of an installed app declares: "
-            "if nobody can be given it, only superusers see the admin page.",
-            hint="Correct its name: an app's label, a dot, and a codename such as view_order. Where a migration or an "
-            "authentication backend of your own makes it, silence this check.",
+            "if it doesn't exist, only superusers see the admin page.",
+            hint="Correct its name: an app's label, a dot, and a codename such as view_order. If a migration or an "
+            "authentication backend of your own creates it, silence this check.",
             id="flagsmith.W019",
         )
 

@@ -24,21 +24,22 @@ def check_client(config: Config) -> list[Error]:
 
 @checks_config(Tags.caches)
 def find_per_process_cache(config: Config) -> Iterator[CheckMessage]:
-    """Warn of local memory under a listener in a process of its own."""
+    """Warn of local memory where the listener is a process of its own."""
     if get_backend(config.cache).is_per_process and config.listener == "command":
         yield Warning(
             f"The cache {config.cache!r} lives in one process: no other sees what manage.py flagsmith_listen stores.",
-            hint=f'{OWN_ALIAS}, with {SHARED_CACHES}. With a single process, "LISTENER": "inline" does without.',
+            hint=f'{OWN_ALIAS}, with {SHARED_CACHES}. For a single process, set "LISTENER": "inline" instead.',
             id="flagsmith.W002",
         )
 
 
 @checks_config(Tags.caches, deploy=True)
 def find_listener_per_process(config: Config) -> Iterator[CheckMessage]:
-    """Warn of local memory under an inline listener, of which each process then runs its own."""
+    """Warn of local memory where the listener is inline: each process then runs its own."""
     if get_backend(config.cache).is_per_process and config.listener == "inline":
         yield Warning(
-            f"The cache {config.cache!r} lives in one process: each holds a stream and makes requests of its own.",
+            f"The cache {config.cache!r} lives in one process: each process opens its own stream and makes its own "
+            "requests.",
             hint=f"{OWN_ALIAS}, with {SHARED_CACHES}.",
             id="flagsmith.W003",
         )
@@ -49,9 +50,8 @@ def find_dummy_cache(config: Config) -> Iterator[CheckMessage]:
     """Warn of a cache that keeps nothing."""
     if not get_backend(config.cache).keeps_entries:
         yield Warning(
-            f"The cache {config.cache!r} keeps nothing: all flags are what FLAGSMITH['DEFAULTS'] says, else off.",
-            hint=f"{OWN_ALIAS}, with {SHARED_CACHES}. "
-            'Where that is meant, list "flagsmith.W004" in SILENCED_SYSTEM_CHECKS.',
+            f"The cache {config.cache!r} keeps nothing: all flags are as FLAGSMITH['DEFAULTS'] says, or off.",
+            hint=f'{OWN_ALIAS}, with {SHARED_CACHES}. If you mean it, list "flagsmith.W004" in SILENCED_SYSTEM_CHECKS.',
             id="flagsmith.W004",
         )
 
@@ -63,7 +63,7 @@ def find_culling_cache(config: Config) -> Iterator[CheckMessage]:
     has_default_size = "max_entries" not in {key.lower() for key in (*params, *(params.get("OPTIONS") or {}))}
     if backend.culls_at and not backend.is_per_process and has_default_size and _is_shared(config.cache):
         yield Warning(
-            f"The cache {config.cache!r} drops entries, those of the flags as well, whenever it has more than "
+            f"The cache {config.cache!r} drops entries, including those of the flags, whenever it has more than "
             f"{backend.culls_at}.",
             hint=f"{OWN_ALIAS}, or set MAX_ENTRIES in its OPTIONS above what the rest of the project stores.",
             id="flagsmith.W005",
@@ -81,7 +81,7 @@ def find_cache_without_lease(config: Config) -> Iterator[CheckMessage]:
     """Warn of a cache whose `add` lets two processes lead at once."""
     if not get_backend(config.cache).carries_lease:
         yield Warning(
-            f"The cache {config.cache!r} is made of files, where two listeners can't be kept from working at once.",
+            f"The cache {config.cache!r} can't keep two listeners from working at once: its add() isn't atomic.",
             hint=f"Run exactly one listener, or use {SHARED_CACHES}.",
             id="flagsmith.W006",
         )
@@ -89,7 +89,7 @@ def find_cache_without_lease(config: Config) -> Iterator[CheckMessage]:
 
 @checks_config(Tags.caches)
 def find_missing_timeouts(config: Config) -> Iterator[CheckMessage]:
-    """Warn of a client that waits for long, or for ever, for a cache that hangs."""
+    """Warn of a client that waits long, or for ever, when the cache's server hangs."""
     given = _client_options(config.cache)
     if missing := [name for name in get_backend(config.cache).timeouts if name not in given]:
         shown = ", ".join(f'"{name}": 1' for name in missing)

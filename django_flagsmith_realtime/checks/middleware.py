@@ -1,7 +1,7 @@
-"""System checks of what stands around `FlagsmithMiddleware`.
+"""System checks of `FlagsmithMiddleware` and its place in `MIDDLEWARE`.
 
-The identity is asked for when a flag is first read, so the order of the middleware matters only where one of them
-reads flags before the user is known.
+`IDENTITY` is called when a request first reads a flag, so the order matters only for middleware that reads flags before
+the user is known.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ PANEL = "django_flagsmith_realtime.panels.FlagsmithPanel"
 
 
 def _position(name: str) -> int | None:
-    """Return where a middleware, or one that is made from it, stands in `MIDDLEWARE`."""
+    """Return the index of a middleware, or of a subclass of it, in `MIDDLEWARE`."""
     return next((place for place, path in enumerate(settings.MIDDLEWARE) if name in _lineage(path)), None)
 
 
 def _lineage(path: str) -> list[str]:
-    """Return the dotted paths of a middleware and of the classes that it is made from."""
+    """Return the dotted paths of a middleware and of its base classes."""
     if path in (OURS, AUTHENTICATION):
         return [path]
     try:
@@ -45,7 +45,7 @@ def _reads_user(config: Config) -> bool:
 
 @checks_config()
 def find_missing_middleware(config: Config) -> Iterator[CheckMessage]:
-    """Warn of an identity that reads without a request do not find."""
+    """Warn of an `IDENTITY` that `get_flags()` can't find, for want of the middleware."""
     if config.identity and _position(OURS) is None:
         yield Warning(
             "FLAGSMITH['IDENTITY'] is set, but FlagsmithMiddleware is not in MIDDLEWARE: "
@@ -57,7 +57,7 @@ def find_missing_middleware(config: Config) -> Iterator[CheckMessage]:
 
 @checks_config()
 def find_missing_authentication(config: Config) -> Iterator[CheckMessage]:
-    """Warn of `from_user` in a project whose requests have no user."""
+    """Warn of `from_user` in a project without `request.user`."""
     if _reads_user(config) and _position(AUTHENTICATION) is None:
         yield Warning(
             "FLAGSMITH['IDENTITY'] reads request.user, but AuthenticationMiddleware is not in MIDDLEWARE.",
@@ -68,7 +68,7 @@ def find_missing_authentication(config: Config) -> Iterator[CheckMessage]:
 
 @checks_config()
 def find_early_middleware(config: Config) -> Iterator[CheckMessage]:
-    """Warn of the project's middleware between ours and Django's that finds out who the user is."""
+    """Warn of a project's middleware that may read flags before `AuthenticationMiddleware` sets the user."""
     ours, authentication = _position(OURS), _position(AUTHENTICATION)
     if not config.identity or ours is None or authentication is None or ours > authentication:
         return
@@ -76,7 +76,7 @@ def find_early_middleware(config: Config) -> Iterator[CheckMessage]:
     if between:
         yield Warning(
             f"{between[0]} stands between FlagsmithMiddleware and AuthenticationMiddleware: if it reads a flag, "
-            "the whole request gets the flags of nobody in particular.",
+            "IDENTITY is called before there is a user, and the whole request keeps the identity that it returns.",
             hint="Move FlagsmithMiddleware below AuthenticationMiddleware.",
             id="flagsmith.W012",
         )
@@ -84,7 +84,7 @@ def find_early_middleware(config: Config) -> Iterator[CheckMessage]:
 
 @checks_config()
 def find_blind_panel(config: Config) -> Iterator[CheckMessage]:
-    """Warn of a debug toolbar whose panel sees a part of the reads."""
+    """Warn of a debug toolbar whose panel doesn't see all reads."""
     if PANEL in getattr(settings, "DEBUG_TOOLBAR_PANELS", ()) and _position(OURS) is None:
         yield Warning(
             "DEBUG_TOOLBAR_PANELS names FlagsmithPanel, but FlagsmithMiddleware is not in MIDDLEWARE: "

@@ -32,27 +32,27 @@ def _is_loopback(url: str) -> bool:
 
 @checks_config()
 def find_foreign_stream(config: Config) -> Iterator[CheckMessage]:
-    """Warn of a Flagsmith of one's own whose events are expected from flagsmith.com."""
+    """Warn of a self-hosted API whose changes the stream of flagsmith.com is expected to announce."""
     is_foreign = config.realtime_url and _is_saas(config.realtime_url) and not _is_saas(config.api_url)
     if config.environment_key and is_foreign:
         yield Warning(
             f"FLAGSMITH['API_URL'] is your own ({_host(config.api_url)}), but the stream is that of {SAAS}, "
-            "which knows nothing of changes there.",
+            "which does not announce your changes.",
             hint="Set REALTIME_URL to your own stream service, or to None, which polls every POLL_INTERVAL seconds. "
-            f'Where API_URL is a proxy of {SAAS}, list "flagsmith.W008" in SILENCED_SYSTEM_CHECKS.',
+            f'If API_URL is a proxy of {SAAS}, list "flagsmith.W008" in SILENCED_SYSTEM_CHECKS.',
             id="flagsmith.W008",
         )
 
 
 @checks_config(Tags.security, deploy=True)
 def find_plain_http(config: Config) -> Iterator[CheckMessage]:
-    """Warn of addresses that are asked in clear text, beyond this machine."""
+    """Warn of unencrypted requests to another machine."""
     urls = {"API_URL": config.api_url, "REALTIME_URL": config.realtime_url} if config.environment_key else {}
     for key, url in urls.items():
         if url and urlsplit(url).scheme == "http" and not _is_loopback(url):
             read = "the environment key and the flags" if key == "API_URL" else "the stream's key"
             yield Warning(
-                f"FLAGSMITH[{key!r}] is plain http: whoever is on the way to {_host(url)} can read {read}.",
-                hint='Use https. Where that network is yours alone, list "flagsmith.W009" in SILENCED_SYSTEM_CHECKS.',
+                f"FLAGSMITH[{key!r}] is plain http: everyone on the way to {_host(url)} can read {read}.",
+                hint='Use https. If the network is private, list "flagsmith.W009" in SILENCED_SYSTEM_CHECKS.',
                 id="flagsmith.W009",
             )

@@ -1,4 +1,4 @@
-"""How this package's checks are registered."""
+"""The decorator that registers a check."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Find = Callable[[Config], Iterable[CheckMessage]]
 
 
 def checks_config(*tags: str, deploy: bool = False) -> Callable[[Find], Find]:
-    """Register what looks for something wrong in a well-formed `FLAGSMITH`; others have errors of their own."""
+    """Register a function that finds something wrong in a valid `FLAGSMITH`; `checks/setting` reports invalid ones."""
 
     def decorate(find: Find) -> Find:
         @register(TAG, *tags, deploy=deploy)

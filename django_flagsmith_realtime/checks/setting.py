@@ -30,7 +30,7 @@ def find_identity_problems(config: Config) -> list[Error]:
 
 @register(TAG)
 def check_setting(**kwargs: Any) -> list[Error]:
-    """Report unknown keys, wrong values, a client-side or missing key, a cache or a callable that is not there."""
+    """Report unknown keys, invalid values, a client-side or missing key, a cache or a callable that doesn't exist."""
     if problems := find_problems(get_setting()):
         return problems
     config = get_config()
@@ -39,7 +39,7 @@ def check_setting(**kwargs: Any) -> list[Error]:
 
 @checks_config()
 def find_short_age(config: Config) -> Iterator[CheckMessage]:
-    """Warn of an age that healthy flags reach between two polls."""
+    """Warn of a `MAX_STALE` that healthy flags exceed between two polls."""
     key = "FALLBACK_POLL_INTERVAL" if config.realtime_url else "POLL_INTERVAL"
     interval = config.fallback_poll_interval if config.realtime_url else config.poll_interval
     if config.environment_key and config.max_stale is not None and config.max_stale <= interval:
@@ -53,10 +53,10 @@ def find_short_age(config: Config) -> Iterator[CheckMessage]:
 
 @checks_config(deploy=True)
 def find_strict(config: Config) -> Iterator[CheckMessage]:
-    """Warn of reads that raise in production."""
+    """Warn of `STRICT` in production."""
     if config.strict:
         yield Warning(
-            "FLAGSMITH['STRICT'] is on: a page that reads a flag which Flagsmith does not know fails.",
+            "FLAGSMITH['STRICT'] is on: a page that reads an unknown flag fails.",
             hint="Switch it on in development and tests only.",
             id="flagsmith.W017",
         )

@@ -15,11 +15,11 @@ from .registry import checks_config
 
 @checks_config(Tags.files)
 def find_relative_path(config: Config) -> Iterator[CheckMessage]:
-    """Warn of a path that each process may take for another one."""
+    """Warn of a relative path, which depends on where a process is started."""
     if config.snapshot_file and not config.snapshot_file.is_absolute():
         yield Warning(
-            f"FLAGSMITH['SNAPSHOT_FILE'] is {str(config.snapshot_file)!r}: which file that is depends on the directory "
-            "that a process is started in.",
+            f"FLAGSMITH['SNAPSHOT_FILE'] is {str(config.snapshot_file)!r}, a relative path: processes that start in "
+            "different directories use different files.",
             hint=f'Write the whole path: BASE_DIR / "{config.snapshot_file}".',
             id="flagsmith.W013",
         )
@@ -27,7 +27,7 @@ def find_relative_path(config: Config) -> Iterator[CheckMessage]:
 
 @checks_config(Tags.files)
 def find_unusable_file(config: Config) -> Iterator[CheckMessage]:
-    """Warn of a file that the listener can't replace or, where it is the source, can't read."""
+    """Warn of a file that the listener can't replace, or can't read where it is the source of the flags."""
     path = config.snapshot_file
     if path and config.environment_key and (path.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK)):
         yield Warning(
@@ -39,7 +39,7 @@ def find_unusable_file(config: Config) -> Iterator[CheckMessage]:
         )
     if path and not config.environment_key and not (path.is_file() and os.access(path, os.R_OK)):
         yield Warning(
-            f"FLAGSMITH['SNAPSHOT_FILE'] can't be read: {path}. Without ENVIRONMENT_KEY the flags are there.",
+            f"FLAGSMITH['SNAPSHOT_FILE'] can't be read: {path}. Without ENVIRONMENT_KEY the flags come from it.",
             hint=f"Write flags there, for instance {EXAMPLE}, or set ENVIRONMENT_KEY.",
             id="flagsmith.W015",
         )
@@ -47,11 +47,11 @@ def find_unusable_file(config: Config) -> Iterator[CheckMessage]:
 
 @checks_config(Tags.files, Tags.security, deploy=True)
 def find_public_file(config: Config) -> Iterator[CheckMessage]:
-    """Warn of flags, with the identities they are overridden for, that everybody on the machine can read."""
+    """Warn of a file that everybody on the machine can read: it has the identities of overrides."""
     path = config.snapshot_file
     if path and path.is_file() and path.stat().st_mode & stat.S_IROTH:
         yield Warning(
-            f"FLAGSMITH['SNAPSHOT_FILE'] can be read by everybody on this machine: {path}.",
+            f"FLAGSMITH['SNAPSHOT_FILE'] can be read by everybody on this machine: {path}. It may hold personal data.",
             hint=f"chmod o-r {path}",
             id="flagsmith.W016",
         )

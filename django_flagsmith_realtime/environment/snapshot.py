@@ -87,10 +87,6 @@ class Environment:
         return MappingProxyType({flag.feature_name: flag for flag in self._sdk.get_environment_flags().all_flags()})
 
     @cached_property
-    def flags_by_name(self) -> dict[str, Flag]:
-        return dict(self.flags)
-
-    @cached_property
     def targeted(self) -> frozenset[str]:
         """The names of the flags that may differ between identities; `flags` has all others for everybody."""
         return targeted(self.document)

@@ -1,4 +1,4 @@
-"""Why a listener can't work with the project's settings: found before it starts, and said by the system checks too."""
+"""What a listener needs of the project's settings, checked before it starts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def find_inline_problems() -> list[Error]:
     if problems := [*find_missing(config), *find_missing_cache(config.cache)]:
         return problems
     if not get_backend(config.cache).keeps_entries:
-        return [Error(f"The cache {config.cache!r} keeps nothing.", hint=f"Use another:\n{CACHES_TO_PASTE}")]
+        return [Error(f"The cache {config.cache!r} keeps nothing.", hint=f"Use another one:\n{CACHES_TO_PASTE}")]
     return find_missing_client(config.cache)
 
 
@@ -39,8 +39,9 @@ def find_command_problems() -> list[Error]:
     config = get_config()
     if not get_backend(config.cache).is_per_process:
         return []
-    what = f"The cache {config.cache!r} lives in one process: no other would see what is stored there."
-    inline = "The process that serves requests listens, and its health/ tells how it is"
-    if config.listener != "inline":
-        inline = 'With a single process, set FLAGSMITH["LISTENER"] = "inline" and start no listener'
-    return [Error(what, hint=f"{inline}; else use a cache that is shared, as these lines do:\n{CACHES_TO_PASTE}")]
+    what = f"The cache {config.cache!r} lives in one process: no other process sees what is stored there."
+    if config.listener == "inline":
+        inline = "The process that serves requests listens, and its health/ shows the status."
+    else:
+        inline = 'For a single process, set FLAGSMITH["LISTENER"] = "inline" and start no listener.'
+    return [Error(what, hint=f"{inline} For several processes, use a shared cache:\n{CACHES_TO_PASTE}")]

@@ -74,7 +74,7 @@ FAULTS: dict[str, tuple[Any, dict[str, Any], str, str]] = {
         "from_user",
     ),
     "W002": (GOOD, {"cache": LOCMEM}, "lives in one process", '"LISTENER": "inline"'),
-    "W003": ({**GOOD, "LISTENER": "inline"}, {"cache": LOCMEM}, "each holds a stream", "Redis"),
+    "W003": ({**GOOD, "LISTENER": "inline"}, {"cache": LOCMEM}, "each process opens its own stream", "Redis"),
     "W004": (GOOD, {"cache": DUMMY}, "keeps nothing", "SILENCED_SYSTEM_CHECKS"),
     "W005": (GOOD, {"cache": DATABASE}, "more than 300", "MAX_ENTRIES"),
     "W006": (

@@ -101,7 +101,7 @@ def test_a_process_that_listens_for_itself_is_asked_elsewhere(settings: Any) -> 
     with pytest.raises(CommandError, match='set FLAGSMITH\\["LISTENER"\\] = "inline"'):
         run()
     settings.FLAGSMITH = {**settings.FLAGSMITH, "LISTENER": "inline"}
-    with pytest.raises(CommandError, match="health/ tells how it is"):
+    with pytest.raises(CommandError, match="health/ shows the status"):
         run()
 
 
