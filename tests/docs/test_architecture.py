@@ -5,16 +5,14 @@ from __future__ import annotations
 import ast
 import re
 from functools import cache
-from pathlib import Path
 
-import django_flagsmith_realtime
 from django_flagsmith_realtime.conf import KEYS
 from tests.docs.pages import names, prose, table
 from tests.support.paths import DOCS, ROOT
+from tests.support.source import PACKAGE, modules, nodes
 from tests.unit.test_imports import ROWS
 
 PAGE = DOCS / "architecture.md"
-PACKAGE = Path(django_flagsmith_realtime.__file__).parent
 OTHERS = {"CHANGELOG", "Error", "FAULTS", "None", "Warning", "YourEvent"}  # of Django, Python, the tests; an example
 
 
@@ -22,8 +20,8 @@ OTHERS = {"CHANGELOG", "Error", "FAULTS", "None", "Warning", "YourEvent"}  # of 
 def defined() -> set[str]:
     """Return the names that the package gives to constants, classes, functions and attributes."""
     found = set(KEYS)
-    for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+    for module in modules():
+        for node in nodes(module):
             match node:
                 case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
                     found.add(node.name)

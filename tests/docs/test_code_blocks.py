@@ -8,7 +8,6 @@ import re
 from importlib import import_module
 
 import jinja2
-import pytest
 import yaml
 from django.core.management import get_commands, load_command_class
 from django.template import engines
@@ -16,20 +15,18 @@ from django.template import engines
 from django_flagsmith_realtime.conf import KEYS
 from django_flagsmith_realtime.jinja2 import FlagsmithExtension
 from tests.docs.pages import PAGES, Block, blocks
+from tests.support.cases import each_case
 
 PACKAGE = "django_flagsmith_realtime"
-BLOCKS = [(page, number, block) for page in PAGES for number, block in enumerate(blocks(page), 1)]
 COMMAND = re.compile(r"manage\.py (flagsmith_\w+)([^|>#\n]*)")
 
 
-def of(*languages: str) -> list[object]:
-    return [
-        pytest.param(block, id=f"{page.name}-{number}") for page, number, block in BLOCKS if block.language in languages
-    ]
+def of(language: str) -> list[tuple[str, Block]]:
+    return [(page.name, block) for page in PAGES for block in blocks(page, language)]
 
 
-@pytest.mark.parametrize("block", of("python"))
-def test_python_compiles_and_its_imports_are_there(block: Block) -> None:
+@each_case(("page", "block"), of("python"))
+def test_python_compiles_and_its_imports_are_there(page: str, block: Block) -> None:
     tree = ast.parse(without_gaps(block.code))
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE):
@@ -43,8 +40,8 @@ def without_gaps(code: str) -> str:
     return re.sub(r"^(@.+)\n(?=@flag_enabled)", r"\1\ndef _(): ...\n", code, flags=re.MULTILINE)
 
 
-@pytest.mark.parametrize("block", of("python"))
-def test_settings_have_keys_that_are_there(block: Block) -> None:
+@each_case(("page", "block"), of("python"))
+def test_settings_have_keys_that_are_there(page: str, block: Block) -> None:
     tree = ast.parse(without_gaps(block.code))
     shown = [
         node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "FLAGSMITH"
@@ -54,30 +51,30 @@ def test_settings_have_keys_that_are_there(block: Block) -> None:
         assert {key.value for key in value.keys if isinstance(key, ast.Constant)} <= set(KEYS)
 
 
-@pytest.mark.parametrize("block", of("json"))
-def test_json_is_json(block: Block) -> None:
+@each_case(("page", "block"), of("json"))
+def test_json_is_json(page: str, block: Block) -> None:
     json.loads(block.code)
 
 
-@pytest.mark.parametrize("block", of("yaml"))
-def test_yaml_is_yaml(block: Block) -> None:
+@each_case(("page", "block"), of("yaml"))
+def test_yaml_is_yaml(page: str, block: Block) -> None:
     yaml.safe_load(block.code)
 
 
-@pytest.mark.parametrize("block", of("django"))
-def test_templates_compile(block: Block) -> None:
+@each_case(("page", "block"), of("django"))
+def test_templates_compile(page: str, block: Block) -> None:
     engines["django"].from_string("{% load flagsmith %}" + block.code)
 
 
-@pytest.mark.parametrize("block", of("jinja"))
-def test_jinja_templates_compile(block: Block) -> None:
+@each_case(("page", "block"), of("jinja"))
+def test_jinja_templates_compile(page: str, block: Block) -> None:
     jinja2.Environment(extensions=[FlagsmithExtension]).from_string(block.code)
 
 
 COMMANDS = sorted({match.groups() for page in PAGES for match in COMMAND.finditer(page.read_text())})
 
 
-@pytest.mark.parametrize(("name", "rest"), COMMANDS)
+@each_case(("name", "rest"), COMMANDS)
 def test_commands_take_the_options_that_pages_give_them(name: str, rest: str) -> None:
     assert get_commands()[name] == PACKAGE
     parser = load_command_class(PACKAGE, name).create_parser("manage.py", name)

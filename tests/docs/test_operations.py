@@ -5,11 +5,8 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import django_flagsmith_realtime
 from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.management.commands.flagsmith_status import EXIT_CODES
 from django_flagsmith_realtime.monitoring.health import CACHE, NO_LISTENER, NO_SNAPSHOT, STALE, check_health
@@ -19,6 +16,7 @@ from django_flagsmith_realtime.storage import status
 from tests.docs.pages import table
 from tests.support.documents import configured_store, publish
 from tests.support.paths import DOCS
+from tests.support.source import modules, nodes
 from tests.unit.monitoring.test_health import led
 from tests.unit.storage.test_status import NOW
 
@@ -63,27 +61,17 @@ SAYS = {"debug", "info", "warning", "error", "exception", "begin", "end", "_warn
 PASSES_ON = {("listener.event_log", "message"), ("reading.flags", "message")}  # functions that are given a text
 
 
-@cache
-def modules() -> tuple[tuple[str, ast.AST], ...]:
-    package = Path(django_flagsmith_realtime.__file__).parent
-    return tuple((dotted(path.relative_to(package)), ast.parse(path.read_text())) for path in package.rglob("*.py"))
-
-
-def dotted(path: Path) -> str:
-    return ".".join(path.with_suffix("").parts)
-
-
 def logged_texts() -> Iterator[str]:
     """Yield the text of each call that logs; each is constant."""
-    for module, tree in modules():
+    for module in modules():
         constants = {
             target.id: node.value.value
-            for node in ast.walk(tree)
+            for node in nodes(module)
             if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
             for target in node.targets
             if isinstance(target, ast.Name)
         }
-        for call in ast.walk(tree):
+        for call in nodes(module):
             match call:
                 case ast.Call(func=ast.Attribute(attr=name) | ast.Name(id=name), args=[text, *_]) if name in SAYS:
                     if isinstance(text, ast.Constant):
@@ -107,16 +95,18 @@ def test_each_logger_is_told() -> None:
     told = set()
     for names_of, _ in rows("logger"):
         told |= set(re.findall(r"`([^`]+)`", names_of))
-    assert told == {logger for module, tree in modules() for logger in loggers(module, tree)}
+    assert told == {logger for module in modules() if (logger := logger_of(module))}
 
 
-def loggers(module: str, tree: ast.AST) -> set[str]:
-    """Return the logger that a module writes to, if it does."""
-    calls = [call for call in ast.walk(tree) if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)]
-    writes = any(ast.unparse(call.func) in {f"logger.{name}" for name in {*SAYS, "log"}} for call in calls)
-    named = [ast.unparse(call.args[0]) for call in calls if ast.unparse(call.func) == "logging.getLogger"]
-    return {
-        f"django_flagsmith_realtime.{module}" if name == "__name__" else ast.literal_eval(name)
-        for name in named
-        if writes
-    }
+def logger_of(module: str) -> str | None:
+    """Return the name of the logger that a module writes to, if it does."""
+    writes, found = False, None
+    for node in nodes(module):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name("logger"), attr=method)):
+                writes |= method in {*SAYS, "log"}
+            case ast.Call(func=ast.Attribute(value=ast.Name("logging"), attr="getLogger"), args=[ast.Constant(name)]):
+                found = str(name)
+            case ast.Call(func=ast.Attribute(value=ast.Name("logging"), attr="getLogger")):
+                found = f"django_flagsmith_realtime.{module}"
+    return found if writes else None

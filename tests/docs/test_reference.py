@@ -9,7 +9,6 @@ from argparse import SUPPRESS, Action
 from configparser import ConfigParser
 from functools import cache
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -18,7 +17,6 @@ from django.core.cache import caches
 from django.core.management import call_command, get_commands, load_command_class
 from django.core.management.base import BaseCommand
 
-import django_flagsmith_realtime
 from django_flagsmith_realtime import signals
 from django_flagsmith_realtime.conf import KEYS, get_config
 from django_flagsmith_realtime.jinja2 import FlagsmithExtension
@@ -30,6 +28,7 @@ from django_flagsmith_realtime.templatetags.flagsmith import register
 from tests.docs.pages import names, table
 from tests.support.documents import PREFIX, configured_store, publish
 from tests.support.paths import DOCS, ROOT
+from tests.support.source import modules, nodes
 
 PACKAGE = "django_flagsmith_realtime"
 OURS = {"dev", "docs", "test"}  # extras for those who work on the package
@@ -52,18 +51,13 @@ def test_the_settings_table_has_each_key_that_does_something_with_its_default() 
 @cache
 def sent_arguments() -> dict[str, list[str]]:
     """Return the arguments that each signal is sent with."""
-    package = Path(django_flagsmith_realtime.__file__).parent
-    calls = (
-        node
-        for path in package.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".send_robust") and node.args
-    )
-    return {
-        ast.unparse(call.func).removesuffix(".send_robust"): [str(keyword.arg) for keyword in call.keywords]
-        for call in calls
-        if isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name)
-    }
+    found = {}
+    for module in modules():
+        for node in nodes(module):
+            match node:
+                case ast.Call(func=ast.Attribute(value=ast.Name(id=signal), attr="send_robust"), args=[_, *_]):
+                    found[signal] = [str(keyword.arg) for keyword in node.keywords]
+    return found
 
 
 def test_the_signals_table_has_each_signal_with_its_arguments() -> None:
