@@ -54,7 +54,7 @@ def tables(turns: int) -> Iterator[Table]:
     table = Table(
         "CPU time of an update",
         "From the event until the flag is read: CPU time of the whole process, one update after the other, with a "
-        "real HTTP API and Redis beside it. *Listener*: fetch, parse, compare, publish, announce. *Reader*: in "
+        "real HTTP API and Redis beside it. *Listener*: fetch, parse, compare, publish, send the signals. *Reader*: in "
         "each process that reads. *Official SDK*: `update_environment()` and a read, in each process.",
         [
             "environment",

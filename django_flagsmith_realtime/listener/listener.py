@@ -104,8 +104,8 @@ class Listener:
             self._maintenance_due = self._clock() + MAINTENANCE_SECONDS
             self._maintain()
         if self._term is not None:
-            if self._maintenance.announce_at <= self._clock():
-                self._maintenance.announce()
+            if self._maintenance.signals_due_at <= self._clock():
+                self._maintenance.send_due_signals()
             self._keep_stream_open()
             self._fetch_if_due()
             self._maintenance.write_announcements(self._schedule.announcements)
@@ -119,7 +119,7 @@ class Listener:
 
     def _next_due(self) -> float:
         fetch_due = float("inf") if self._is_fetching or self._term is None else self._schedule.due()
-        return min(self._maintenance_due, self._maintenance.announce_at, fetch_due)
+        return min(self._maintenance_due, self._maintenance.signals_due_at, fetch_due)
 
     def _wake(self) -> None:
         self._queue.put(None)

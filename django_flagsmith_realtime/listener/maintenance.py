@@ -86,14 +86,14 @@ class Maintenance:
         return self._unstored is not None
 
     @property
-    def announce_at(self) -> float:
+    def signals_due_at(self) -> float:
         """When signals are due; `inf` for never."""
-        return self._publisher.announce_at if isinstance(self._state, Leading) else float("inf")
+        return self._publisher.signals_due_at if isinstance(self._state, Leading) else float("inf")
 
-    def announce(self) -> None:
+    def send_due_signals(self) -> None:
         """Send the signals that are due."""
         try:
-            self._publisher.announce()
+            self._publisher.send_due_signals()
         except Overtaken:
             self._notify(events.AnotherPublished())
 

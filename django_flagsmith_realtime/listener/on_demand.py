@@ -26,7 +26,7 @@ class Outcome:
 
 
 def refresh_now(config: Config, *, patience: float = 0.0) -> Outcome:
-    """Fetch, publish and announce; or ask the leader to, and wait for that for some seconds. Raise `FlagsmithError`."""
+    """Fetch, publish and send the signals, or wait until the leader has, for some seconds. Raise `FlagsmithError`."""
     lease, store = build_lease(config), build_store(config)
     deadline = time.monotonic() + patience
     nudge: str | None = None

@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Unannounced:
-    """A version that is stored and whose signals are due at `at`."""
+class PendingSignals:
+    """The signals of a version that is stored; they are due at `at`."""
 
     update: Update
     at: float
@@ -37,8 +37,8 @@ class Publisher:
 
     The signals of a version are due `freshness` seconds after it was stored: until then another process may answer a
     request with the version before, and refill what a receiver has just purged. Versions that follow sooner are stored
-    without a delay and announced one by one, in order: each may have been read, and what was made of it must be purged.
-    What a leader that ends leaves unannounced, the next one announces as one update, when it calls `resume`.
+    without a delay, and each has signals of its own, in order: it may have been read, and what was made of it must be
+    purged. The signals that a leader did not come to before it ended, the next one sends as one update, after `resume`.
 
     `published` is what the cache holds, as far as this process knows. Methods raise `StoreError`, and `Overtaken` where
     another process published meanwhile. `reader` is brought up to date before receivers are called, which read with it.
@@ -58,8 +58,8 @@ class Publisher:
         self.store = store
         self.published: Snapshot | None = None
         self._seen: Head | None = None  # the head when this process last read or wrote it
-        self._announced: Head | None = None  # the last version whose signals were sent
-        self._unannounced: deque[Unannounced] = deque()
+        self._signaled: Head | None = None  # the last version whose signals were sent
+        self._pending_signals: deque[PendingSignals] = deque()
         self._history: list[PastChange] | None = None  # what the cache holds, unless another process published
         self._saved: Head | None = None  # what the file holds
         self._freshness = freshness
@@ -73,7 +73,7 @@ class Publisher:
         What this process knew stays where the cache holds nothing.
         """
         before, self._seen = self._seen, self.store.read_head() or self._seen
-        self._announced = self.store.read_announced_head() or self._announced
+        self._signaled = self.store.read_signaled_head() or self._signaled
         if self._seen and not (self.published and self.published.head == self._seen):
             environment = self.store.read_environment(self._seen.sequence)
             self.published = Snapshot(self._seen, environment) if environment else self.published
@@ -81,12 +81,12 @@ class Publisher:
         return self._seen != before
 
     def resume(self) -> None:
-        """Go on from what is published, and announce it where the process that stored it did not come to that."""
+        """Go on from what is published; where the process that stored it sent no signals, they are due."""
         self.read_published()
-        self._unannounced.clear()
-        announced = self._announced.sequence if self._announced else -1
-        if self.published and announced < self.published.sequence:
-            self._announce_later(Update.between(self.store.read_announced(), self.published))
+        self._pending_signals.clear()
+        signaled = self._signaled.sequence if self._signaled else -1
+        if self.published and signaled < self.published.sequence:
+            self._queue_signals(Update.between(self.store.read_signaled(), self.published))
 
     def fetch(self) -> Document:
         """Fetch the document. Any thread may call this; all else is for one."""
@@ -111,37 +111,37 @@ class Publisher:
         snapshot = self.store.publish(document, after=self._seen)
         self._adopt(snapshot)
         update = Update.between(previous, snapshot)
-        self._announce_later(update)
+        self._queue_signals(update)
         return update
 
     @property
-    def announce_at(self) -> float:
+    def signals_due_at(self) -> float:
         """When the next signals are due, by the clock; `inf` for none."""
-        return self._unannounced[0].at if self._unannounced else float("inf")
+        return self._pending_signals[0].at if self._pending_signals else float("inf")
 
-    def announce(self) -> None:
-        """Send the signals that are due; after each update, add it to the last changes and mark it as announced."""
-        while self.announce_at <= self._clock():
-            update = self._unannounced.popleft().update
+    def send_due_signals(self) -> None:
+        """Send the signals that are due; then add each update to the last changes, and note that it was signaled."""
+        while self.signals_due_at <= self._clock():
+            update = self._pending_signals.popleft().update
             if self._reader:
                 self._reader.current()
             send_update(update)
             with suppress(StoreError):  # the next change does it
                 self._remember(update)
             with suppress(StoreError):  # the next repair does it
-                self._mark_announced(update.snapshot.head)
+                self._mark_signaled(update.snapshot.head)
 
     def refresh(self) -> Update | None:
-        """Fetch, publish and announce at once; None where nothing changed. This waits until the signals are due."""
+        """Fetch, publish and send the signals; None where nothing changed. This waits until the signals are due."""
         if self._seen is None:
             self.resume()
-            self._wait_and_announce()
+            self._wait_and_send_signals()
         while True:
             document = self.fetch()
             with suppress(Overtaken):  # then only a new fetch shows what is newest
                 update = None if self._may_be_stale(document) else self.publish(document)
                 self.save()
-                self._wait_and_announce()
+                self._wait_and_send_signals()
                 return update
 
     def repair(self) -> bool:
@@ -152,8 +152,8 @@ class Publisher:
         head = self._check_head()
         if self.published is None or self.published.head != self._seen:
             return False
-        if not self._unannounced:
-            self._mark_announced(self.published.head)
+        if not self._pending_signals:
+            self._mark_signaled(self.published.head)
         is_repaired = self.store.repair(self.published, head)
         if head and head != self.published.head:
             raise Overtaken("Something else had taken the place of the published version.")
@@ -184,13 +184,13 @@ class Publisher:
     def _adopt(self, snapshot: Snapshot) -> None:
         self.published, self._seen = snapshot, snapshot.head
 
-    def _announce_later(self, update: Update) -> None:
-        self._unannounced.append(Unannounced(update, self._clock() + self._freshness))
+    def _queue_signals(self, update: Update) -> None:
+        self._pending_signals.append(PendingSignals(update, self._clock() + self._freshness))
 
-    def _wait_and_announce(self) -> None:
-        while self._unannounced:
-            time.sleep(max(self.announce_at - self._clock(), 0.0))
-            self.announce()
+    def _wait_and_send_signals(self) -> None:
+        while self._pending_signals:
+            time.sleep(max(self.signals_due_at - self._clock(), 0.0))
+            self.send_due_signals()
 
     def _may_be_stale(self, document: Document) -> bool:
         """Return whether a document is older than one published so lately that Flagsmith's caches may not know it."""
@@ -207,6 +207,6 @@ class Publisher:
         self._history = extend(self._history, past_changes(update))
         self.store.write_history(self._history)
 
-    def _mark_announced(self, head: Head) -> None:
-        self.store.mark_announced(head)
-        self._announced = head
+    def _mark_signaled(self, head: Head) -> None:
+        self.store.mark_signaled(head)
+        self._signaled = head

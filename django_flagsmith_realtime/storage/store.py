@@ -98,32 +98,32 @@ class Store:
         return True
 
     @cache_errors
-    def read_announced(self) -> Snapshot | None:
+    def read_signaled(self) -> Snapshot | None:
         """Return the last snapshot whose signals were sent; None where its payload is gone."""
-        head = self.read_announced_head()
+        head = self.read_signaled_head()
         environment = head and self.read_environment(head.sequence)
         return Snapshot(head, environment) if head and environment else None
 
     @cache_errors
-    def read_announced_head(self) -> Head | None:
+    def read_signaled_head(self) -> Head | None:
         """Return the head of the last snapshot whose signals were sent."""
-        return _parse_head(self._read(self._key("announced")))
+        return _parse_head(self._read(self._key("signaled")))
 
     @cache_errors
-    def mark_announced(self, head: Head) -> None:
+    def mark_signaled(self, head: Head) -> None:
         """Note that the signals of a snapshot were sent: its payload stays, and that of the one before expires.
 
-        Raise `Overtaken` where a newer one was announced.
+        Raise `Overtaken` where those of a newer one were.
         """
-        before = self.read_announced_head()
+        before = self.read_signaled_head()
         if before and before.sequence == head.sequence:
             return
         self._cache.touch(self._payload_key(head.sequence), None)
         if before and before.sequence < head.sequence:
             self._cache.touch(self._payload_key(before.sequence), SUPERSEDED_SECONDS)
-        self._cache.set(self._key("announced"), list(head), timeout=None)
+        self._cache.set(self._key("signaled"), list(head), timeout=None)
         if before and before.sequence > head.sequence:
-            raise Overtaken("A newer version had been announced.")
+            raise Overtaken("The signals of a newer version had been sent.")
 
     @cache_errors
     def read_events(self) -> tuple[int | None, tuple[int, ...]]:
@@ -191,7 +191,7 @@ class Store:
         return read(self._cache, key)
 
     def _add_payload(self, sequence: int, payload: bytes) -> int:
-        """Store a payload under the first free sequence, until it expires or is announced; return the sequence."""
+        """Store a payload under the first free sequence, until it expires or is signaled; return the sequence."""
         while not self._cache.add(key := self._payload_key(sequence), payload, timeout=SUPERSEDED_SECONDS):
             if self._read(key) in (None, payload):
                 break

@@ -134,7 +134,7 @@ def stored_keys() -> dict[str, float | None]:
     """Return the key and the life of all that a listener may keep in the cache, each written once."""
     store = configured_store()
     snapshot = publish()
-    store.mark_announced(snapshot.head)
+    store.mark_signaled(snapshot.head)
     store.write_events(None, ())
     store.write_history([])
     store.write_nudge()

@@ -102,7 +102,7 @@ class Deployment:
     def __init__(self, standin: StandIn, readers: Readers) -> None:
         self.standin = standin
         self.readers = readers
-        self.announced: list[str] = []  # the banner's text with each `flags_updated`
+        self.signaled: list[str] = []  # the banner's text with each `flags_updated`
         self._requests_before = 0
 
     @property
@@ -149,7 +149,7 @@ def deployed(standin: StandIn, **more: Any) -> Iterator[Deployment]:
         deployment = Deployment(standin, readers)
 
         def note(*, snapshot: Snapshot, **kwargs: Any) -> None:
-            deployment.announced.append(str(banner(snapshot)))
+            deployment.signaled.append(str(banner(snapshot)))
 
         flags_updated.connect(note)
         try:

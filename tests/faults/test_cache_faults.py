@@ -61,7 +61,7 @@ def wait_for_repair(deployment: Deployment, held: Snapshot) -> None:
 
     def is_whole() -> bool:
         stored, store = deployment.stored(), configured_store()
-        return bool(stored and stored.head == held.head and store.read_announced() and store.read_events()[1])
+        return bool(stored and stored.head == held.head and store.read_signaled() and store.read_events()[1])
 
     wait_until(is_whole, "the repair", timeout=HEALS_WITHIN)
 
@@ -75,7 +75,7 @@ def test_the_cache_is_flushed(server: Server, deploy: Deploy, healing: Healing) 
         deployment.readers.go_on()
         healing.requests = deployment.requests
         assert healing.requests == 0
-        assert deployment.announced == [FIRST], "a repair is no change"
+        assert deployment.signaled == [FIRST], "a repair is no change"
 
 
 def test_the_cache_is_killed_and_comes_back_empty(server: Server, deploy: Deploy, healing: Healing) -> None:
@@ -140,14 +140,14 @@ def test_an_update_comes_while_the_cache_is_away(server: Server, deploy: Deploy,
         server.restart() if fault == "down" else server.thaw()
         with healing():
             wait_until(lambda: deployment.has("Sale"), timeout=HEALS_WITHIN)
-        wait_until(lambda: deployment.announced == [FIRST, "Sale"], "the signals")
+        wait_until(lambda: deployment.signaled == [FIRST, "Sale"], "the signals")
         stored, store = deployment.stored(), configured_store()
         wait_until(lambda: stored and stored.head.updated_at in store.read_events()[1], "the memory of the event")
         healing.requests = deployment.requests
         assert healing.requests == 1, "what was fetched is not fetched again"
 
 
-@pytest.mark.parametrize("key", ["head", "payload", "announced", "event"])
+@pytest.mark.parametrize("key", ["head", "payload", "signaled", "event"])
 def test_a_key_is_evicted(server: Server, deploy: Deploy, healing: Healing, key: str) -> None:
     with deploy() as deployment:
         held = deployment.settle()
@@ -188,7 +188,7 @@ def test_redis_is_full_and_refuses_to_store(
         client.config_set("maxmemory", 0)
         with healing():
             wait_until(lambda: deployment.has("Sale"), timeout=HEALS_WITHIN)
-        wait_until(lambda: deployment.announced == [FIRST, "Sale"], "the signals")
+        wait_until(lambda: deployment.signaled == [FIRST, "Sale"], "the signals")
         healing.requests = deployment.requests
         assert healing.requests == 1
         assert len(caplog.records) == 1, "an outage is said once"
@@ -298,7 +298,7 @@ def test_a_writer_that_slept_puts_an_older_version_back(server: Server, deploy: 
             wait_for_repair(deployment, newer)
         wait_until(lambda: deployment.requests == 2, "one to be sure")
         healing.requests = deployment.requests - 1
-        assert deployment.announced == [FIRST, "Sale"]
+        assert deployment.signaled == [FIRST, "Sale"]
 
 
 def test_another_writer_publishes_and_dies_before_it_tells(server: Server, deploy: Deploy, healing: Healing) -> None:
@@ -306,7 +306,7 @@ def test_another_writer_publishes_and_dies_before_it_tells(server: Server, deplo
         deployment.settle()
         publish(banner_text="of another writer")
         with healing():
-            wait_until(lambda: deployment.announced[1:] == ["of another writer", FIRST], timeout=HEALS_WITHIN)
+            wait_until(lambda: deployment.signaled[1:] == ["of another writer", FIRST], timeout=HEALS_WITHIN)
         wait_until(lambda: deployment.has(FIRST))
         healing.requests = deployment.requests
         assert healing.requests == 1
@@ -340,7 +340,7 @@ def test_the_listener_starts_while_a_cache_that_holds_flags_hangs(
             wait_until(lambda: deployment.has(FIRST), timeout=HEALS_WITHIN)
         healing.requests = deployment.requests
         assert healing.requests == 1
-        assert deployment.announced == ["of before", FIRST]
+        assert deployment.signaled == ["of before", FIRST]
 
 
 @pytest.mark.parametrize("source", ["SNAPSHOT_FILE", "DEFAULTS"])

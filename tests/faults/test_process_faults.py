@@ -37,7 +37,7 @@ STEPS = {
     "the last changes are kept": "1 set changes",
     "the payload is kept": "1 touch payload",
     "the payload of before is let go": "2 touch payload",
-    "the announcement is noted": "1 set announced",
+    "the version is marked as signaled": "1 set signaled",
     "the event is remembered": "1 set event",
 }
 
@@ -82,16 +82,16 @@ def let_lease_expire() -> None:
     caches["default"].delete(LEASE)
 
 
-def announce(store: Store, **flags: Any) -> None:
+def publish_and_signal(store: Store, **flags: Any) -> None:
     """Publish as a listener did that ended in peace."""
     snapshot = store.publish(make_document(**flags), after=None)
-    store.mark_announced(snapshot.head)
+    store.mark_signaled(snapshot.head)
 
 
 def test_the_steps_are_those_of_a_publish(settings: Any) -> None:
     use(settings, "tests.support.backends.RecordingCache")
     store = configured_store()
-    announce(store, banner_text="of before")
+    publish_and_signal(store, banner_text="of before")
     RecordingCache.operations.clear()
     source = FakeSource(lambda: make_document(banner_text="new"))
     Publisher(source=source, store=store).refresh()
@@ -104,7 +104,7 @@ def test_the_steps_are_those_of_a_publish(settings: Any) -> None:
 def test_the_listener_is_killed_before(
     step: str, start: Start, standin: StandIn, signals: Callable[[], list[str]], healing: Healing
 ) -> None:
-    announce(configured_store(), banner_text="of before")
+    publish_and_signal(configured_store(), banner_text="of before")
     with Readers().reading() as readers:
         wait_until(lambda: readers.have("of before"))
         listener = start(backend=FATAL, TEST_DIE_BEFORE=STEPS[step])

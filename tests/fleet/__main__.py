@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fleet.announcements import Course
 from tests.fleet.faults import COURSES, Figure, holds
-from tests.fleet.tables import announcement_table, cost_table, fault_table, put_into
+from tests.fleet.signals import Course
+from tests.fleet.tables import cost_table, fault_table, put_into, signal_table
 from tests.fleet.workers import compare
 from tests.fleet.world import running
 
@@ -53,7 +53,7 @@ def suffer_all(name: str, lease_seconds: float, figures: list[Figure]) -> bool:
 def signals(options: argparse.Namespace) -> tuple[str, bool]:
     with running(lease_seconds=options.lease_seconds, readers=1) as world:
         figure = Course(world, options.seed, say).run(options.versions)
-    return announcement_table(figure), not figure.missed
+    return signal_table(figure), not figure.missed
 
 
 def workers(options: argparse.Namespace) -> tuple[str, bool]:

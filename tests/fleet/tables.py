@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tests.fleet.announcements import Announcements
 from tests.fleet.faults import Figure
+from tests.fleet.signals import Signals
 from tests.fleet.workers import Cost
 
 
@@ -60,15 +60,15 @@ def fault_table(figures: Iterable[Figure]) -> str:
     return markdown(COLUMNS, map(row, by_fault.values()))
 
 
-def announcement_table(figure: Announcements) -> str:
+def signal_table(figure: Signals) -> str:
     """Return a row per count."""
     rows = {
         "versions published": figure.published,
         "listeners killed": figure.kills,
         "· of them, leaders": figure.leaders_killed,
-        "versions never announced": figure.missed,
-        "versions announced by a listener other than the publisher": figure.made_up_for,
-        "announcements beyond the first": figure.duplicates,
+        "versions never signaled": figure.missed,
+        "versions signaled by a listener other than the publisher": figure.made_up_for,
+        "signals beyond the first": figure.duplicates,
         "seconds": round(figure.seconds),
     }
     return markdown(("", ""), [(name, str(count)) for name, count in rows.items()])

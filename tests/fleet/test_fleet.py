@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fleet.announcements import Course
 from tests.fleet.faults import COURSES, holds
 from tests.fleet.links import Links
 from tests.fleet.network import PLACES
+from tests.fleet.signals import Course
 from tests.fleet.workers import compare
 from tests.fleet.world import World, running
 
@@ -37,7 +37,7 @@ def test_a_proxy_stands_in_for_each_link_where_namespaces_are_not_permitted() ->
     assert holds(figure, LEASE_SECONDS, slack=2), figure
 
 
-def test_each_version_is_announced_although_listeners_are_killed() -> None:
+def test_each_version_is_signaled_although_listeners_are_killed() -> None:
     with running(lease_seconds=LEASE_SECONDS, readers=1) as world:
         figure = Course(world, seed=1, say=print).run(25)
     assert figure.published >= 25

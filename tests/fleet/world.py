@@ -32,8 +32,8 @@ class World:
     def __init__(self, stack: ExitStack, network: Network, *, lease_seconds: float, readers: int) -> None:
         self.lease_seconds = lease_seconds
         self.directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fleet-")))
-        self.announced, self.writers = self.directory / "announced", self.directory / "writers"
-        for file in (self.announced, self.writers):
+        self.signaled, self.writers = self.directory / "signaled", self.directory / "writers"
+        for file in (self.signaled, self.writers):
             file.touch()
         self.network = network
         self.redis = FleetRedis(self.network)
@@ -81,7 +81,7 @@ class World:
         return {
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "tests.support.project.settings",
-            "TEST_APPS": "tests.fleet.announced.AnnouncedConfig",
+            "TEST_APPS": "tests.fleet.signaled.SignaledConfig",
             "TEST_CACHES": json.dumps({"default": cache}),
             "TEST_FLAGSMITH": json.dumps(flagsmith),
             "FLEET_DIRECTORY": str(self.directory),

@@ -70,7 +70,7 @@ def names(response: Any) -> list[str]:
     return [each.flag.name for each in response.context["page"]]
 
 
-def publish_and_announce(**flags: Any) -> None:
+def publish_and_signal(**flags: Any) -> None:
     Publisher(source=FakeSource(lambda: make_document(**flags)), store=configured_store()).refresh()
 
 
@@ -185,7 +185,7 @@ class TestFlags:
 
     def test_no_key_and_no_identity_with_an_override_is_shown(self, superuser: Client) -> None:
         publish()
-        publish_and_announce(new_checkout=True, banner_text="Hello")
+        publish_and_signal(new_checkout=True, banner_text="Hello")
         led(publish(banner_text="More"))
         hidden = [KEY, RECORDED["api_key"], *(each["identifier"] for each in RECORDED["identity_overrides"])]
         assert len(hidden) > 2
@@ -245,9 +245,9 @@ class TestIdentities:
 
 class TestChanges:
     def test_the_last_ones_are_shown(self, superuser: Client) -> None:
-        publish_and_announce(new_checkout=False, banner_text="Old")
+        publish_and_signal(new_checkout=False, banner_text="Old")
         assert "No change since" in text(superuser.get(PAGE))
-        publish_and_announce(new_checkout=True, banner_text="New")
+        publish_and_signal(new_checkout=True, banner_text="New")
         said = text(superuser.get(PAGE))
         assert "new_checkout state off → on just now" in said
         assert "banner_text value Old → New just now" in said

@@ -1,4 +1,4 @@
-"""Fetch, compare, publish, announce."""
+"""Fetch, compare, publish, send the signals."""
 
 from __future__ import annotations
 
@@ -172,26 +172,26 @@ class TestWhenSignalsAreSent:
         assert publisher.publish(publisher.fetch())
 
     @staticmethod
-    def announced(sent: Sent) -> list[tuple[Any, Any]]:
+    def signaled(sent: Sent) -> list[tuple[Any, Any]]:
         return [(values["old"].value, values["new"].value) for values in sent.of(flag_changed)]
 
-    def test_a_version_is_announced_freshness_seconds_after_it_is_stored(
+    def test_the_signals_are_sent_freshness_seconds_after_a_version_is_stored(
         self, publisher: Publisher, source: EditedSource, store: Store, clock: Clock, sent: Sent
     ) -> None:
         self.publish(publisher, source, "one")
         assert publisher.published
         assert store.read_head() == publisher.published.head, "it is stored at once"
-        assert publisher.announce_at == clock.now + 5
+        assert publisher.signals_due_at == clock.now + 5
         clock.now += 4.9
-        publisher.announce()
+        publisher.send_due_signals()
         assert sent == []
         clock.now += 0.1
-        publisher.announce()
-        assert self.announced(sent) == [(FIRST, "one")]
-        assert publisher.announce_at == float("inf")
-        assert store.read_announced_head() == publisher.published.head
+        publisher.send_due_signals()
+        assert self.signaled(sent) == [(FIRST, "one")]
+        assert publisher.signals_due_at == float("inf")
+        assert store.read_signaled_head() == publisher.published.head
 
-    def test_versions_that_follow_sooner_are_stored_at_once_and_announced_one_by_one(
+    def test_versions_that_follow_sooner_are_stored_at_once_and_signaled_one_by_one(
         self, publisher: Publisher, source: EditedSource, store: Store, clock: Clock, sent: Sent
     ) -> None:
         for text in ("one", "two", FIRST):
@@ -200,30 +200,30 @@ class TestWhenSignalsAreSent:
         assert publisher.published
         assert store.read_head() == publisher.published.head
         assert sent == []
-        while publisher.announce_at != float("inf"):
-            clock.now = publisher.announce_at
-            publisher.announce()
-        assert self.announced(sent) == [(FIRST, "one"), ("one", "two"), ("two", FIRST)]
+        while publisher.signals_due_at != float("inf"):
+            clock.now = publisher.signals_due_at
+            publisher.send_due_signals()
+        assert self.signaled(sent) == [(FIRST, "one"), ("one", "two"), ("two", FIRST)]
 
-    def test_what_a_process_that_died_did_not_announce_is_announced_by_the_next_one(
+    def test_the_next_process_sends_the_signals_that_one_that_died_did_not_send(
         self, publisher: Publisher, source: EditedSource, store: Store, clock: Clock, sent: Sent
     ) -> None:
         self.publish(publisher, source, "one")
         clock.now += 4
         self.publish(publisher, source, "two")
         successor = self.another(source, store, clock)
-        assert successor.announce_at == clock.now + 5, "the other may have stored it just now"
+        assert successor.signals_due_at == clock.now + 5, "the other may have stored it just now"
         clock.now += 5
-        successor.announce()
-        assert self.announced(sent) == [(FIRST, "two")]
-        assert self.another(source, store, clock).announce_at == float("inf")
+        successor.send_due_signals()
+        assert self.signaled(sent) == [(FIRST, "two")]
+        assert self.another(source, store, clock).signals_due_at == float("inf")
 
-    def test_a_repair_does_not_take_what_waits_for_announced(
+    def test_a_repair_does_not_take_what_waits_for_signaled(
         self, publisher: Publisher, source: EditedSource, store: Store, clock: Clock, sent: Sent
     ) -> None:
         self.publish(publisher, source, "one")
         publisher.repair()
-        assert self.another(source, store, clock).announce_at == clock.now + 5
+        assert self.another(source, store, clock).signals_due_at == clock.now + 5
 
     def test_a_refresh_waits_until_its_signals_are_due(self, source: EditedSource, store: Store, sent: Sent) -> None:
         began = time.monotonic()
@@ -231,12 +231,12 @@ class TestWhenSignalsAreSent:
         assert time.monotonic() - began >= 0.05
         assert len(sent) == 1
 
-    def test_a_refresh_that_brings_nothing_announces_what_another_process_left(
+    def test_a_refresh_that_brings_nothing_sends_the_signals_that_another_process_left(
         self, publisher: Publisher, source: EditedSource, store: Store, sent: Sent
     ) -> None:
         self.publish(publisher, source, "one")
         assert Publisher(source=source, store=store).refresh() is None
-        assert self.announced(sent) == [(FIRST, "one")]
+        assert self.signaled(sent) == [(FIRST, "one")]
 
 
 def test_ids_that_move_are_published_without_a_signal(publisher: Publisher, source: EditedSource, sent: Sent) -> None:
@@ -357,8 +357,8 @@ def test_a_receiver_that_exits_does_not_end_the_listener(
         update = publisher.refresh()
     finally:
         flags_updated.disconnect(leave)
-    announced = store.read_announced()
-    assert update and announced and announced.head == update.snapshot.head
+    signaled = store.read_signaled()
+    assert update and signaled and signaled.head == update.snapshot.head
     assert "tried to end the listener" in caplog.text
 
 

@@ -151,7 +151,7 @@ class TestInTheCache:
         assert [past.name for past in history] == ["new_checkout"]
         assert parse_history(to_plain(history)) == history
 
-    def test_a_version_is_there_once_although_two_announce_it(self) -> None:
+    def test_a_version_is_there_once_although_two_send_its_signals(self) -> None:
         first, second = make_document(new_checkout=False), make_document(new_checkout=True)
         one, other = publisher(first, second), publisher()
         one.refresh()
@@ -204,13 +204,13 @@ class TestWithoutTheCache:
         use(settings, "tests.unit.storage.test_history.DeafCache")
         return lambda is_deaf: monkeypatch.setattr(DeafCache, "is_deaf", is_deaf)
 
-    def test_an_update_is_published_and_announced_all_the_same(self, deaf: Any) -> None:
+    def test_an_update_is_published_and_signaled_all_the_same(self, deaf: Any) -> None:
         one = publisher(make_document(banner_text="a"), make_document(banner_text="b"))
         one.refresh()
         deaf(True)
         update = one.refresh()
         assert isinstance(update, Update)
-        assert configured_store().read_announced_head() == update.snapshot.head
+        assert configured_store().read_signaled_head() == update.snapshot.head
 
     def test_what_could_not_be_written_is_written_with_the_next(self, deaf: Any) -> None:
         one = publisher(*(make_document(banner_text=text) for text in "abcd"))

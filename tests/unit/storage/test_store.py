@@ -85,16 +85,16 @@ class TestPublishing:
         configured_store().publish(make_document(), after=None)
         assert recording == [("add", "payload"), ("get", "payload"), ("set", "head"), ("get", "head")]
 
-    def test_the_payload_announced_before_is_dismissed_when_the_next_was_announced(
+    def test_the_payload_signaled_before_is_dismissed_when_the_next_was_signaled(
         self, recording: list[tuple[str, str]]
     ) -> None:
         store = configured_store()
         first, second = publish(banner_text="one"), publish(banner_text="two")
-        store.mark_announced(first.head)
+        store.mark_signaled(first.head)
         recording.clear()
-        store.mark_announced(second.head)
-        assert recording == [("get", "announced"), ("touch", "payload"), ("touch", "payload"), ("set", "announced")]
-        assert store.read_announced().head == second.head
+        store.mark_signaled(second.head)
+        assert recording == [("get", "signaled"), ("touch", "payload"), ("touch", "payload"), ("set", "signaled")]
+        assert store.read_signaled().head == second.head
 
     @pytest.mark.slow
     def test_a_cache_that_stores_nothing_is_an_error(self, settings: Any) -> None:
@@ -142,7 +142,7 @@ class TestPublishing:
     def test_a_payload_that_no_head_came_to_name_expires(self, redis_server: RedisServer, settings: Any) -> None:
         settings.CACHES = {"default": redis_server.cache()}
         left, kept = publish(banner_text="left"), publish(banner_text="kept")
-        configured_store().mark_announced(kept.head)
+        configured_store().mark_signaled(kept.head)
         with redis_server.client() as client:
             assert 0 < client.ttl(f":1:{payload_key(left)}") <= SUPERSEDED_SECONDS
             assert client.ttl(f":1:{payload_key(kept)}") == -1
@@ -159,14 +159,14 @@ class TestPublishing:
         settings.CACHES = {"default": redis_server.cache()}
         first, second = publish(), publish(new_checkout=True)
         for snapshot in (first, second):
-            configured_store().mark_announced(snapshot.head)
+            configured_store().mark_signaled(snapshot.head)
         with redis_server.client() as client:
             keys = {key.decode() for key in client.scan_iter()}
-            names = ("head", "announced", f"payload:{first.sequence}", f"payload:{second.sequence}")
+            names = ("head", "signaled", f"payload:{first.sequence}", f"payload:{second.sequence}")
             assert keys == {f":1:{PREFIX}:{name}" for name in names}
             assert not any(KEY in key or "tests" in key for key in keys)
             assert all(KEY.encode() not in client.get(key) for key in keys)
-            assert client.ttl(f":1:{HEAD}") == client.ttl(f":1:{PREFIX}:announced") == -1
+            assert client.ttl(f":1:{HEAD}") == client.ttl(f":1:{PREFIX}:signaled") == -1
             assert client.ttl(f":1:{payload_key(second)}") == -1
             assert 0 < client.ttl(f":1:{payload_key(first)}") <= SUPERSEDED_SECONDS
 

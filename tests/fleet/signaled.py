@@ -14,7 +14,7 @@ from tests.fleet.watched import directory
 TAKES = 0.01  # seconds, before and after
 
 
-class AnnouncedConfig(AppConfig):
+class SignaledConfig(AppConfig):
     name = "tests.fleet"
 
     def ready(self) -> None:
@@ -23,6 +23,6 @@ class AnnouncedConfig(AppConfig):
 
 def note(*, snapshot: Any, **kwargs: Any) -> None:
     time.sleep(TAKES)
-    with (directory() / "announced").open("a") as file:
+    with (directory() / "signaled").open("a") as file:
         print(snapshot.sequence, os.getpid(), file=file)
     time.sleep(TAKES)

@@ -1,4 +1,4 @@
-"""Whether every published version is announced, although those who publish are killed at random."""
+"""Whether the signals of every published version are sent, although those who publish are killed at random."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tests.fleet.world import World
 from tests.support.processes import wait_until
 
 KILL_EVERY = 8  # versions, on average
-KILLED_WITHIN = 0.06  # seconds after a change: it is fetched, stored and announced in about that time
+KILLED_WITHIN = 0.06  # seconds after a change: it is fetched, stored and signaled in about that time
 PAUSES = (0.0, 0.5)  # seconds between two changes
-ANNOUNCED_WITHIN = 10.0  # seconds
+SIGNALED_WITHIN = 10.0  # seconds
 
 
 @dataclass(frozen=True)
-class Announcements:
+class Signals:
     """What was published, and what became of it; `published` are the versions that the head ever named."""
 
     published: int
@@ -27,7 +27,7 @@ class Announcements:
     leaders_killed: int
     missed: int
     duplicates: int
-    made_up_for: int  # announced by another process than the one that published
+    made_up_for: int  # signaled by another process than the one that published
     seconds: float
 
 
@@ -40,7 +40,7 @@ class Course:
         self._say = say
         self.kills: list[bool] = []  # whether it was the leader
 
-    def run(self, versions: int) -> Announcements:
+    def run(self, versions: int) -> Signals:
         world, began = self._world, time.monotonic()
         while (count := len(shown(world))) < versions:
             self._say(f"{count} of {versions} versions, {len(self.kills)} kills")
@@ -51,7 +51,7 @@ class Course:
             wait_until(lambda: len(shown(world)) > count, "a new version", 3 * world.lease_seconds)
             time.sleep(self._dice.uniform(*PAUSES))
         world.settle()
-        wait_until(lambda: not missed(world), "the announcement of every version", ANNOUNCED_WITHIN)
+        wait_until(lambda: not missed(world), "the signals of every version", SIGNALED_WITHIN)
         return self._sum_up(time.monotonic() - began)
 
     def _kill_somebody(self) -> None:
@@ -75,16 +75,16 @@ class Course:
     def _find_victim(self) -> HostProcess | None:
         return next((listener for listener in self._world.listeners.values() if not listener.is_running), None)
 
-    def _sum_up(self, seconds: float) -> Announcements:
-        announced, versions = pairs(self._world.announced), shown(self._world)
-        told = {sequence for sequence, _ in announced}
-        by_its_writer = {sequence for sequence, _ in set(announced) & set(pairs(self._world.writers))}
-        return Announcements(
+    def _sum_up(self, seconds: float) -> Signals:
+        signaled, versions = pairs(self._world.signaled), shown(self._world)
+        told = {sequence for sequence, _ in signaled}
+        by_its_writer = {sequence for sequence, _ in set(signaled) & set(pairs(self._world.writers))}
+        return Signals(
             published=len(versions),
             kills=len(self.kills),
             leaders_killed=sum(self.kills),
             missed=len(versions - told),
-            duplicates=len(announced) - len(told),
+            duplicates=len(signaled) - len(told),
             made_up_for=len(versions & told - by_its_writer),
             seconds=seconds,
         )
@@ -102,4 +102,4 @@ def shown(world: World) -> set[int]:
 
 def missed(world: World) -> set[int]:
     """Return the versions that the head named, and that nobody was told of."""
-    return shown(world) - {sequence for sequence, _ in pairs(world.announced)}
+    return shown(world) - {sequence for sequence, _ in pairs(world.signaled)}
