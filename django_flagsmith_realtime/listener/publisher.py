@@ -15,7 +15,7 @@ from ..environment.snapshot import Document, Head, Snapshot
 from ..exceptions import Overtaken, StoreError, WrongEnvironment
 from ..reading.reader import Reader
 from ..storage.history import PastChange, extend, past_changes
-from ..storage.snapshot_file import SnapshotFileError, write_snapshot_file
+from ..storage.snapshot_file import SnapshotFileError, signature, write_snapshot_file
 from ..storage.store import Store
 from .schedule import CHASE_SECONDS
 from .signal_sender import send_update
@@ -61,7 +61,7 @@ class Publisher:
         self._signaled: Head | None = None  # the last version whose signals were sent
         self._pending_signals: deque[PendingSignals] = deque()
         self._history: list[PastChange] | None = None  # what the cache holds, unless another process published
-        self._saved: Head | None = None  # what the file holds
+        self._saved: tuple[Head, tuple[int, ...] | None] | None = None  # what this process wrote to the file
         self._freshness = freshness
         self._snapshot_file = snapshot_file
         self._reader = reader
@@ -145,7 +145,7 @@ class Publisher:
                 return update
 
     def repair(self) -> bool:
-        """Put back what the cache lost of what this process published; return whether it had lost anything.
+        """Put back what the cache or the file lost of what is published; return whether the cache had lost anything.
 
         Raise `Overtaken` where another process wrote, be it something older after a sleep.
         """
@@ -155,18 +155,23 @@ class Publisher:
         if not self._pending_signals:
             self._mark_signaled(self.published.head)
         is_repaired = self.store.repair(self.published, head)
+        self.save()
         if head and head != self.published.head:
             raise Overtaken("Something else had taken the place of the published version.")
         return is_repaired
 
     def save(self) -> None:
-        """Write the published snapshot to the file, unless it is there already."""
-        if self._snapshot_file and self.published and self.published.head != self._saved:
-            self._saved = self.published.head  # also where it fails: the next version tries again
+        """Write the published snapshot to the file, unless it is there as this process wrote it.
+
+        Something older may be in its place: a listener that slept for a while writes what it held when it wakes.
+        """
+        path = self._snapshot_file
+        if path and self.published and self._saved != (self.published.head, signature(path)):
             try:
-                write_snapshot_file(self._snapshot_file, self.published)
+                write_snapshot_file(path, self.published)
             except SnapshotFileError as error:  # the flags are in the cache nevertheless
                 logger.warning("Snapshot file: %s", error)
+            self._saved = self.published.head, signature(path)  # where it failed, the next version tries again
 
     def close(self) -> None:
         """End a fetch under way, and close the connections to the cache."""

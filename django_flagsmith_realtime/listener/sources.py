@@ -13,7 +13,7 @@ import requests
 
 from ..environment.snapshot import Document, parse_document
 from ..exceptions import FlagsmithError, InvalidDocument, RedirectRefused, TimedOut, TooLarge
-from ..storage.snapshot_file import read_snapshot_file
+from ..storage.snapshot_file import read_snapshot_file, signature
 from .http import CONNECT_SECONDS, TRANSPORT_ERRORS, InterruptibleSession, check_status, describe, origin
 
 # Unpacked, with all pages: a gzip bomb must not end the process. Flagsmith's document of 22 flags has 12 kB, so this is
@@ -168,15 +168,11 @@ class FileSource(Source):
 
     def fetch(self) -> Document:
         """Read the file unless it is as it was; raise `SnapshotFileError`."""
-        try:
-            status = self._path.stat()
-            signature = status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
-        except OSError:
-            signature = None  # reading it says why
-        if self._document is None or signature != self._signature:
+        found = signature(self._path)
+        if self._document is None or found != self._signature:
             read = read_snapshot_file(self._path)
             self._document = Document(read.environment, time.time_ns() // 1_000, realtime_enabled=True)
-            self._signature = signature
+            self._signature = found
         return self._document
 
     def close(self) -> None: ...

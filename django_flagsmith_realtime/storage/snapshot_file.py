@@ -92,6 +92,15 @@ def _expand(body: Any, name: str) -> Any:
     }
 
 
+def signature(path: Path) -> tuple[int, ...] | None:
+    """Return what changes whenever a file is written or replaced; None where there is none to see."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
+
+
 def load_snapshot(path: Path) -> Snapshot:
     """Return the file's content as a snapshot older than any in the cache; raise `SnapshotFileError`."""
     document = read_snapshot_file(path)

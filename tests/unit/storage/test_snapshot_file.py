@@ -8,7 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from django.test import override_settings
 from django_flagsmith_realtime import get_flags
 from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.environment.snapshot import Head, Snapshot
+from django_flagsmith_realtime.exceptions import Overtaken
 from django_flagsmith_realtime.listener.factory import build_publisher
+from django_flagsmith_realtime.listener.publisher import Publisher
 from django_flagsmith_realtime.reading.reader import get_reader
 from django_flagsmith_realtime.storage.snapshot_file import (
     EXAMPLE,
@@ -27,7 +29,7 @@ from django_flagsmith_realtime.storage.snapshot_file import (
     read_snapshot_file,
     write_snapshot_file,
 )
-from tests.support.documents import KEY, RECORDED, banner, make_document, publish
+from tests.support.documents import HEAD, KEY, RECORDED, banner, make_document, publish
 from tests.support.paths import ROOT
 from tests.support.processes import die_with_parent
 
@@ -203,19 +205,60 @@ class TestReading:
 
 
 class TestKeeping:
-    def test_each_version_is_written_once(self, path: Path) -> None:
+    @pytest.fixture
+    def publisher(self, path: Path) -> Iterator[Publisher]:
         with override_settings(FLAGSMITH={"ENVIRONMENT_KEY": KEY, "SNAPSHOT_FILE": str(path)}):
             publisher = build_publisher(get_config())
-            publisher.publish(make_document(banner_text="one"))
-            publisher.save()
-            assert banner(load_snapshot(path)) == "one"
-            path.unlink()
-            publisher.save()
-            assert not path.exists()
-            publisher.publish(make_document(banner_text="two"))
-            publisher.save()
-            assert banner(load_snapshot(path)) == "two"
+            yield publisher
             publisher.close()
+
+    def test_each_version_is_written_once(self, path: Path, publisher: Publisher) -> None:
+        for text in ("one", "two"):
+            publisher.publish(make_document(banner_text=text))
+            publisher.save()
+            assert banner(load_snapshot(path)) == text
+            before = path.stat().st_ino
+            publisher.save()
+            publisher.repair()
+            assert path.stat().st_ino == before
+
+    def test_a_file_that_is_removed_is_written_again(self, path: Path, publisher: Publisher) -> None:
+        publisher.publish(make_document(banner_text="one"))
+        publisher.save()
+        path.unlink()
+        publisher.repair()
+        assert banner(load_snapshot(path)) == "one"
+
+    def test_what_a_leader_writes_that_was_frozen_meanwhile_is_replaced(self, path: Path, publisher: Publisher) -> None:
+        frozen = build_publisher(get_config())
+        frozen.publish(make_document(banner_text="old"))
+        old = frozen.published
+        assert old
+        publisher.resume()
+        publisher.publish(make_document(banner_text="new"))
+        publisher.save()
+
+        publisher.store.handle.get().set(HEAD, list(old.head))  # it wakes before it has written the head
+        frozen.save()
+        assert banner(load_snapshot(path)) == "old"
+        with pytest.raises(Overtaken):
+            publisher.repair()
+        assert banner(load_snapshot(path)) == "new"
+
+        write_snapshot_file(path, old)  # it wakes after that
+        publisher.repair()
+        assert banner(load_snapshot(path)) == "new"
+        frozen.close()
+
+    def test_a_file_that_cannot_be_written_is_said_once_for_each_version(
+        self, path: Path, publisher: Publisher, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        path.parent.rmdir()
+        for text in ("one", "two"):
+            publisher.publish(make_document(banner_text=text))
+            publisher.save()
+            publisher.repair()
+        assert caplog.text.count("can't be written") == 2
 
     def test_no_temporary_file_and_no_key_is_left_in_it(self, path: Path) -> None:
         write_snapshot_file(path, snapshot_of())
