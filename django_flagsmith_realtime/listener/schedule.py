@@ -23,7 +23,8 @@ FAR_INTERVAL = 10.0  # seconds
 CHASE_SECONDS = 90.0
 
 # After concurrent saves Flagsmith announced a time that was 0.1 s newer than the document's would ever be. So little
-# behind is either that, or a change that a cache does not show yet: few fetches, the last when 60 s have passed.
+# behind is either that, or a change that a cache does not show yet: few fetches. Each may fill a cache of 60 s with the
+# old document again, so the pause before the last is longer than that.
 NEAR = 1_000_000  # microseconds
 NEAR_DELAYS = (1.0, 5.0, 20.0, 65.0)  # seconds
 
