@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from django.contrib import admin
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
@@ -20,11 +20,6 @@ from .page import page_context, status_context
 
 APP = "django_flagsmith_realtime"
 
-if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin["Flags"]
-else:
-    ModelAdmin = admin.ModelAdmin
-
 
 class Flags(models.Model):
     """The entry in the admin's index, which lists models only: this one has no table, no rows and no permissions.
@@ -39,7 +34,7 @@ class Flags(models.Model):
         verbose_name = verbose_name_plural = "feature flags"
 
 
-class FlagsAdmin(ModelAdmin):
+class FlagsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Shows the flags to superusers, and to staff with the permission in `ADMIN_PERMISSION`."""
 
     def has_view_permission(self, request: HttpRequest, obj: object = None) -> bool:

@@ -17,29 +17,29 @@ def to_plain(health: Health, *, private: bool = True) -> dict[str, Any]:
     """Return what docs/operations.md describes; hosts, reasons and errors only if `private`."""
     now, head, status, content, report = health.now, health.head, health.status, health.content, health.leader_status
     host, _, pid = (health.leader or "").rpartition(":")
+    failure = status.failure if status else None
     latency = asdict(status.latency) if status and status.latency else None
     plain: dict[str, Any] = {
         "healthy": health.is_healthy,
         "troubles": [problem.kind for problem in health.problems],
-        "leader": {
+        "leader": health.leader
+        and {
             "host": host,
             "pid": int(pid) if pid.isdecimal() else None,
             "since": _iso(report.leader.since) if report else None,
             "seen_at": _iso(report.written_at) if report else None,
             "standby": health.standby,
-        }
-        if health.leader
-        else None,
-        "stream": {
+        },
+        "stream": report
+        and {
             "state": report.stream.state,
             "since": _iso(report.stream.since),
             "reason": report.stream.reason,
             "last_event_at": _iso(report.stream.event_at),
             "suppressed_events_last_day": report.suppressed.within(DAY, now),
-        }
-        if report
-        else None,
-        "snapshot": {
+        },
+        "snapshot": head
+        and {
             "version": head.version,
             "environment": content and content.environment,
             "flags": content and content.flags,
@@ -48,18 +48,15 @@ def to_plain(health: Health, *, private: bool = True) -> dict[str, Any]:
             "age": None if health.age is None else round(health.age, 3),
             "latency": latency and {name: round(value, 6) for name, value in latency.items()},
             "cache_repairs_last_day": status.repairs.within(DAY, now) if status else 0,
-        }
-        if head
-        else None,
-        "requests": {
+        },
+        "requests": status
+        and {
             "last_hour": status.requests.within(HOUR, now),
             "last_day": status.requests.within(DAY, now),
             "last_at": _iso(status.fetch.at) if status.fetch else None,
             "took": round(status.fetch.took, 3) if status.fetch else None,
-        }
-        if status
-        else None,
-        "error": {"at": _iso(status.failure.at), "text": status.failure.text} if status and status.failure else None,
+        },
+        "error": failure and {"at": _iso(failure.at), "text": failure.text},
         "remedies": [problem.text for problem in health.problems],
     }
     if not private:

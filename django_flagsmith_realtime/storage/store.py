@@ -181,7 +181,7 @@ class Store:
     def read_process(self, role: str) -> str | None:
         """Return the process that holds the `lease`, or waits for it as `standby`, as "host:pid"."""
         token = self._read(self._key(role))
-        return token.rpartition(":")[0] if isinstance(token, str) else None
+        return token.rpartition(":")[0] or None if isinstance(token, str) else None
 
     def _key(self, name: str) -> str:
         return cache_key(self._namespace, name)
