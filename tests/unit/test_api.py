@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 import django_flagsmith_realtime
 from django_flagsmith_realtime import Flags, Identity, aget_flags, get_flags
 from django_flagsmith_realtime.environment.defaults import UNKNOWN_REASON, default_flag
-from django_flagsmith_realtime.environment.snapshot import Snapshot, parse_document
+from django_flagsmith_realtime.environment.snapshot import parse_document
 from django_flagsmith_realtime.exceptions import FlagsmithError, UnknownFlag
 from django_flagsmith_realtime.reading.reader import get_reader
 from tests.support.cases import each_case
-from tests.support.documents import RECORDED, configured_store, make_document, publish
+from tests.support.documents import RECORDED, configured_store, publish
 from tests.support.processes import RedisServer
 
 GOLD = Identity("somebody", {"plan": "gold"})
@@ -364,7 +364,8 @@ class TestIdentity:
         identifier=st.text(),
     )
     def test_a_read_does_not_fail_whatever_the_traits_are(self, traits: dict[str, Any], identifier: str) -> None:
-        flags = Flags(Identity(identifier, traits), [SNAPSHOT])
+        publish()
+        flags = get_flags(identity=Identity(identifier, traits))
         for name in flags:
             assert isinstance(flags.is_feature_enabled(name), bool)
 
@@ -426,9 +427,6 @@ class TestIdentity:
         store = configured_store()
         store.publish(parse_document(body), after=None)
         assert get_flags(identity=GOLD).get_feature_value("banner_text") == "Welcome to Northwind"
-
-
-SNAPSHOT = Snapshot(None, make_document().environment)  # type: ignore[arg-type]
 
 
 class TestNoNetwork:
