@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from django.http import HttpRequest
 
-from .identity import UNSET, Whose, check_identity
+from .identity import UNSET, IdentityOrUnset, check_identity
 from .reading.flags import Flags
 from .reading.scope import current_flags, request_flags
 
 __all__ = ["Flags", "aget_flags", "get_flags"]
 
 
-def get_flags(request: HttpRequest | None = None, *, identity: Whose = UNSET) -> Flags:
+def get_flags(request: HttpRequest | None = None, *, identity: IdentityOrUnset = UNSET) -> Flags:
     """Return the flags of an identity: by default the one that `IDENTITY` returns for the request, or the scope's.
 
     `identity=None` is nobody's: the environment's flags. Nothing is asked until a flag is read. Within a request all
@@ -23,6 +23,6 @@ def get_flags(request: HttpRequest | None = None, *, identity: Whose = UNSET) ->
     return flags.of(check_identity(identity))
 
 
-async def aget_flags(request: HttpRequest | None = None, *, identity: Whose = UNSET) -> Flags:
+async def aget_flags(request: HttpRequest | None = None, *, identity: IdentityOrUnset = UNSET) -> Flags:
     """Return what `get_flags` returns, once all that a read needs is there: none blocks the event loop."""
     return await get_flags(request, identity=identity).apin()

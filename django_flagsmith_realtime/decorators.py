@@ -7,12 +7,41 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from asgiref.sync import iscoroutinefunction
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
+from django.shortcuts import redirect
 
-from .api import aget_flags, get_flags
-from .reading.gate import Fallback, Gate
+from .api import Flags, aget_flags, get_flags
 
 View = TypeVar("View", bound=Callable[..., Any])
+Fallback = str | Callable[..., Any] | None
+
+
+class RequiredFlags:
+    """The flags that a view needs, and what answers instead of it while they are not as required."""
+
+    def __init__(self, names: tuple[str, ...], enabled: bool, fallback: Fallback) -> None:
+        if not names or not all(isinstance(name, str) and name for name in names):
+            raise TypeError(f'Name the flags, as in flag_enabled("new_checkout"): {names!r} are no names.')
+        if not isinstance(enabled, bool):
+            raise TypeError(f"enabled is True or False, not {enabled!r}.")
+        if not (fallback is None or isinstance(fallback, str) or callable(fallback)):
+            raise TypeError(f"A fallback is a view, or what django.shortcuts.redirect takes, not {fallback!r}.")
+        self.names = names
+        self.enabled = enabled
+        self.fallback = fallback
+
+    def are_met(self, flags: Flags) -> bool:
+        return all(flags.is_feature_enabled(name) is self.enabled for name in self.names)
+
+    def fall_back(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Return what the fallback answers, or a redirect to it; raise `Http404` where there is none."""
+        if self.fallback is None:
+            raise Http404(f"Not all {'on' if self.enabled else 'off'}: {', '.join(self.names)}.")
+        if isinstance(self.fallback, str):
+            return redirect(self.fallback)
+        if hasattr(self.fallback, "view_class"):
+            request = getattr(request, "_request", request)  # Django REST framework's views take Django's request
+        return self.fallback(request, *args, **kwargs)
 
 
 def flag_enabled(*names: str, enabled: bool = True, fallback: Fallback = None) -> Callable[[View], View]:
@@ -21,36 +50,32 @@ def flag_enabled(*names: str, enabled: bool = True, fallback: Fallback = None) -
     A callable gets the view's arguments, a string is redirected to as `django.shortcuts.redirect` reads it;
     without a fallback the answer is 404. Views may be sync or async; only an async one may have an async fallback.
     """
-    gate = Gate(names, enabled, fallback)
+    required = RequiredFlags(names, enabled, fallback)
 
     def decorate(view: Any) -> Any:
-        _check_view(view, gate)
+        if isinstance(view, type):
+            raise TypeError(
+                f"{view.__name__} is a class: derive it from FlagEnabledMixin, "
+                'or use @method_decorator(flag_enabled(…), name="dispatch").'
+            )
+        if not callable(view):
+            raise TypeError(f"flag_enabled decorates a view, not {view!r}.")
+        if iscoroutinefunction(fallback) and not iscoroutinefunction(view):
+            raise TypeError(f"The fallback of {view!r} is async, and the view is not: give it one of the same kind.")
 
         @wraps(view)
         async def awrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            is_open = gate.is_open(await aget_flags(_checked(request)))
-            return await awaited((view if is_open else gate.fall_back)(request, *args, **kwargs))
+            are_met = required.are_met(await aget_flags(_checked(request)))
+            return await awaited((view if are_met else required.fall_back)(request, *args, **kwargs))
 
         @wraps(view)
         def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            is_open = gate.is_open(get_flags(_checked(request)))
-            return (view if is_open else gate.fall_back)(request, *args, **kwargs)
+            are_met = required.are_met(get_flags(_checked(request)))
+            return (view if are_met else required.fall_back)(request, *args, **kwargs)
 
         return awrapper if iscoroutinefunction(view) else wrapper
 
     return decorate
-
-
-def _check_view(view: Any, gate: Gate) -> None:
-    if isinstance(view, type):
-        raise TypeError(
-            f"{view.__name__} is a class: derive it from FlagEnabledMixin, "
-            'or use @method_decorator(flag_enabled(…), name="dispatch").'
-        )
-    if not callable(view):
-        raise TypeError(f"flag_enabled decorates a view, not {view!r}.")
-    if iscoroutinefunction(gate.fallback) and not iscoroutinefunction(view):
-        raise TypeError(f"The fallback of {view!r} is async, and the view is not: give it one of the same kind.")
 
 
 def _checked(request: HttpRequest) -> HttpRequest:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.http import HttpRequest
 from jinja2 import Environment, nodes, pass_context
 from jinja2.ext import Extension
 from jinja2.parser import Parser
@@ -26,7 +25,9 @@ class FlagsmithExtension(Extension):
 
     def parse(self, parser: Parser) -> nodes.Node:
         line = next(parser.stream).lineno
-        name = _parse_name(parser)
+        name = None if parser.stream.current.test("block_end") else parser.parse_expression()
+        if name is None or not parser.stream.current.test("block_end"):
+            parser.fail('{% flag %} takes the name of one flag: {% flag "new_checkout" %}')
         on = parser.parse_statements(("name:else", "name:endflag"))
         off: list[nodes.Node] = []
         if next(parser.stream).test("name:else"):
@@ -36,13 +37,6 @@ class FlagsmithExtension(Extension):
 
     def _is_enabled(self, context: Context, name: object) -> Any:
         return _read(context, lambda flags: flags.is_feature_enabled(str(name)))
-
-
-def _parse_name(parser: Parser) -> nodes.Expr:
-    name = None if parser.stream.current.test("block_end") else parser.parse_expression()
-    if name is None or not parser.stream.current.test("block_end"):
-        parser.fail('{% flag %} takes the name of one flag: {% flag "new_checkout" %}')
-    return name
 
 
 @pass_context
@@ -64,10 +58,10 @@ def flags_json(context: Context, name: object, *names: object, id: str = STATE_I
 
 
 def _read(context: Context, use: Callable[[Flags], Any]) -> Any:
-    """Return what is read of the flags; of an environment that awaits what it calls, without blocking its loop."""
+    """Return what `use` returns for the request's flags; an async environment awaits it, so that nothing blocks."""
     request = request_of(context)
-    return _aread(request, use) if context.environment.is_async else use(get_flags(request))
 
+    async def aread() -> Any:
+        return use(await aget_flags(request))
 
-async def _aread(request: HttpRequest | None, use: Callable[[Flags], Any]) -> Any:
-    return use(await aget_flags(request))
+    return aread() if context.environment.is_async else use(get_flags(request))

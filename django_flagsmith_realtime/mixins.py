@@ -11,14 +11,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 
 from .api import aget_flags, get_flags
-from .decorators import awaited
-from .reading.gate import Fallback, Gate
+from .decorators import Fallback, RequiredFlags, awaited
 
 
 class FlagEnabledMixin:
     """Run the view while its flags are on, else its fallback: `flag_enabled` for sync and async classes.
 
-    A view of Django REST framework asks once it knows whom the request is from, before it looks at permissions.
+    A view of Django REST framework reads them once it has authenticated the user, and before it checks permissions.
     """
 
     flag_name: str | Sequence[str] = ()  # one or several
@@ -32,7 +31,7 @@ class FlagEnabledMixin:
             initkwargs.get(name, getattr(cls, name)) for name in ("flag_name", "flag_enabled", "flag_fallback")
         )
         try:
-            Gate(_names(names), enabled, fallback)
+            RequiredFlags(_as_tuple(names), enabled, fallback)
         except TypeError as error:
             raise ImproperlyConfigured(f"{cls.__name__}.flag_name, flag_enabled, flag_fallback: {error}") from error
         if iscoroutinefunction(fallback) and not getattr(cls, "view_is_async", False):
@@ -43,38 +42,37 @@ class FlagEnabledMixin:
         view: Any = super().dispatch  # type: ignore[misc]
         if hasattr(super(), "perform_authentication"):
             return view(request, *args, **kwargs)
+        required = self._required_flags()
         if getattr(self, "view_is_async", False):
-            return self._adispatch(view, request, *args, **kwargs)
-        gate = self._gate
-        return (view if gate.is_open(get_flags(request)) else gate.fall_back)(request, *args, **kwargs)
 
-    async def _adispatch(self, view: Callable[..., Any], request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        gate = self._gate
-        is_open = gate.is_open(await aget_flags(request))
-        return await awaited((view if is_open else gate.fall_back)(request, *args, **kwargs))
+            async def dispatch() -> Any:
+                are_met = required.are_met(await aget_flags(request))
+                return await awaited((view if are_met else required.fall_back)(request, *args, **kwargs))
+
+            return dispatch()
+        return (view if required.are_met(get_flags(request)) else required.fall_back)(request, *args, **kwargs)
 
     def perform_authentication(self, request: Any) -> None:
-        """Do so, and leave the request to the fallback where the view is closed: a hook of Django REST framework's."""
+        """Authenticate the user, and let the fallback answer while the flags are not as required.
+
+        Django REST framework calls this, and then the method that has the name of the request's.
+        """
         super().perform_authentication(request)  # type: ignore[misc]
-        gate = self._gate
-        if gate.is_open(get_flags(request)):
+        required = self._required_flags()
+        if required.are_met(get_flags(request)):
             return
-        if gate.fallback is None:
-            gate.fall_back(request)  # raises where the framework answers in its own way
-        setattr(self, request.method.lower(), gate.fall_back)
+        if required.fallback is None:
+            required.fall_back(request)  # raises here, where the framework makes its own answer of it
+        setattr(self, request.method.lower(), required.fall_back)
 
-    @property
-    def _gate(self) -> Gate:
-        return Gate(_names(self.flag_name), self.flag_enabled, self._find_fallback())
-
-    def _find_fallback(self) -> Any:
-        """Return the fallback as it was given: only a method that was written as one gets the view itself."""
+    def _required_flags(self) -> RequiredFlags:
         fallback = inspect.getattr_static(self, "flag_fallback")
         if isinstance(fallback, staticmethod):
-            return fallback.__func__
-        is_method = getattr(fallback, "__name__", None) == "flag_fallback"
-        return self.flag_fallback if is_method else fallback
+            fallback = fallback.__func__
+        elif getattr(fallback, "__name__", None) == "flag_fallback":  # it was written as a method, and is not a view
+            fallback = self.flag_fallback
+        return RequiredFlags(_as_tuple(self.flag_name), self.flag_enabled, fallback)
 
 
-def _names(names: Any) -> tuple[Any, ...]:
+def _as_tuple(names: Any) -> tuple[Any, ...]:
     return (names,) if isinstance(names, str) or not isinstance(names, Sequence) else tuple(names)

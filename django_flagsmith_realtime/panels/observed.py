@@ -10,7 +10,7 @@ from typing import Any
 from flagsmith.models import Flag
 
 from ..environment.snapshot import Snapshot
-from ..identity import UNSET, Whose
+from ..identity import UNSET, IdentityOrUnset
 from ..reading.flags import Flags
 from ..reading.reader import get_reader
 from ..reading.request_identity import RequestIdentity
@@ -47,7 +47,7 @@ class ObservedFlags(Flags):
 
     observation: Observation
 
-    def of(self, identity: Whose) -> Flags:
+    def of(self, identity: IdentityOrUnset) -> Flags:
         if identity is UNSET:
             return self
         flags = ObservedFlags(identity, self._pin)
@@ -76,7 +76,7 @@ class ObservedFlags(Flags):
             return await super().apin()
 
     @property
-    def known_identity(self) -> Whose:
+    def known_identity(self) -> IdentityOrUnset:
         """The identity, or `UNSET` where no read has asked for it yet."""
         is_pending = isinstance(self._identity, RequestIdentity) and not self._identity.is_resolved
         return UNSET if is_pending else self.identity

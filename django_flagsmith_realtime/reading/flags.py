@@ -16,7 +16,7 @@ from ..conf import Config, get_config
 from ..environment.defaults import default_flag, unknown_flag
 from ..environment.snapshot import Environment, Snapshot
 from ..exceptions import UnknownFlag
-from ..identity import UNSET, Identity, Whose, is_same
+from ..identity import UNSET, Identity, IdentityOrUnset, is_same
 from ..storage.snapshot_file import load_snapshot
 from . import overrides
 from .reader import get_reader
@@ -93,7 +93,7 @@ class Flags(Mapping[str, Flag]):
             await self._identity.aidentity()
         return self
 
-    def of(self, identity: Whose) -> Flags:
+    def of(self, identity: IdentityOrUnset) -> Flags:
         """Return an identity's flags in the same snapshot, for None the environment's, for `UNSET` these."""
         if identity is UNSET:
             return self

@@ -1,9 +1,9 @@
-"""What Django's templates and Jinja2's have in common: whose flags they show, and how."""
+"""What Django's template tags and Jinja2's share: which request they are rendered for, and what a page shows."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, Protocol
 
@@ -11,7 +11,6 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils.html import json_script
 from django.utils.safestring import SafeString
-from flagsmith.models import Flag
 
 from ..conf import get_config
 from ..exceptions import ServerSideOnly
@@ -38,13 +37,13 @@ def request_of(context: Context) -> HttpRequest | None:
 
 
 def shown_value(flags: Flags, name: object, default: Any = None) -> Any:
-    """Return a flag's value for a page, where no value at all is nothing."""
+    """Return a flag's value for a page, "" where it has none."""
     value = flags.get_feature_value(str(name), default)
     return "" if value is None else value
 
 
 def state_script(flags: Flags, names: Iterable[object], id: str) -> SafeString:
-    """Return the named flags as a block of JSON in a page: no code, so that no content security policy minds it."""
+    """Return the named flags as JSON in a `<script>` that no content security policy blocks, as it is no code."""
     return json_script(client_state(flags, map(str, names)), id)
 
 
@@ -55,28 +54,20 @@ def client_state(flags: Flags, names: Iterable[str]) -> dict[str, Any]:
     `ServerSideOnly`.
     """
     refused = flags.snapshot.environment.server_key_only if flags.snapshot else frozenset()
-    return {"flags": {_client_name(name): _client_flag(flags.get_flag(name)) for name in _allowed(names, refused)}}
-
-
-def _allowed(names: Iterable[str], refused: frozenset[str]) -> Iterable[str]:
+    state: dict[str, Any] = {}
     for name in names:
         if name not in refused:
-            yield name
+            flag = flags.get_flag(name)
+            key = name.lower().replace(" ", "_")  # the client looks flags up so
+            state[key] = {"id": flag.feature_id} if flag.feature_id else {}  # a default has none
+            state[key] |= {"enabled": flag.enabled, "value": flag.value}
         elif settings.DEBUG or get_config().strict:
             raise ServerSideOnly(REFUSAL % name)
         else:
             _report_refusal(name)
+    return {"flags": state}
 
 
 @cache
 def _report_refusal(name: str) -> None:
     logger.error(REFUSAL, name)
-
-
-def _client_name(name: str) -> str:
-    return name.lower().replace(" ", "_")  # as the client looks it up
-
-
-def _client_flag(flag: Flag) -> Mapping[str, Any]:
-    shown = {"enabled": flag.enabled, "value": flag.value}
-    return {"id": flag.feature_id, **shown} if flag.feature_id else shown

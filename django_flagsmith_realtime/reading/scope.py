@@ -9,7 +9,7 @@ from functools import partial
 
 from django.http import HttpRequest
 
-from ..identity import UNSET, Identity, Whose, check_identity
+from ..identity import UNSET, Identity, IdentityOrUnset, check_identity
 from .context_decorator import ContextDecorator, Function, Leave
 from .flags import Flags, Pin
 from .request_identity import RequestIdentity
@@ -113,7 +113,7 @@ class flags_scope(ContextDecorator):  # noqa: N801 - read as a statement
     functions.
     """
 
-    def __init__(self, *, identity: Whose = UNSET) -> None:
+    def __init__(self, *, identity: IdentityOrUnset = UNSET) -> None:
         super().__init__()
         self._identity = check_identity(identity)
 

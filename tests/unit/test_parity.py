@@ -28,6 +28,7 @@ REASONS = {
         f"Flags.{name}": AWAITED for name in ("is_feature_enabled", "get_feature_value", "get_flag", "all_flags", "get")
     },
     "decorators.flag_enabled": BOTH,
+    "decorators.RequiredFlags": NOTHING_TO_WAIT_FOR,
     "mixins.FlagEnabledMixin": BOTH,
     "test.override_flags": BOTH,
     "identity.FromUser": BOTH,
