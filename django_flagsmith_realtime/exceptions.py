@@ -79,5 +79,9 @@ class InvalidDocument(FlagsmithError):
         self.detail = detail
 
 
+class SnapshotFileError(FlagsmithError):
+    """The file of `SNAPSHOT_FILE` can't be read or written."""
+
+
 class WrongEnvironment(FlagsmithError):
     """The document belongs to another environment than the one published before."""

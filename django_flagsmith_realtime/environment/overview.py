@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from math import inf
 from typing import Any, NamedTuple
 
@@ -79,15 +79,10 @@ class FlagDescription(NamedTuple):
     @property
     def text(self) -> str:
         """The names, keys and values that a search looks through, in lower case."""
-        return "\n".join(self._texts()).casefold()
-
-    def _texts(self) -> Iterator[str]:
-        yield self.name
+        texts = [self.name, *(override.segment for override in self.segment_overrides)]
         for state in (self.state, *(override.state for override in self.segment_overrides)):
-            yield state.value
-            for variant in state.variants:
-                yield from (variant.key or "", variant.value)
-        yield from (override.segment for override in self.segment_overrides)
+            texts += [state.value, *(f"{variant.key or ''}\n{variant.value}" for variant in state.variants)]
+        return "\n".join(texts).casefold()
 
 
 def describe_flags(document: Plain) -> dict[str, FlagDescription]:
@@ -113,7 +108,9 @@ def describe_flags(document: Plain) -> dict[str, FlagDescription]:
         name: FlagDescription(
             name,
             _state(states[name]),
-            tuple(sorted(segments[name], key=_order)),
+            tuple(
+                sorted(segments[name], key=lambda each: (inf if each.priority is None else each.priority, repr(each)))
+            ),
             tuple(sorted(identities[name])),
             name in hidden,
             tuple(sorted(seeds[name])),

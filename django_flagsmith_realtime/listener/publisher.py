@@ -12,10 +12,10 @@ from pathlib import Path
 
 from ..environment.diff import Update
 from ..environment.snapshot import Document, Head, Snapshot
-from ..exceptions import Overtaken, StoreError, WrongEnvironment
+from ..exceptions import Overtaken, SnapshotFileError, StoreError, WrongEnvironment
 from ..reading.reader import Reader
 from ..storage.history import PastChange, extend, past_changes
-from ..storage.snapshot_file import SnapshotFileError, signature, write_snapshot_file
+from ..storage.snapshot_file import signature, write_snapshot_file
 from ..storage.store import Store
 from .schedule import CHASE_SECONDS
 from .signal_sender import send_update

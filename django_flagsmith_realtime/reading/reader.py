@@ -18,9 +18,9 @@ from django.dispatch import receiver
 
 from ..conf import Config, get_config
 from ..environment.snapshot import Head, Snapshot
-from ..exceptions import StoreError
+from ..exceptions import SnapshotFileError, StoreError
 from ..signals import snapshot_loaded
-from ..storage.snapshot_file import SnapshotFileError, load_snapshot
+from ..storage.snapshot_file import load_snapshot
 from ..storage.store import Store
 from . import event_loop
 

@@ -64,11 +64,8 @@ def extend(history: Iterable[PastChange], new: Sequence[PastChange]) -> list[Pas
 
 
 def to_plain(history: Iterable[PastChange]) -> list[Any]:
-    """Return lists, numbers and texts, which every serializer of a cache can carry."""
-    return [
-        [past.sequence, past.published_at, past.name, [[each.what, each.old, each.new] for each in past.differences]]
-        for past in history
-    ]
+    """Return tuples of numbers and texts, which every serializer of a cache can carry."""
+    return list(map(astuple, history))
 
 
 def parse_history(plain: object) -> list[PastChange]:

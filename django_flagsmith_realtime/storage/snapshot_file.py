@@ -13,15 +13,11 @@ from ..conf import DEFAULTS
 from ..environment.defaults import default_flag
 from ..environment.snapshot import Document, Head, Snapshot, parse_document
 from ..environment.timestamps import EPOCH, to_datetime
-from ..exceptions import FlagsmithError, InvalidDocument
+from ..exceptions import InvalidDocument, SnapshotFileError
 
 EXAMPLE = '{"flags": {"new_checkout": true, "banner": "Welcome"}}'
 SEQUENCE = 0  # lower than in the cache, where it is a time in milliseconds
 SHARED_DIRECTORY = stat.S_ISGID | stat.S_IWGRP
-
-
-class SnapshotFileError(FlagsmithError):
-    """The file of `SNAPSHOT_FILE` could not be read or written."""
 
 
 def write_snapshot_file(path: Path, snapshot: Snapshot) -> None:

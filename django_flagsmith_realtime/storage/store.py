@@ -71,7 +71,12 @@ class Store:
         """
         asked_at = document.asked_at // 1_000
         sequence = max(after.sequence + 1, asked_at) if after else asked_at
-        sequence = self._add_payload(sequence, document.environment.payload)
+        payload = document.environment.payload
+        while not self._cache.add(self._payload_key(sequence), payload, timeout=SUPERSEDED_SECONDS):
+            if self._read(self._payload_key(sequence)) in (None, payload):
+                break  # the cache forgot it, or this process stored it before and could not write the head
+            sequence += 1
+        self._read_back(self._payload_key(sequence), payload)
         head = Head(sequence, document.environment.version, document.updated_at, time.time_ns() // 1_000)
         self._write(self._key("head"), list(head))
         return Snapshot(head, document.environment)
@@ -189,15 +194,6 @@ class Store:
     def _read(self, key: str) -> Any:
         self.reads += 1
         return read(self._cache, key)
-
-    def _add_payload(self, sequence: int, payload: bytes) -> int:
-        """Store a payload under the first free sequence, until it expires or is signaled; return the sequence."""
-        while not self._cache.add(key := self._payload_key(sequence), payload, timeout=SUPERSEDED_SECONDS):
-            if self._read(key) in (None, payload):
-                break
-            sequence += 1
-        self._read_back(key, payload)
-        return sequence
 
     def _write(self, key: str, value: Any) -> None:
         self._cache.set(key, value, timeout=None)

@@ -21,9 +21,8 @@ from flagsmith.models import Flag
 
 from django_flagsmith_realtime import Identity, aget_flags, flags_scope, get_flags
 from django_flagsmith_realtime.decorators import flag_enabled
-from django_flagsmith_realtime.exceptions import UnknownFlag
+from django_flagsmith_realtime.exceptions import SnapshotFileError, UnknownFlag
 from django_flagsmith_realtime.reading import overrides
-from django_flagsmith_realtime.storage.snapshot_file import SnapshotFileError
 from django_flagsmith_realtime.test import override_flags
 from tests.support import recordings
 from tests.support.cases import each_case

@@ -18,13 +18,12 @@ from django.test import override_settings
 from django_flagsmith_realtime import get_flags
 from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.environment.snapshot import Head, Snapshot
-from django_flagsmith_realtime.exceptions import Overtaken
+from django_flagsmith_realtime.exceptions import Overtaken, SnapshotFileError
 from django_flagsmith_realtime.listener.factory import build_publisher
 from django_flagsmith_realtime.listener.publisher import Publisher
 from django_flagsmith_realtime.reading.reader import get_reader
 from django_flagsmith_realtime.storage.snapshot_file import (
     EXAMPLE,
-    SnapshotFileError,
     load_snapshot,
     read_snapshot_file,
     write_snapshot_file,
