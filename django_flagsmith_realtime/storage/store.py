@@ -74,7 +74,7 @@ class Store:
         payload = document.environment.payload
         while not self._cache.add(self._payload_key(sequence), payload, timeout=SUPERSEDED_SECONDS):
             if self._read(self._payload_key(sequence)) in (None, payload):
-                break  # the cache forgot it, or this process stored it before and could not write the head
+                break  # nothing was stored, which reading back reports; or the same was, before the head failed
             sequence += 1
         self._read_back(self._payload_key(sequence), payload)
         head = Head(sequence, document.environment.version, document.updated_at, time.time_ns() // 1_000)

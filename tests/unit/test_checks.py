@@ -267,11 +267,11 @@ def test_the_timeouts_of_django_redis_have_names_of_their_own(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("options", [{}, {"timeout": 1}, {"timeout": None, "connect_timeout": 1}])
-def test_a_memcached_without_timeouts_is_told(options: dict[str, Any]) -> None:
+def test_memcached_without_timeouts_is_a_warning(options: dict[str, Any]) -> None:
     assert named(messages(GOOD, {**MEMCACHED, "OPTIONS": options})) == ["W007"]
 
 
-def test_a_file_that_everybody_can_read_is_told(tmp_path: Path) -> None:
+def test_a_file_that_everybody_can_read_is_a_warning(tmp_path: Path) -> None:
     path = tmp_path / "flags.json"
     path.write_text("{}")
     path.chmod(0o640)
@@ -284,7 +284,7 @@ def test_a_file_that_everybody_can_read_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("setting", [GOOD, {}], ids=["listener", "source"])
-def test_a_directory_is_no_snapshot_file(setting: dict[str, str], tmp_path: Path) -> None:
+def test_a_directory_as_snapshot_file_is_a_warning(setting: dict[str, str], tmp_path: Path) -> None:
     assert named(messages({**setting, "SNAPSHOT_FILE": tmp_path})) == ["W014" if setting else "W015"]
 
 
@@ -309,7 +309,7 @@ def test_manage_check_has_a_tag_for_them(capsys: pytest.CaptureFixture[str]) -> 
 # The page
 
 
-def told() -> dict[str, str]:
+def listed() -> dict[str, str]:
     """Return what the page says of each check: its level, and whether it is one for deployments."""
     rows = re.findall(r"^\| `flagsmith\.(\w+)` \| ([^|]+) \|", (ROOT / "docs/checks.md").read_text(), re.M)
     assert len(rows) == len(dict(rows)), "each is listed once"
@@ -320,13 +320,13 @@ def test_the_page_lists_each_check_with_its_level() -> None:
     package = Path(checks.__file__).parent.parent
     source = "".join(path.read_text() for path in package.rglob("*.py"))
     ids = set(re.findall(r'"flagsmith\.([EW]\d{3})"', source))
-    assert told() == {
+    assert listed() == {
         id: {"E": "error", "W": "warning"}[id[0]] + (", deploy" if id in DEPLOY else "") for id in sorted(ids)
     }
 
 
 def test_each_check_has_a_fault_that_raises_it() -> None:
-    assert {*FAULTS, *ELSEWHERE} == set(told())
+    assert {*FAULTS, *ELSEWHERE} == set(listed())
 
 
 def test_a_project_need_only_install_the_app_to_be_told_of_its_faults() -> None:

@@ -249,7 +249,7 @@ def test_a_wrong_value_is_shown_unless_it_is_a_secret() -> None:
     assert "secret" not in str(find_problems({"HEADERS": {"X-A": "secret\n"}})[0])
 
 
-def test_the_placeholder_of_the_documentation_is_told_as_such() -> None:
+def test_the_documentation_s_placeholder_is_a_problem_of_its_own() -> None:
     (problem,) = find_problems({"ENVIRONMENT_KEY": "ser.…"})
     assert problem.msg == "FLAGSMITH['ENVIRONMENT_KEY'] is the documentation's 'ser.…'."
     assert problem.hint == SERVER_KEY_HINT
@@ -276,7 +276,7 @@ def test_an_unknown_key_is_a_problem_that_lists_the_known(key: object) -> None:
 
 
 @each_case("setting", [None, [], "ser.x", 5, {"API_URL"}])
-def test_a_setting_that_is_no_dict_is_a_problem(setting: object) -> None:
+def test_a_setting_that_is_not_a_dict_is_a_problem(setting: object) -> None:
     (problem,) = find_problems(setting)
     assert problem.id == "flagsmith.E005"
     assert type(setting).__name__ in problem.msg

@@ -216,13 +216,13 @@ def environment_of(features: dict[str, tuple[bool, Any, str | None]]) -> Environ
     )
 
 
-def told_apart(features: dict[str, Any]) -> dict[str, str]:
+def typed(features: dict[str, Any]) -> dict[str, str]:
     return {name: repr(feature) for name, feature in features.items()}
 
 
 @given(FEATURES, FEATURES)
 def test_a_diff_names_exactly_the_flags_that_differ(old: dict[str, Any], new: dict[str, Any]) -> None:
-    differing = {name for name in old.keys() | new.keys() if told_apart(old).get(name) != told_apart(new).get(name)}
+    differing = {name for name in old.keys() | new.keys() if typed(old).get(name) != typed(new).get(name)}
     assert set(diff(environment_of(old), environment_of(new))) == differing
 
 

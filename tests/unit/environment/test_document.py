@@ -127,7 +127,7 @@ def test_the_mark_of_server_side_features_is_kept() -> None:
         (None, False),
     ],
 )
-def test_rules_that_may_look_at_other_flags_are_told_apart(path: str | None, expected: bool) -> None:
+def test_rules_that_may_read_other_flags_are_found(path: str | None, expected: bool) -> None:
     rule = normalize(edited(lambda body: condition(body, "gold_members").update(property_=path)))["project"][
         "segments"
     ][0]
@@ -201,7 +201,7 @@ def test_a_wrong_type_is_refused_with_the_path_to_it(edit: Edit, words: str) -> 
 
 
 @each_case(("body", "shown"), [(None, "null"), ([], "list"), ("x", "str"), (5, "int")])
-def test_a_body_that_is_no_object_is_refused(body: object, shown: str) -> None:
+def test_a_body_that_is_not_an_object_is_refused(body: object, shown: str) -> None:
     with pytest.raises(InvalidDocument, match=f"the body is {shown}, not an object"):
         normalize(body)
 
@@ -254,7 +254,7 @@ def test_whatever_stands_anywhere_is_kept_or_refused(path: tuple[Any, ...], valu
     ("value", "words"),
     [(None, "null"), (5, "int"), ([], "list"), ("soon", "'soon'"), ("", "''"), ("0001-01-01T00:00:00Z", "'0001")],
 )
-def test_a_date_that_is_none_is_refused_by_name(value: object, words: str) -> None:
+def test_a_date_that_is_not_one_is_refused_by_name(value: object, words: str) -> None:
     with pytest.raises(InvalidDocument, match="updated_at is ") as caught:
         parse_updated_at({"updated_at": value})
     assert words in str(caught.value)

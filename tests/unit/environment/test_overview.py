@@ -34,7 +34,7 @@ def test_each_flag_has_its_state_and_value() -> None:
     assert not found["banner_text"].is_server_only
 
 
-def test_variants_are_told_with_their_share() -> None:
+def test_variants_have_their_percentage() -> None:
     assert set(flags()["checkout_button"].state.variants) == {Variant(None, "green", 30), Variant(None, "blue", 20)}
 
 
@@ -100,7 +100,7 @@ def test_a_search_looks_at_names_values_variants_and_segments() -> None:
         (0.5, "0.5"),
     ],
 )
-def test_a_value_is_shown_so_that_its_kind_can_be_told(value: Any, shown: str) -> None:
+def test_a_value_is_shown_so_that_its_type_is_clear(value: Any, shown: str) -> None:
     assert show_value(value) == shown
 
 

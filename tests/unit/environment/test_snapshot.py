@@ -127,7 +127,7 @@ def test_what_a_reader_holds_is_evaluated_and_no_document() -> None:
         zlib.compress(b"{}")[:-1],
     ],
 )
-def test_what_is_no_payload_is_a_value_error(payload: bytes) -> None:
+def test_anything_but_a_payload_is_a_value_error(payload: bytes) -> None:
     with pytest.raises(ValueError):
         Environment.from_payload(payload)
 

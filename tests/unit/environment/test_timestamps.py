@@ -94,12 +94,12 @@ def test_every_form_of_a_time_is_exact_to_the_microsecond(text: str, expected: i
 
 
 @each_case("text", NO_TIMES)
-def test_what_is_no_time_is_none_in_an_event(text: str) -> None:
+def test_anything_but_a_time_is_none_in_an_event(text: str) -> None:
     assert read_event_time(f'{{"updated_at": {text}}}') is None
 
 
 @each_case("text", [text for text in NO_TIMES if len(text) < 1_000 and "9" * 15 not in text])
-def test_what_is_no_time_raises_a_value_error(text: str) -> None:
+def test_anything_but_a_time_raises_a_value_error(text: str) -> None:
     try:
         value = loads(text)
     except ArithmeticError:  # a number that no decimal can hold

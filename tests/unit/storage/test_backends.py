@@ -53,7 +53,7 @@ class MeteredPyLibMC(Metered, PyLibMCCache): ...
 
 reexported = FileBasedCache
 
-# What is told of a path: all that differs from a backend that nothing is known of, clients aside.
+# What each backend has that an unknown one has not, by its path.
 FACTS: dict[str, dict[str, Any]] = {
     "django.core.cache.backends.dummy.DummyCache": {"keeps_entries": False},
     "django.core.cache.backends.locmem.LocMemCache": {"is_per_process": True, "culls_at": 300},
@@ -139,7 +139,7 @@ def test_a_wrapper_around_another_package_s_backend_has_its_facts(install: Insta
     assert find_missing_client("default") == []
 
 
-def test_a_backend_that_is_not_installed_is_told_with_what_to_install(settings: Any) -> None:
+def test_a_backend_that_is_not_installed_is_an_error_with_the_package_to_install(settings: Any) -> None:
     settings.CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache"}}
     [error] = find_missing_client("default")
     assert (error.id, error.hint) == ("flagsmith.E008", "pip install django-redis")

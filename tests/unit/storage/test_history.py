@@ -46,7 +46,7 @@ def edited(edit: Any) -> Document:
     return parse_document(body)
 
 
-def told(*documents: Document) -> dict[str, list[tuple[str, str, str]]]:
+def differences_of(*documents: Document) -> dict[str, list[tuple[str, str, str]]]:
     return {past.name: [(each.what, each.old, each.new) for each in past.differences] for past in refresh(*documents)}
 
 
@@ -58,9 +58,9 @@ def state_of(body: Any, name: str) -> Any:
     return next(state for state in body["feature_states"] if state["feature"]["name"] == name)
 
 
-class TestWhatIsTold:
+class TestWhatIsKept:
     def test_the_state_and_the_value(self) -> None:
-        assert told(
+        assert differences_of(
             make_document(new_checkout=False, banner_text="a", max_cart_items=5),
             make_document(new_checkout=True, banner_text="b", max_cart_items="5"),
         ) == {
@@ -71,7 +71,7 @@ class TestWhatIsTold:
 
     def test_long_values_are_cut_to_where_they_differ(self) -> None:
         same = "s" * 500
-        [(_, old, new)] = told(
+        [(_, old, new)] = differences_of(
             make_document(banner_text=f"{same}old{same}"), make_document(banner_text=f"{same}new{same}")
         )["banner_text"]
         assert (old[:24], new[:24]) == (f"…{'s' * 20}old", f"…{'s' * 20}new")
@@ -82,7 +82,7 @@ class TestWhatIsTold:
 
     def test_a_flag_that_comes_or_goes(self) -> None:
         fewer = edited(lambda body: body["feature_states"].remove(state_of(body, "new_checkout")))
-        assert told(make_document(), fewer) == {"new_checkout": [("flag", "there", "")]}
+        assert differences_of(make_document(), fewer) == {"new_checkout": [("flag", "there", "")]}
         [newest, _] = refresh(fewer, make_document())
         assert newest.differences == (Difference("flag", "", "there"),)
 
@@ -92,7 +92,7 @@ class TestWhatIsTold:
                 for variant in state["multivariate_feature_state_values"]:
                     variant["percentage_allocation"] = 7
 
-        changes = told(make_document(), edited(edit))
+        changes = differences_of(make_document(), edited(edit))
         assert changes
         for differences in changes.values():
             for what, old, new in differences:
@@ -105,14 +105,14 @@ class TestWhatIsTold:
             for state in segment_of(body, "gold_members")["feature_states"]:
                 state.update(enabled=False, feature_state_value="No more")
 
-        assert told(make_document(), edited(edit))["banner_text"] == [
+        assert differences_of(make_document(), edited(edit))["banner_text"] == [
             ("segment gold_members: state", "on", "off"),
             ("segment gold_members: value", "Welcome back, gold member", "No more"),
         ]
 
     def test_what_cannot_be_seen_of_a_segment_is_named(self) -> None:
         changed = edited(lambda body: segment_of(body, "gold_members").update(rules=[]))
-        assert told(make_document(), changed)["banner_text"] == [("segment overrides", "", "")]
+        assert differences_of(make_document(), changed)["banner_text"] == [("segment overrides", "", "")]
 
     def test_overrides_of_identities_are_counted_and_not_named(self) -> None:
         fewer = edited(lambda body: body.update(identity_overrides=body["identity_overrides"][1:]))
@@ -140,7 +140,7 @@ class TestBounds:
             segment = segment_of(body, "gold_members")
             body["project"]["segments"] += [{**segment, "id": 1_000 + n, "name": f"{n}" * 500} for n in range(40)]
 
-        differences = told(make_document(), edited(edit))["banner_text"]
+        differences = differences_of(make_document(), edited(edit))["banner_text"]
         assert len(differences) == 8
         assert max(len(part) for each in differences for part in each) == 60
 

@@ -230,7 +230,7 @@ class TestKeeper:
         assert cut_off.keeper._term == 0
 
     @pytest.mark.slow
-    def test_a_lease_that_is_offered_in_vain_is_acquired_again(self, leases: Leases) -> None:
+    def test_a_lease_that_nobody_accepts_is_acquired_again(self, leases: Leases) -> None:
         one, cut_off = Owner(leases()), Owner(leases(), reaches=False)
         with one.keeping() as keeper:
             wait_until(lambda: keeper.term == 1)

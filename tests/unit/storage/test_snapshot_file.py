@@ -140,7 +140,9 @@ class TestReading:
         ],
         ids=["empty", "cut", "no text", "deep", "list", "nothing in it", "broken flag"],
     )
-    def test_what_is_no_document_is_an_error_that_names_the_file(self, path: Path, content: bytes, said: str) -> None:
+    def test_anything_but_a_document_is_an_error_that_names_the_file(
+        self, path: Path, content: bytes, said: str
+    ) -> None:
         path.write_bytes(content)
         with pytest.raises(SnapshotFileError, match=rf"FLAGSMITH\['SNAPSHOT_FILE'\] {said}: {path}: .*\.$"):
             load_snapshot(path)
@@ -160,7 +162,7 @@ class TestReading:
         assert environment.name == path.name
 
     @pytest.mark.parametrize("flags", ["[]", "7", '{"a": []}', '{"a": {"on": true}}'])
-    def test_a_form_that_is_none_is_an_error_that_says_what_is(self, path: Path, flags: str) -> None:
+    def test_a_wrong_form_of_a_flag_is_an_error_that_names_the_right_ones(self, path: Path, flags: str) -> None:
         path.write_text(f'{{"flags": {flags}}}')
         with pytest.raises(SnapshotFileError, match="flags isn't a dict of flag names to a bool, a value"):
             load_snapshot(path)

@@ -46,17 +46,17 @@ def test_a_status_comes_back_from_plain_data(status: Status) -> None:
 
 
 @each_case("plain", [None, 0, "", [], {}, b"\xff", {"written_at": NOW}, object()])
-def test_what_is_no_status_is_none(plain: Any) -> None:
+def test_anything_but_a_status_is_none(plain: Any) -> None:
     assert parse_status(plain) is None
 
 
 @each_case("figure", [float("nan"), float("inf"), 1e300, -(10**30), True, "5"])
-def test_a_figure_that_is_none_makes_no_status(figure: Any) -> None:
+def test_a_number_out_of_range_is_not_a_status(figure: Any) -> None:
     assert parse_status({**FULL.to_plain(), "written_at": figure}) is None
 
 
 @given(st.data())
-def test_a_status_with_garbage_anywhere_is_none_or_the_same_kind_of_thing(data: st.DataObject) -> None:
+def test_a_status_with_garbage_anywhere_is_none_or_a_valid_status(data: st.DataObject) -> None:
     plain: Any = FULL.to_plain()
     place = plain
     while True:

@@ -60,7 +60,7 @@ class TestPublishing:
         assert head.published_at == snapshot.head.published_at
 
     @pytest.mark.parametrize("junk", ["text", 7, ["a", 1, 2, 3], [1, "a", 2], {"sequence": 1}, b"\x00"])
-    def test_a_foreign_head_is_no_head(self, each_cache: str, junk: Any) -> None:
+    def test_something_else_in_the_head_s_place_is_ignored(self, each_cache: str, junk: Any) -> None:
         caches["default"].set(HEAD, junk, None)
         assert configured_store().read_head() is None
         assert get_reader().current() is None
@@ -71,7 +71,7 @@ class TestPublishing:
         "junk",
         ["text", b"", b"not zlib", zlib.compress(b"[]"), zlib.compress(b"{"), zlib.compress(b"{}"), None],
     )
-    def test_a_foreign_payload_is_no_payload(self, settings: Any, junk: Any) -> None:
+    def test_something_else_in_a_payload_s_place_is_ignored(self, settings: Any, junk: Any) -> None:
         snapshot = publish(banner_text="one")
         assert banner(get_reader().current()) == "one"
         published = publish(banner_text="two")
@@ -85,7 +85,7 @@ class TestPublishing:
         configured_store().publish(make_document(), after=None)
         assert recording == [("add", "payload"), ("get", "payload"), ("set", "head"), ("get", "head")]
 
-    def test_the_payload_signaled_before_is_dismissed_when_the_next_was_signaled(
+    def test_the_payload_signaled_before_expires_when_the_next_was_signaled(
         self, recording: list[tuple[str, str]]
     ) -> None:
         store = configured_store()
@@ -129,7 +129,7 @@ class TestPublishing:
         assert banner(Snapshot(first.head, configured_store().read_environment(first.sequence))) == "one"
         assert banner(get_reader().current()) == "other"
 
-    def test_what_was_stored_in_vain_is_found_again_when_it_is_tried_again(self, each_cache: str) -> None:
+    def test_a_payload_whose_head_failed_is_used_when_it_is_published_again(self, each_cache: str) -> None:
         document = make_document()
         first = configured_store().publish(document, after=None)
         assert configured_store().publish(document, after=None).sequence == first.sequence
@@ -139,7 +139,7 @@ class TestPublishing:
         for step in range(3):
             assert banner(publish(banner_text=str(step))) == str(step)
 
-    def test_a_payload_that_no_head_came_to_name_expires(self, redis_server: RedisServer, settings: Any) -> None:
+    def test_a_payload_without_a_head_expires(self, redis_server: RedisServer, settings: Any) -> None:
         settings.CACHES = {"default": redis_server.cache()}
         left, kept = publish(banner_text="left"), publish(banner_text="kept")
         configured_store().mark_signaled(kept.head)
@@ -230,6 +230,6 @@ class TestStatus:
         assert configured_store().read_status() == FULL
 
     @pytest.mark.parametrize("garbage", [None, 7, "", "no colon", b"\xff", ["web-1:42:token"]])
-    def test_a_lease_that_is_none_has_no_process(self, garbage: Any) -> None:
+    def test_anything_but_a_lease_has_no_process(self, garbage: Any) -> None:
         caches["default"].set(f"{PREFIX}:lease", garbage)
         assert not configured_store().read_process("lease")
