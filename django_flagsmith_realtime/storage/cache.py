@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import wraps
 from pickle import PickleError
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 from django.core.cache import InvalidCacheBackendError, caches
 from django.core.cache.backends.base import BaseCache
+from django.core.cache.backends.db import DatabaseCache
 from django.core.cache.backends.redis import RedisCache
-from django.db import connections
+from django.db import connections, router, transaction
 
 from ..compat import keep_redis_clients
 from ..conf import explain
@@ -110,7 +111,8 @@ def cache_errors(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate
     @wraps(method)
     def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return method(self, *args, **kwargs)
+            with savepoints(self.handle.get()):
+                return method(self, *args, **kwargs)
         except FlagsmithError:
             raise
         except Exception as error:
@@ -119,6 +121,18 @@ def cache_errors(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate
             raise StoreError(describe(error)) from error
 
     return call
+
+
+@contextmanager
+def savepoints(cache: BaseCache) -> Iterator[None]:
+    """Let a query of `DatabaseCache` that fails undo itself alone: PostgreSQL would abort the caller's transaction."""
+    with ExitStack() as stack:
+        if isinstance(cache, DatabaseCache):
+            model = cache.cache_model_class
+            for database in {router.db_for_read(model), router.db_for_write(model)}:
+                if connections[database].in_atomic_block:
+                    stack.enter_context(transaction.atomic(using=database))
+        yield
 
 
 def describe(error: Exception) -> str:
