@@ -19,6 +19,7 @@ from flagsmith.models import Flag
 from flagsmith.models import Flags as SdkFlags
 
 from ..exceptions import InvalidDocument
+from . import identity_overrides
 from .document import Plain, may_read_flags, normalize, parse_updated_at, server_key_only, targeted
 from .overview import FlagDescription, describe_flags, digest
 from .timestamps import to_datetime
@@ -84,7 +85,7 @@ class Environment:
     @cached_property
     def flags(self) -> Mapping[str, Flag]:
         """The environment's flags by name. The SDK's `Flag` is mutable: hand out copies only."""
-        return MappingProxyType({flag.feature_name: flag for flag in self._sdk.get_environment_flags().all_flags()})
+        return MappingProxyType({flag.feature_name: flag for flag in self._sdk[0].get_environment_flags().all_flags()})
 
     @cached_property
     def targeted(self) -> frozenset[str]:
@@ -98,7 +99,10 @@ class Environment:
 
     def identity_flags(self, identifier: str, traits: Mapping[str, Any]) -> SdkFlags:
         """Return the SDK's flags of an identity, which evaluate each flag when it is first read."""
-        flags = self._sdk.get_identity_flags(identifier, traits)
+        sdk, override_traits = self._sdk
+        if override_traits:  # also for an identity without overrides, whose own traits may not claim some
+            traits = {**traits, identity_overrides.TRAIT: override_traits.get(identifier, "")}
+        flags = sdk.get_identity_flags(identifier, traits)
         if self._has_dependencies:
             with suppress(Exception):  # a flag that can't be evaluated must not spoil the others
                 flags.all_flags()
@@ -110,10 +114,12 @@ class Environment:
         return any(map(may_read_flags, self.document["project"]["segments"]))
 
     @cached_property
-    def _sdk(self) -> Flagsmith:
-        sdk = Flagsmith(offline_mode=True, offline_handler=_Offline(self.document))
+    def _sdk(self) -> tuple[Flagsmith, Mapping[str, str]]:
+        """The SDK, and the trait that makes an identity's overrides apply there, by identifier."""
+        document, override_traits = identity_overrides.with_segments(self.document)
+        sdk = Flagsmith(offline_mode=True, offline_handler=_Offline(document))
         sdk.offline_handler = None  # the SDK has converted the document, and would keep it in memory
-        return sdk
+        return sdk, override_traits
 
 
 @dataclass(frozen=True)
