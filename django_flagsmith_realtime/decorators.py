@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -9,8 +10,11 @@ from typing import Any, TypeVar
 from asgiref.sync import iscoroutinefunction
 from django.http import Http404, HttpRequest
 from django.shortcuts import redirect
+from django.utils.functional import Promise
 
 from .api import Flags, aget_flags, get_flags
+
+logger = logging.getLogger(__name__)
 
 View = TypeVar("View", bound=Callable[..., Any])
 Fallback = str | Callable[..., Any] | None
@@ -20,8 +24,8 @@ class RequiredFlags:
     """The flags that a view needs, and what answers instead of it while they are not as required."""
 
     def __init__(self, names: tuple[str, ...], enabled: bool, fallback: Fallback) -> None:
-        if not names or not all(isinstance(name, str) and name for name in names):
-            raise TypeError(f'Name the flags, as in flag_enabled("new_checkout"): {names!r} are no names.')
+        if not names or not all(isinstance(name, (str, Promise)) and name for name in names):
+            raise TypeError(f'Name the flags, as in flag_enabled("new_checkout"), not {names!r}.')
         if not isinstance(enabled, bool):
             raise TypeError(f"enabled is True or False, not {enabled!r}.")
         if not (fallback is None or isinstance(fallback, str) or callable(fallback)):
@@ -36,7 +40,8 @@ class RequiredFlags:
     def fall_back(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Return what the fallback answers, or a redirect to it; raise `Http404` where there is none."""
         if self.fallback is None:
-            raise Http404(f"Not all {'on' if self.enabled else 'off'}: {', '.join(self.names)}.")
+            logger.debug("404: not all flags are %s: %s", "on" if self.enabled else "off", self.names)
+            raise Http404  # without a text, which Django REST framework shows to everybody
         if isinstance(self.fallback, str):
             return redirect(self.fallback)
         if hasattr(self.fallback, "view_class"):

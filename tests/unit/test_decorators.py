@@ -56,7 +56,7 @@ class TestViews:
 
     def test_do_not_exist_while_it_is_off(self, sample: Any) -> None:
         publish(new_checkout=False)
-        with pytest.raises(Http404, match="new_checkout"):
+        with pytest.raises(Http404):
             call(flag_enabled("new_checkout")(sample))
 
     def test_do_not_exist_while_the_flag_is_unknown(self, sample: Any) -> None:
@@ -122,12 +122,18 @@ class TestSeveralFlags:
             decorated = flag_enabled("new_checkout", "gift_cards", enabled=enabled, fallback=other)(sample)
             assert call(decorated).content.startswith(b"new" if is_open else b"other")
 
-    def test_the_404_names_them(self, sample: Any) -> None:
+    def test_the_404_names_none_of_them_and_the_log_does(self, sample: Any, caplog: pytest.LogCaptureFixture) -> None:
         publish(new_checkout=True, gift_cards=False)
-        with pytest.raises(Http404, match="Not all on: new_checkout, gift_cards"):
-            call(flag_enabled("new_checkout", "gift_cards")(sample))
-        with pytest.raises(Http404, match="Not all off: new_checkout"):
-            call(flag_enabled("new_checkout", enabled=False)(sample))
+        with caplog.at_level("DEBUG", "django_flagsmith_realtime.decorators"):
+            with pytest.raises(Http404) as both:
+                call(flag_enabled("new_checkout", "gift_cards")(sample))
+            with pytest.raises(Http404) as neither:
+                call(flag_enabled("new_checkout", enabled=False)(sample))
+        assert both.value.args == neither.value.args == ()
+        assert [record.getMessage() for record in caplog.records] == [
+            "404: not all flags are on: ('new_checkout', 'gift_cards')",
+            "404: not all flags are off: ('new_checkout',)",
+        ]
 
 
 class TestWrongUse:
@@ -138,8 +144,8 @@ class TestWrongUse:
         [
             (lambda: flag_enabled()(view), r'flag_enabled\("new_checkout"\)'),
             (lambda: flag_enabled(view), r'flag_enabled\("new_checkout"\)'),  # type: ignore[arg-type]
-            (lambda: flag_enabled("")(view), "are no names"),
-            (lambda: flag_enabled(["a", "b"])(view), "are no names"),  # type: ignore[arg-type]
+            (lambda: flag_enabled("")(view), "not \\("),
+            (lambda: flag_enabled(["a", "b"])(view), "not \\("),  # type: ignore[arg-type]
             (lambda: flag_enabled("a", enabled="no")(view), "True or False, not 'no'"),  # type: ignore[arg-type]
             (lambda: flag_enabled("a", fallback=404)(view), "not 404"),  # type: ignore[arg-type]
             (lambda: flag_enabled("a")("view"), "decorates a view, not 'view'"),  # type: ignore[type-var]
