@@ -88,9 +88,10 @@ class Reader:
         return self._held
 
     def _is_due(self, since: float) -> bool:
+        now = time.monotonic()
         if self._failing_since is not None:
-            return time.monotonic() >= self._retry_at
-        return self._held_as_of <= since
+            return not now < self._retry_at <= now + RETRY_SECONDS
+        return not since < self._held_as_of <= now  # later than now: tests freeze the clock, and let it go on
 
     @property
     def _patience(self) -> float | None:

@@ -544,3 +544,21 @@ def test_an_outage_of_the_cache_is_one_warning_and_one_end_with_its_length(
         ("WARNING", "Flags are served from memory. The cache failed: OSError: the cache is away."),
         ("INFO", "The cache of the flags answers again after 30 s"),
     ]
+
+
+@pytest.mark.parametrize("is_failing", [False, True])
+def test_a_clock_that_a_test_had_frozen_far_ahead_keeps_nobody_from_the_cache(
+    is_failing: bool, settings: Any, clock: Any
+) -> None:
+    publish(banner_text="one")
+    clock(1e9)
+    caches = settings.CACHES
+    if is_failing:
+        use(settings, "tests.support.backends.BrokenCache")
+    get_reader().current()
+    reader, settings.CACHES = get_reader(), caches
+    clock(-1e9)
+    if is_failing:
+        reader.store = configured_store()
+    publish(banner_text="two")
+    assert banner(reader.current()) == "two"
