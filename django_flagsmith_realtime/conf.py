@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -20,6 +21,8 @@ from django.core.signals import setting_changed
 from django.dispatch import receiver
 from django.utils.functional import cached_property
 from django.views.decorators.debug import sensitive_variables
+
+logger = logging.getLogger(__name__)
 
 SERVER_KEY_HINT = (
     "Create a server-side key in Flagsmith under your environment's SDK Keys "
@@ -87,6 +90,9 @@ def _is_defaults(value: object) -> bool:
 
 
 KEY = Expected(lambda value: _is_header_text(value) and value != "", "a non-empty string without spaces around it")
+SERVER_KEY = Expected(  # "" as well: what `os.environ.get("KEY", "")` returns is missing, not wrong
+    lambda value: value == "" or KEY.or_none().accepts(value), KEY.or_none().words
+)
 TEXT = Expected(lambda value: isinstance(value, str) and value != "", "a non-empty string")
 PATH = Expected(lambda value: TEXT.accepts(value) or isinstance(value, Path), "the path of a file")
 URL = Expected(_is_url, 'an absolute URL such as "https://flagsmith.example.com/api/v1/"')
@@ -120,7 +126,7 @@ def _key(default: object, expected: Expected, *, secret: bool = False) -> Any:
 class Config:
     """The `FLAGSMITH` setting; every attribute is its key in lower case, durations are in seconds."""
 
-    environment_key: str | None = _key(None, KEY.or_none(), secret=True)
+    environment_key: str | None = _key(None, SERVER_KEY, secret=True)
     api_url: str = _key("https://edge.api.flagsmith.com/api/v1/", URL)
     realtime_url: str | None = _key("https://realtime.flagsmith.com/", URL.or_none())
     stream_key: str | None = _key(None, KEY.or_none(), secret=True)
@@ -188,7 +194,7 @@ def _key_problems(key: object, value: object) -> Iterable[Error]:
     elif not (expected := KEYS[str(key)].expected).accepts(value):
         shown = f"a {type(value).__name__} that isn't valid" if KEYS[str(key)].secret else hide_password(repr(value))
         yield Error(f"FLAGSMITH[{key!r}] is {shown}.", hint=f"Set it to {expected.words}.", id="flagsmith.E004")
-    elif key == "ENVIRONMENT_KEY" and value is not None and not str(value).startswith("ser."):
+    elif key == "ENVIRONMENT_KEY" and value and not str(value).startswith("ser."):
         what = "FLAGSMITH['ENVIRONMENT_KEY'] is a client-side key, but evaluating flags takes a server-side one."
         yield Error(what, hint=SERVER_KEY_HINT, id="flagsmith.E002")
 
@@ -211,6 +217,7 @@ def get_config() -> Config:
     if problems := find_problems(setting):
         raise ImproperlyConfigured(explain(problems[0]))
     values = {key.lower(): value for key, value in setting.items()}
+    values["environment_key"] = values.get("environment_key") or None
     for url in {"api_url", "realtime_url"} & values.keys():
         values[url] = values[url] and values[url].rstrip("/") + "/"
     for mapping in {"defaults", "headers"} & values.keys():
@@ -220,7 +227,25 @@ def get_config() -> Config:
     return Config(**values)
 
 
+@cache
+@sensitive_variables("setting")
+def get_read_config() -> Config:
+    """Return the setting for a read, which never fails. If it has problems, log one and return only its `DEFAULTS`."""
+    try:
+        config = get_config()
+        if config.cache in settings.CACHES:
+            return config
+        problem = f"FLAGSMITH['CACHE'] is {config.cache!r}, which is not in CACHES."
+    except ImproperlyConfigured as error:
+        problem = str(error)
+    logger.error("All flags are what FLAGSMITH['DEFAULTS'] says, else off: %s", problem)
+    setting = get_setting()
+    defaults = setting.get("DEFAULTS") if isinstance(setting, Mapping) else None
+    return Config(defaults=MappingProxyType(dict(defaults) if defaults and DEFAULTS.accepts(defaults) else {}))
+
+
 @receiver(setting_changed)
 def _forget(*, setting: str, **kwargs: Any) -> None:
-    if setting == "FLAGSMITH":
+    if setting in ("FLAGSMITH", "CACHES"):
         get_config.cache_clear()
+        get_read_config.cache_clear()

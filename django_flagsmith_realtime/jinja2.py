@@ -35,24 +35,24 @@ class FlagsmithExtension(Extension):
         test = self.call_method("_is_enabled", [nodes.ContextReference(), name], lineno=line)
         return nodes.If(test, on, [], off, lineno=line)
 
-    def _is_enabled(self, context: Context, name: object) -> Any:
-        return _read(context, lambda flags: flags.is_feature_enabled(str(name)))
+    def _is_enabled(self, context: Context, name: Any) -> Any:
+        return _read(context, lambda flags: flags.is_feature_enabled(name))
 
 
 @pass_context
-def flag_value(context: Context, name: object, default: Any = None) -> Any:
+def flag_value(context: Context, name: Any, default: Any = None) -> Any:
     """Return a flag's value: `{{ flag_value("banner", default="Welcome") }}`."""
     return _read(context, lambda flags: shown_value(flags, name, default))
 
 
 @pass_context
-def get_flag(context: Context, name: object) -> Any:
+def get_flag(context: Context, name: Any) -> Any:
     """Return a flag: `{{ get_flag("new-checkout").enabled }}`."""
-    return _read(context, lambda flags: flags.get_flag(str(name)))
+    return _read(context, lambda flags: flags.get_flag(name))
 
 
 @pass_context
-def flags_json(context: Context, name: object, *names: object, id: str = STATE_ID) -> Any:
+def flags_json(context: Context, name: Any, *names: Any, id: str = STATE_ID) -> Any:
     """Return the named flags for the page's JavaScript: `{{ flags_json("new_checkout", "banner") }}`."""
     return _read(context, lambda flags: state_script(flags, (name, *names), id))
 

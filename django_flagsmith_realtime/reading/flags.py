@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, TypeVar, overload
 from flagsmith.models import Flag
 from flagsmith.models import Flags as SdkFlags
 
-from ..conf import Config, get_config
+from ..conf import Config, get_read_config
 from ..environment.defaults import default_flag, unknown_flag
 from ..environment.snapshot import Environment, Snapshot
 from ..exceptions import UnknownFlag
@@ -46,13 +47,13 @@ class Pin:
 
     def get(self) -> Snapshot | None:
         if not self._found:
-            config = get_config()
+            config = get_read_config()
             self._found.append(get_reader(config).current(self._limit(config)))
         return self._found[0]
 
     async def aget(self) -> Snapshot | None:
         if not self._found:
-            config = get_config()
+            config = get_read_config()
             self._found.append(await get_reader(config).acurrent(self._limit(config)))
         return self._found[0]
 
@@ -71,6 +72,14 @@ class Flags(Mapping[str, Flag]):
         self._identity = identity
         self._pin = pin or Pin()
         self._evaluated: tuple[Environment, SdkFlags] | None = None  # for the identity
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Flags:
+        """Return the same flags, which nothing changes: a copy of a request sees what the request saw."""
+        return Flags(deepcopy(self._identity, memo), self._pin)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle whose flags these are: the process that loads them pins a snapshot of its own."""
+        return Flags, (self._identity,)
 
     @property
     def snapshot(self) -> Snapshot | None:
@@ -157,7 +166,7 @@ class Flags(Mapping[str, Flag]):
         return len(self._by_name)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._by_name
+        return flag_name(name) in self._by_name
 
     def __repr__(self) -> str:
         if isinstance(self._identity, RequestIdentity):
@@ -172,15 +181,16 @@ class Flags(Mapping[str, Flag]):
         flags = snapshot.environment.flags if snapshot else {}
         return {**flags, **overridden} if overridden else flags
 
-    def _find(self, name: str, has_default: bool = False) -> Flag:
+    def _find(self, name: object, has_default: bool = False) -> Flag:
         """Return a flag that must not leave this object: others share it, and it can be changed."""
+        name = flag_name(name)
         overridden = overrides.visible()
         if overridden and name in overridden:
             return overridden[name]
         snapshot = self._snapshot(overridden)
         flag = snapshot.environment.flags.get(name) if snapshot else None
         if snapshot is None or flag is None:
-            config = get_config()
+            config = get_read_config()
             if name in config.defaults:
                 return default_flag(name, config.defaults[name])
             if not (name and has_default):
@@ -203,6 +213,13 @@ class Flags(Mapping[str, Flag]):
             flags = environment.identity_flags(identity.identifier, identity.traits_for_sdk)
             evaluated = self._evaluated = environment, flags
         return evaluated[1]
+
+
+def flag_name(name: object) -> str:
+    """Return the text of a flag's name: what a string holds, whatever `str()` makes of it."""
+    if isinstance(name, str):
+        return str.__str__(name)
+    return "" if name is None else str(name)  # None: an unknown variable of a template
 
 
 def _report_unknown(name: str, snapshot: Snapshot | None, *, is_test: bool, is_strict: bool) -> None:
@@ -231,7 +248,7 @@ def _warn_once(message: str, name: str, why: str) -> None:
 
 def file_snapshot() -> Snapshot | None:
     """Return what `SNAPSHOT_FILE` holds if it is the only source: tests that set flags read the others from there."""
-    config = get_config()
+    config = get_read_config()
     if config.environment_key or not config.snapshot_file:
         return None
     path = Path(config.snapshot_file)

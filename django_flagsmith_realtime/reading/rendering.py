@@ -12,9 +12,9 @@ from django.http import HttpRequest
 from django.utils.html import json_script
 from django.utils.safestring import SafeString
 
-from ..conf import get_config
+from ..conf import get_read_config
 from ..exceptions import ServerSideOnly
-from .flags import Flags
+from .flags import Flags, flag_name
 
 logger = logging.getLogger(__name__)
 
@@ -36,15 +36,15 @@ def request_of(context: Context) -> HttpRequest | None:
     return request if hasattr(request, "META") else None
 
 
-def shown_value(flags: Flags, name: object, default: Any = None) -> Any:
+def shown_value(flags: Flags, name: str, default: Any = None) -> Any:
     """Return a flag's value for a page, "" where it has none."""
-    value = flags.get_feature_value(str(name), default)
+    value = flags.get_feature_value(name, default)
     return "" if value is None else value
 
 
-def state_script(flags: Flags, names: Iterable[object], id: str) -> SafeString:
+def state_script(flags: Flags, names: Iterable[str], id: str) -> SafeString:
     """Return the named flags as JSON in a `<script>` that no content security policy blocks, as it is no code."""
-    return json_script(client_state(flags, map(str, names)), id)
+    return json_script(client_state(flags, map(flag_name, names)), id)
 
 
 def client_state(flags: Flags, names: Iterable[str]) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def client_state(flags: Flags, names: Iterable[str]) -> dict[str, Any]:
             key = name.lower().replace(" ", "_")  # the client looks flags up so
             state[key] = {"id": flag.feature_id} if flag.feature_id else {}  # a default has none
             state[key] |= {"enabled": flag.enabled, "value": flag.value}
-        elif settings.DEBUG or get_config().strict:
+        elif settings.DEBUG or get_read_config().strict:
             raise ServerSideOnly(REFUSAL % name)
         else:
             _report_refusal(name)

@@ -16,7 +16,7 @@ from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
-from ..conf import get_config
+from ..conf import get_read_config
 from ..exceptions import InvalidIdentity
 from ..identity import Identity
 from . import event_loop
@@ -39,10 +39,18 @@ class RequestIdentity:
         self._lock = threading.Lock()
         self._loop_locks: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy of the request takes over: the answer, not the locks."""
+        return {"_request": self._request, "_answers": list(self._answers)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["_request"])  # type: ignore[misc]
+        self._answers = state["_answers"]
+
     @property
     def is_resolved(self) -> bool:
         """Whether the identity is known without another call."""
-        return bool(self._answers) or get_config().identity is None
+        return bool(self._answers) or get_read_config().identity is None
 
     @property
     def _answer(self) -> Identity | None:
@@ -99,7 +107,7 @@ class RequestIdentity:
         try:
             yield
         except Exception as error:
-            if get_config().strict:
+            if get_read_config().strict:
                 raise
             self._answers.append(None)
             kind, now = type(error).__qualname__, time.monotonic()
@@ -116,7 +124,7 @@ _reported: dict[str, float] = {}  # when each kind of error was last logged
 
 def import_callable() -> Callable[[HttpRequest], Any]:
     """Return what `IDENTITY` names."""
-    named = get_config().identity
+    named = get_read_config().identity
     return import_string(named) if isinstance(named, str) else named  # type: ignore[return-value]
 
 

@@ -32,7 +32,7 @@ class FlagNode(template.Node):
 
     def render(self, context: Context) -> str:
         name = self.name.resolve(context, ignore_failures=True)
-        enabled = _flags(context).is_feature_enabled("" if name is None else str(name))
+        enabled = _flags(context).is_feature_enabled(name)
         return (self.on if enabled else self.off).render(context)
 
 
@@ -58,7 +58,7 @@ def flag_value(context: Context, name: str, default: Any = None) -> Any:
 @register.simple_tag(takes_context=True)
 def get_flag(context: Context, name: str) -> Flag:
     """Put a flag into a variable: `{% get_flag "new-checkout" as checkout %}`."""
-    return _flags(context).get_flag(str(name))
+    return _flags(context).get_flag(name)
 
 
 @register.simple_tag(takes_context=True)

@@ -12,7 +12,10 @@ from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pytest
-from django.template import Context, Template
+from django.http import HttpRequest, HttpResponse
+from django.template import Context, Template, engines
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy
 from flagsmith.models import Flag
 from hypothesis import given
 from hypothesis import settings as examples
@@ -20,9 +23,11 @@ from hypothesis import strategies as st
 
 import django_flagsmith_realtime
 from django_flagsmith_realtime import Flags, Identity, aget_flags, get_flags
+from django_flagsmith_realtime.decorators import flag_enabled
 from django_flagsmith_realtime.environment.defaults import UNKNOWN_REASON, default_flag
 from django_flagsmith_realtime.environment.snapshot import parse_document
 from django_flagsmith_realtime.exceptions import FlagsmithError, UnknownFlag
+from django_flagsmith_realtime.middleware import FlagsmithMiddleware
 from django_flagsmith_realtime.reading.reader import get_reader
 from tests.support.cases import each_case
 from tests.support.documents import RECORDED, configured_store, publish
@@ -459,3 +464,55 @@ class TestNoNetwork:
 def test_logging_of_unknown_flags_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     get_flags().is_feature_enabled("typo")
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+
+# Names
+
+
+class Name(str):
+    """A name whose text isn't what `str()` returns, as of the members of some enums."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "another name"
+
+
+def test_a_name_is_its_text_wherever_it_is_written() -> None:
+    publish(new_checkout=True)
+    engine = engines["django"]
+    on = engine.from_string("{% load flagsmith %}{% flag name %}on{% endflag %}{% get_flag name as f %}{{ f.enabled }}")
+    for name in (Name("new_checkout"), SafeString("new_checkout"), gettext_lazy("new_checkout")):
+        flags = get_flags()
+        assert flags.is_feature_enabled(name)
+        assert flags.get_flag(name).feature_name == "new_checkout"
+        assert name in flags
+        assert on.render({"name": name}) == "onTrue"
+        assert flag_enabled(name)(lambda request: "view")(HttpRequest()) == "view"
+
+
+# Copies of a request
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda request: pickle.loads(pickle.dumps(request))])
+def test_a_request_can_be_copied_before_and_after_it_reads_flags(copied: Any) -> None:
+    publish(new_checkout=True)
+
+    def view(request: Any) -> HttpResponse:
+        before = copied(request)
+        assert request.flags.is_feature_enabled("new_checkout")
+        for made in (before, copied(request)):
+            assert made.flags.is_feature_enabled("new_checkout")
+            assert get_flags(made).is_feature_enabled("new_checkout")
+            assert asyncio.run(made.aflags()).is_feature_enabled("new_checkout")
+        return HttpResponse()
+
+    FlagsmithMiddleware(view)(HttpRequest())
+
+
+def test_a_copy_of_a_request_sees_the_snapshot_of_the_request() -> None:
+    publish(new_checkout=True)
+    request = HttpRequest()
+    assert get_flags(request).is_feature_enabled("new_checkout")
+    publish(new_checkout=False)
+    assert get_flags(copy.deepcopy(request)).is_feature_enabled("new_checkout")

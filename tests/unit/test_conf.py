@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import sys
 from dataclasses import FrozenInstanceError
 from pathlib import Path
@@ -11,10 +13,11 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
 from django.test import RequestFactory, override_settings
 from django.views.debug import ExceptionReporter
 
-from django_flagsmith_realtime import get_flags
+from django_flagsmith_realtime import Identity, aget_flags, get_flags
 from django_flagsmith_realtime.conf import (
     KEYS,
     SERVER_KEY_HINT,
@@ -24,6 +27,7 @@ from django_flagsmith_realtime.conf import (
     find_problems,
     get_config,
 )
+from django_flagsmith_realtime.reading.reader import get_reader
 from tests.support.cases import each_case
 
 DEFAULTS = {
@@ -68,7 +72,6 @@ RIGHT: list[tuple[str, Any]] = [
     ("HEADERS", {"X-Gateway": "a b", "X_Empty": ""}),
 ]
 WRONG: list[tuple[str, Any, str]] = [
-    ("ENVIRONMENT_KEY", "", "non-empty string"),
     ("ENVIRONMENT_KEY", 5, "non-empty string"),
     ("ENVIRONMENT_KEY", b"ser.x", "non-empty string"),
     ("ENVIRONMENT_KEY", " ser.x", "without spaces"),
@@ -301,7 +304,7 @@ def test_a_setting_that_was_wrong_is_read_again_when_it_changes() -> None:
     assert configured(POLL_INTERVAL=1).poll_interval == 1
 
 
-@pytest.mark.parametrize("keys", [{}, {"ENVIRONMENT_KEY": None}])
+@pytest.mark.parametrize("keys", [{}, {"ENVIRONMENT_KEY": None}, {"ENVIRONMENT_KEY": ""}])
 def test_a_missing_key_is_a_problem_for_a_listener(keys: Any) -> None:
     (problem,) = find_missing(configured(**keys))
     assert problem.id == "flagsmith.E001"
@@ -315,13 +318,46 @@ def test_a_missing_key_is_a_problem_for_a_listener(keys: Any) -> None:
 def test_an_error_report_of_a_wrong_setting_does_not_show_the_key(more: dict[str, object]) -> None:
     with override_settings(FLAGSMITH={"ENVIRONMENT_KEY": "ser.SECRET", **more}, DEBUG=False):
         try:
-            get_flags().is_feature_enabled("new_checkout")
-        except Exception:
+            get_reader(get_config())
+        except ImproperlyConfigured:
             report = ExceptionReporter(RequestFactory().get("/"), *sys.exc_info(), is_email=True)
         frames = report.get_traceback_data()["frames"]
     ours = [frame for frame in frames if "django_flagsmith_realtime" in frame["filename"]]
-    assert len(ours) >= 3
+    assert ours
     assert [frame["function"] for frame in ours if "SECRET" in str(frame["vars"])] == []
+
+
+WRONG = [
+    {"ENVIRONMENT_KEY": "client-side", "DEFAULTS": {"new_checkout": True}},
+    {"ENVIRONMENT_KEY": "ser.tests", "NOPE": 1, "DEFAULTS": {"new_checkout": True}},
+    {"ENVIRONMENT_KEY": "ser.tests", "CACHE": "nope", "DEFAULTS": {"new_checkout": True}},
+    {"ENVIRONMENT_KEY": "ser.tests", "API_URL": "", "DEFAULTS": {"new_checkout": True}},
+]
+
+
+@each_case("setting", WRONG)
+def test_a_read_with_a_wrong_setting_logs_it_once_and_gives_defaults(setting: Any) -> None:
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = records.append  # type: ignore[method-assign]
+    logger = logging.getLogger("django_flagsmith_realtime.conf")
+    logger.addHandler(handler)
+    with override_settings(FLAGSMITH=setting):
+        for _ in range(3):
+            assert get_flags().is_feature_enabled("new_checkout") is True
+            assert asyncio.run(aget_flags()).is_feature_enabled("gift_cards") is False
+            assert get_flags(HttpRequest()).is_feature_enabled("new_checkout") is True
+            assert get_flags(identity=Identity("42")).snapshot is None
+    logger.removeHandler(handler)
+    [record] = records
+    assert record.levelname == "ERROR"
+    assert "FLAGSMITH['" in record.getMessage()
+
+
+@each_case("setting", ["nonsense", {"DEFAULTS": 5}, {"DEFAULTS": {"a": object()}}])
+def test_a_read_fails_under_no_setting(setting: Any) -> None:
+    with override_settings(FLAGSMITH=setting):
+        assert get_flags().is_feature_enabled("new_checkout") is False
 
 
 def test_files_of_different_projects_do_not_share_keys() -> None:
