@@ -68,9 +68,11 @@ def diff(old: Environment | None, new: Environment) -> Mapping[str, FlagChange]:
     before, after = old.descriptions if old else {}, new.descriptions
     changes = {}
     for name in sorted(before.keys() | after.keys()):
-        one, other = _aspects(before.get(name)), _aspects(after.get(name))
+        if (was := before.get(name)) == (now := after.get(name)):
+            continue
+        one, other = _aspects(was), _aspects(now)
         if aspects := frozenset(aspect for aspect in {**one, **other} if one.get(aspect) != other.get(aspect)):
-            differences = tuple(_differences(before.get(name), after.get(name), aspects))
+            differences = tuple(_differences(was, now, aspects))
             changes[name] = FlagChange(name, _copy_flag(old, name), _copy_flag(new, name), aspects, differences)
     return MappingProxyType(changes)
 

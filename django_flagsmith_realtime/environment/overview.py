@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from math import inf
 from typing import Any, NamedTuple
 
@@ -108,9 +108,7 @@ def describe_flags(document: Plain) -> dict[str, FlagDescription]:
         name: FlagDescription(
             name,
             _state(states[name]),
-            tuple(
-                sorted(segments[name], key=lambda each: (inf if each.priority is None else each.priority, repr(each)))
-            ),
+            tuple(sorted(segments[name], key=_order)),
             tuple(sorted(identities[name])),
             name in hidden,
             tuple(sorted(seeds[name])),
@@ -164,10 +162,11 @@ def _variant(variant: Plain) -> Variant:
     return Variant(option["key"], show_value(option["value"]), float(variant["percentage_allocation"]))
 
 
-def _seeds(state: Plain, owner: int | None) -> Iterable[str]:
-    """Return, where a state has variants, what the SDK hashes to split by percentage and what it orders variants by."""
-    if variants := state.get("multivariate_feature_state_values"):
-        yield canonical({"segment": owner, "state": state["featurestate_uuid"], "variants": variants})
+def _seeds(state: Plain, owner: int | None) -> list[str]:
+    """Return the ids that the SDK hashes to split by percentage, and those that it orders the variants by."""
+    variants = state.get("multivariate_feature_state_values")
+    seed = {"segment": owner, "state": state["featurestate_uuid"], "variants": variants}
+    return [canonical(seed)] if variants else []
 
 
 def _order(override: SegmentOverride) -> tuple[float, str]:
