@@ -18,6 +18,7 @@ import requests
 from standin.server import StandIn
 
 from tests.support import recordings
+from tests.support.cases import each_case
 from tests.support.demo import EXAMPLE_PROJECT
 from tests.support.processes import wait_until
 
@@ -94,7 +95,7 @@ def comparable(body: bytes) -> Any:
 # The API
 
 
-@pytest.mark.parametrize("name", EXCHANGES)
+@each_case("name", EXCHANGES)
 def test_it_answers_as_recorded(unchanged: StandIn, name: str) -> None:
     exchange = recordings.exchange(name)
     method = "HEAD" if name.endswith("_head") else "GET"
@@ -120,7 +121,7 @@ def test_gzip_is_sent_to_who_accepts_it(unchanged: StandIn) -> None:
     assert len(body) < 2 * int(exchange.headers["content-length"])
 
 
-@pytest.mark.parametrize("target", ["/api/v1/nothing/", "/nothing", "/../server.py", "/page/../server.py"])
+@each_case("target", ["/api/v1/nothing/", "/nothing", "/../server.py", "/page/../server.py"])
 def test_other_addresses_are_not_found(unchanged: StandIn, target: str) -> None:
     assert ask(unchanged, target, {})[0] == 404
 
@@ -255,9 +256,7 @@ def test_its_end_closes_the_connections_that_clients_keep(tmp_path: Path) -> Non
 # The page
 
 
-@pytest.mark.parametrize(
-    ("path", "kind"), [("/", "text/html"), ("/page.css", "text/css"), ("/page.js", "text/javascript")]
-)
+@each_case(("path", "kind"), [("/", "text/html"), ("/page.css", "text/css"), ("/page.js", "text/javascript")])
 def test_the_page_is_served_with_its_files(unchanged: StandIn, path: str, kind: str) -> None:
     status, headers, body = ask(unchanged, path, {})
     assert (status, headers["content-type"]) == (200, f"{kind}; charset=utf-8")
@@ -299,7 +298,7 @@ def change(standin: StandIn, name: str, body: Any) -> requests.Response:
     return requests.post(f"{standin.url}/standin/flags/{name}", json=body, timeout=SECONDS)
 
 
-@pytest.mark.parametrize("value", ["x", 3, True, None], ids=repr)
+@each_case("value", ["x", 3, True, None])
 def test_the_page_gives_a_flag_a_value_of_any_type(standin: StandIn, value: Any) -> None:
     answer = change(standin, "banner_text", {"value": value})
     [row] = [row for row in answer.json()["flags"] if row["name"] == "banner_text"]
@@ -311,10 +310,9 @@ def test_the_page_switches_a_flag(standin: StandIn) -> None:
     assert comparable(document(standin)[2])["feature_states"][1]["enabled"] is True
 
 
-@pytest.mark.parametrize(
+@each_case(
     "body",
     [{}, {"value": 1.5}, {"enabled": "yes"}, {"x": 1}, [], "x", {"enabled": None}, {"value": [1]}],
-    ids=repr,
 )
 def test_a_change_that_makes_no_sense_is_refused_with_the_reason(unchanged: StandIn, body: Any) -> None:
     answer = change(unchanged, "new_checkout", body)

@@ -115,8 +115,8 @@ class TestFlags:
 class TestOwnCopies:
     """A caller that changes a flag it was given changes nobody else's."""
 
-    @pytest.mark.parametrize("identity", [None, GOLD])
-    @pytest.mark.parametrize(
+    @each_case("identity", [None, GOLD])
+    @each_case(
         "take",
         [
             lambda flags: flags.get_flag("banner_text"),
@@ -177,7 +177,7 @@ class TestUnknownFlags:
         assert flags.get_feature_value("later", "") == ""
         assert caplog.records == []
 
-    @pytest.mark.parametrize(
+    @each_case(
         ("form", "enabled", "value"),
         [
             (True, True, None),
@@ -244,7 +244,7 @@ class TestTypes:
         assert get_flags().get_feature_value("max_cart_items", "many") == 25
         assert get_flags().get_feature_value("banner_text", 7) == "Welcome to Northwind"
 
-    @pytest.mark.parametrize(
+    @each_case(
         ("value", "kind", "expected"),
         [
             ('{"a": [1, 2.5, null]}', dict, {"a": [1, 2.5, None]}),
@@ -387,7 +387,7 @@ class TestIdentity:
         ]
         assert caplog.records[0].exc_info is None
 
-    @pytest.mark.parametrize(
+    @each_case(
         ("operator", "value", "trait", "matches"),
         [
             ("EQUAL", "gold", "gold", True),

@@ -215,7 +215,7 @@ def test_good_settings_are_silent(setting: Any, settings: dict[str, Any]) -> Non
     assert messages(setting, **settings) == []
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("named_callable", "said"),
     [
         ("tests.unit.test_checks.nothing", "'tests.unit.test_checks.nothing'"),
@@ -229,7 +229,7 @@ def test_an_identity_that_cannot_be_called_is_an_error(named_callable: str, said
     assert said in message.msg
 
 
-@pytest.mark.parametrize("named_callable", [None, "tests.unit.test_checks.messages", messages])
+@each_case("named_callable", [None, "tests.unit.test_checks.messages", messages])
 def test_a_callable_that_names_identities_is_silent(named_callable: Any) -> None:
     assert messages({**GOOD, "IDENTITY": named_callable}, MIDDLEWARE=[OURS]) == []
 

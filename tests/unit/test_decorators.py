@@ -86,12 +86,12 @@ class TestFallback:
     def off(self) -> None:
         publish(new_checkout=False)
 
-    @pytest.mark.parametrize(("sample", "fallback"), [(view, other), (aview, aother), (aview, other)])
+    @each_case(("sample", "fallback"), [(view, other), (aview, aother), (aview, other)])
     def test_a_callable_gets_the_views_arguments(self, sample: Any, fallback: Any) -> None:
         answer = call(flag_enabled("new_checkout", fallback=fallback)(sample), 1, b=2)
         assert answer.content == b"other (1,) {'b': 2}"
 
-    @pytest.mark.parametrize(
+    @each_case(
         ("fallback", "target"),
         [
             ("old-checkout", "/old-checkout/"),
@@ -109,7 +109,7 @@ class TestFallback:
 
 
 class TestSeveralFlags:
-    @pytest.mark.parametrize(
+    @each_case(
         ("states", "both_on", "both_off"),
         [((True, True), True, False), ((True, False), False, False), ((False, False), False, True)],
     )
@@ -197,7 +197,7 @@ class AsyncView(View):
         return HttpResponse("new")
 
 
-@pytest.mark.parametrize(
+@each_case(
     "class_based",
     [
         WholeView.as_view(),
@@ -205,9 +205,8 @@ class AsyncView(View):
         AsyncMethod.as_view(),
         flag_enabled("new_checkout")(AsyncView.as_view()),
     ],
-    ids=["dispatch", "method", "async method", "async"],
 )
-@pytest.mark.parametrize("get", [Client().get, lambda url: asyncio.run(AsyncClient().get(url))], ids=["wsgi", "asgi"])
+@each_case("get", [Client().get, lambda url: asyncio.run(AsyncClient().get(url))])
 def test_class_based_views(settings: Any, class_based: Any, get: Callable[[str], HttpResponse]) -> None:
     settings.ROOT_URLCONF = (path("", class_based), path("old-checkout/", other, name="old-checkout"))
     publish(new_checkout=True)

@@ -23,6 +23,7 @@ from django_flagsmith_realtime.exceptions import UnknownFlag
 from django_flagsmith_realtime.jinja2 import FlagsmithExtension
 from django_flagsmith_realtime.reading.reader import get_reader
 from django_flagsmith_realtime.reading.scope import request_scope
+from tests.support.cases import each_case
 from tests.support.documents import pin, publish
 from tests.support.paths import ROOT
 
@@ -60,7 +61,7 @@ def request_() -> HttpRequest:
 
 
 class TestTag:
-    @pytest.mark.parametrize(("enabled", "expected"), [(True, "new"), (False, "old")])
+    @each_case(("enabled", "expected"), [(True, "new"), (False, "old")])
     def test_one_of_two_parts_is_rendered(self, render: Callable[..., str], enabled: bool, expected: str) -> None:
         publish(new_checkout=enabled)
         assert render(IF_NEW) == expected
@@ -88,7 +89,7 @@ class TestTag:
         assert render("{% flag name %}new{% endflag %}", name="new_checkout") == "new"
         assert render('{% flag "new_" ~ which|lower %}new{% endflag %}', which="CHECKOUT") == "new"
 
-    @pytest.mark.parametrize(
+    @each_case(
         ("source", "expected"),
         [
             ('a {%- flag "new_checkout" -%} b {%- else -%} c {%- endflag -%} d', "abd"),
@@ -105,13 +106,13 @@ class TestTag:
         publish(new_checkout=True)
         assert render('{% flag "new_checkout" %}{% set x = 1 %}{% endflag %}{{ x }}') == "1"
 
-    @pytest.mark.parametrize("arguments", ["", '"a", "b"', "a b", '"a" as b'])
+    @each_case("arguments", ["", '"a", "b"', "a b", '"a" as b'])
     def test_other_arguments_are_an_error_that_shows_how(self, arguments: str) -> None:
         with pytest.raises(jinja2.TemplateSyntaxError, match=r'\{% flag "new_checkout" %\}') as raised:
             environment().from_string("\n{% flag " + arguments + " %}{% endflag %}")
         assert raised.value.lineno == 2
 
-    @pytest.mark.parametrize(
+    @each_case(
         "source",
         [
             '{% flag "a" %}',
@@ -195,7 +196,7 @@ class TestRequest:
         with request_scope(request_):
             assert render(IF_NEW) == "new"
 
-    @pytest.mark.parametrize("thing", ["GET /", 7, None, {"id": 1}, object()])
+    @each_case("thing", ["GET /", 7, None, {"id": 1}, object()])
     def test_a_variable_that_happens_to_be_called_request_does_no_harm(
         self, render: Callable[..., str], thing: Any
     ) -> None:

@@ -83,7 +83,7 @@ class TestFallback:
         answer = get("/1/")
         assert (answer.status_code, answer["Location"]) == (302, "/old-checkout/")
 
-    @pytest.mark.parametrize(
+    @each_case(
         "fallback",
         [
             other,
@@ -91,7 +91,6 @@ class TestFallback:
             Sync.as_view(flag_enabled=False),
             lambda request, number: other(request, number=number),
         ],
-        ids=["function", "staticmethod", "as_view", "lambda"],
     )
     def test_a_view_gets_the_views_arguments(self, settings: Any, base: Any, get: Get, fallback: Any) -> None:
         serve(settings, type("Closed", (base,), {"flag_fallback": fallback}).as_view())
@@ -124,7 +123,7 @@ class TestFallback:
         assert get("/1/").content.startswith(b"new")
 
 
-@pytest.mark.parametrize("names", [["new_checkout", "gift_cards"], ("new_checkout", "gift_cards")])
+@each_case("names", [["new_checkout", "gift_cards"], ("new_checkout", "gift_cards")])
 def test_several_flags_have_to_be_all_on_or_all_off(settings: Any, base: Any, get: Get, names: Any) -> None:
     for states, enabled, status in [
         ((True, True), True, 200),

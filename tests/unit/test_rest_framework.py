@@ -21,6 +21,7 @@ from rest_framework.viewsets import ViewSet
 from django_flagsmith_realtime import get_flags
 from django_flagsmith_realtime.decorators import flag_enabled
 from django_flagsmith_realtime.mixins import FlagEnabledMixin
+from tests.support.cases import each_case
 from tests.support.documents import publish
 
 
@@ -112,7 +113,7 @@ VIEWS = {
 }
 
 
-@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+@each_case("view", VIEWS.values())
 def test_a_view_answers_in_the_frameworks_way_while_the_flag_is_on_and_while_it_is_off(
     settings: Any, view: Any
 ) -> None:
@@ -126,7 +127,7 @@ def test_a_view_answers_in_the_frameworks_way_while_the_flag_is_on_and_while_it_
     assert answer.json() == {"detail": "Not found."}, "it names no flag"
 
 
-@pytest.mark.parametrize("view", [Plain.as_view(), *VIEWS.values()])
+@each_case("view", [Plain.as_view(), *VIEWS.values()])
 def test_flags_are_for_the_user_whom_the_framework_authenticated(settings: Any, view: Any) -> None:
     serve(settings, view)
     publish(new_checkout=True)

@@ -155,19 +155,17 @@ class TestFlag:
         with pytest.raises(UnknownFlag, match="names stand in quotes"):
             render("{% flag_value banner_text default='Welcome' %}")
 
-    @pytest.mark.parametrize("arguments", ["", '"a" "b"', '"a" as b'])
+    @each_case("arguments", ["", '"a" "b"', '"a" as b'])
     def test_other_arguments_are_an_error_that_shows_how(self, arguments: str) -> None:
         with pytest.raises(TemplateSyntaxError, match=r'\{% flag "new_checkout" %\}'):
             render("{% flag " + arguments + " %}{% endflag %}")
 
-    @pytest.mark.parametrize(
-        "source", ['{% flag "a" %}', '{% flag "a" %}{% else %}', '{% flag "a" %}{% if b %}{% endflag %}']
-    )
+    @each_case("source", ['{% flag "a" %}', '{% flag "a" %}{% else %}', '{% flag "a" %}{% if b %}{% endflag %}'])
     def test_a_missing_end_is_an_error(self, source: str) -> None:
         with pytest.raises(TemplateSyntaxError, match="endflag"):
             render(source)
 
-    @pytest.mark.parametrize("more", ["{% else %}2", "{% elif b %}2", "{% empty %}2"])
+    @each_case("more", ["{% else %}2", "{% elif b %}2", "{% empty %}2"])
     def test_another_part_is_an_error(self, more: str) -> None:
         with pytest.raises(TemplateSyntaxError, match=r"expected .*'endflag'"):
             render('{% flag "a" %}1{% else %}1' + more + "{% endflag %}")

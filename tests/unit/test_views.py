@@ -61,7 +61,7 @@ def test_it_is_for_reading(method: str) -> None:
     assert ask(method=method).status_code == 405
 
 
-@pytest.mark.parametrize("user", [None, User(is_staff=False), BrokenUser()], ids=["nobody", "a user", "a broken one"])
+@each_case("user", [None, User(is_staff=False), BrokenUser()])
 def test_hosts_and_errors_are_for_staff(user: Any) -> None:
     led(publish())
     shown = ask(user).content.decode()
@@ -72,7 +72,7 @@ def test_hosts_and_errors_are_for_staff(user: Any) -> None:
     assert "It failed." in shown
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("setting", "caches_setting"),
     [
         ({"ENVIRONMENT_KEY": 5}, None),

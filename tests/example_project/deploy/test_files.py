@@ -6,7 +6,6 @@ import re
 import shlex
 from pathlib import Path
 
-import pytest
 import yaml
 from django.core.management import get_commands, load_command_class
 
@@ -27,7 +26,7 @@ def test_each_management_command_is_one_that_takes_its_arguments() -> None:
         load_command_class(get_commands()[name], name).create_parser("manage.py", name).parse_args(arguments)
 
 
-@pytest.mark.parametrize("path", [files.COMPOSE, files.KUBERNETES, files.DEPLOY / "storefront.env.example"], ids=str)
+@each_case("path", [files.COMPOSE, files.KUBERNETES, files.DEPLOY / "storefront.env.example"])
 def test_a_file_gives_what_the_settings_read(path: Path) -> None:
     assert files.variables(path) >= NEEDED
     assert files.variables(path) <= files.read_variables()

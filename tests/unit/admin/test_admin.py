@@ -21,6 +21,7 @@ from django_flagsmith_realtime.environment.snapshot import parse_document
 from django_flagsmith_realtime.listener.publisher import Publisher
 from django_flagsmith_realtime.test import override_flags
 from tests.support.backends import use
+from tests.support.cases import each_case
 from tests.support.documents import KEY, RECORDED, configured_store, make_document, publish
 from tests.support.sources import FakeSource
 from tests.unit.monitoring.test_health import led
@@ -158,7 +159,7 @@ class TestFlags:
         publish(banner_text="<script>alert(1)</script>")
         assert b"<script>alert" not in superuser.get(PAGE).content
 
-    @pytest.mark.parametrize(
+    @each_case(
         ("query", "expected"),
         [
             ({"q": "BANNER_te"}, ["banner_text"]),
@@ -210,7 +211,7 @@ class TestIdentities:
         publish()
         assert superuser.get(PAGE).context["evaluation"] is None
 
-    @pytest.mark.parametrize(
+    @each_case(
         ("data", "error"),
         [
             ({"identifier": ""}, "This field is required."),

@@ -60,7 +60,7 @@ def test_every_flag_of_the_environment_is_what_the_official_sdk_says(
     assert expected["max_cart_items"][:4] == (True, 25, 14, "max_cart_items")
 
 
-@pytest.mark.parametrize("identifier", IDENTITIES)
+@each_case("identifier", IDENTITIES)
 def test_every_flag_of_an_identity_is_what_the_official_sdk_says(
     environment: Environment, official: Flagsmith, identifier: str
 ) -> None:
@@ -141,7 +141,7 @@ def test_a_document_knows_when_it_was_changed_and_whether_real_time_is_on() -> N
     assert document.realtime_enabled is False
 
 
-@pytest.mark.parametrize(("said", "enabled"), [(False, False), (True, True), (None, True)])
+@each_case(("said", "enabled"), [(False, False), (True, True), (None, True)])
 def test_real_time_is_off_only_where_the_document_says_so(said: object, enabled: bool) -> None:
     project = {**RECORDED["project"], "enable_realtime_updates": said}
     assert parse_document({**RECORDED, "project": project}).realtime_enabled is enabled

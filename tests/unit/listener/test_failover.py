@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from django_flagsmith_realtime.exceptions import FlagsmithError, Refused, ServerError, TimedOut, Unreachable
 from django_flagsmith_realtime.listener.failover import FIRST_PATIENCE, LAST_PATIENCE, Failover
+from tests.support.cases import each_case
 
 CUT_OFF = Unreachable("The connection broke.")
 LATER = FIRST_PATIENCE + 1
@@ -43,7 +42,7 @@ def test_a_stream_that_comes_back_is_enough() -> None:
     assert not Failover().connect().disconnect(0, CUT_OFF).connect().should_give_way(LATER)
 
 
-@pytest.mark.parametrize("error", [None, Refused("403"), ServerError("503")])
+@each_case("error", [None, Refused("403"), ServerError("503")])
 def test_an_answer_that_is_a_refusal_would_be_the_same_elsewhere(error: FlagsmithError | None) -> None:
     assert not Failover().disconnect(0, error).should_give_way(LATER)
     if error:

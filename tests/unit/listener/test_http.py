@@ -60,7 +60,7 @@ def test_an_origin_is_scheme_host_and_port(url: str, expected: tuple[str, str, i
     assert origin(url) == expected
 
 
-@pytest.mark.parametrize("url", ["http://[", "http://host:port/", "http://host:99999/"])
+@each_case("url", ["http://[", "http://host:port/", "http://host:99999/"])
 def test_an_address_that_is_none_is_a_value_error(url: str) -> None:
     with pytest.raises(ValueError):
         origin(url)

@@ -36,6 +36,7 @@ from django_flagsmith_realtime.listener.stream import (
     next_wait,
 )
 from tests.support import recordings
+from tests.support.cases import each_case
 from tests.support.http_server import (
     Answer,
     Drip,
@@ -147,7 +148,7 @@ def test_a_reset_is_an_error(server: ScriptedServer, framing: Any) -> None:
     assert isinstance(messages[-1], Unreachable)
 
 
-@pytest.mark.parametrize("end", [[], [b"5"], [b"55\r\nevent"]], ids=["between chunks", "in a size", "in a chunk"])
+@each_case("end", [[], [b"5"], [b"55\r\nevent"]])
 def test_a_chunked_stream_that_is_cut_off_is_a_broken_connection(server: ScriptedServer, end: list[bytes]) -> None:
     start = head(200, {**SSE, "Transfer-Encoding": "chunked"}) + b"%x\r\n%b\r\n" % (len(UPDATED), UPDATED)
     messages = heard(server, Raw([start, *end]))
@@ -177,7 +178,7 @@ def test_a_burst_of_events_passes(server: ScriptedServer) -> None:
     assert times(messages) == [(1_795_372_800 + number) * 1_000_000 for number in range(50)]
 
 
-@pytest.mark.parametrize("flood", [numbered(20_000), b"\n" * 500_000, b": ping\n" * 100_000, b"event: x\n\n" * 50_000])
+@each_case("flood", [numbered(20_000), b"\n" * 500_000, b": ping\n" * 100_000, b"event: x\n\n" * 50_000])
 def test_a_flood_ends_the_stream_before_it_costs_anything(server: ScriptedServer, flood: bytes) -> None:
     messages = heard(server, EventStream([flood], end="clean"))
     assert len(messages) <= 102
@@ -188,7 +189,7 @@ def test_a_flood_ends_the_stream_before_it_costs_anything(server: ScriptedServer
 # Refusals
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("reply", "kind", "words"),
     [
         (Refuse(401), Refused, "FLAGSMITH['STREAM_KEY']"),
@@ -285,7 +286,7 @@ def test_a_ping_is_a_sign_of_life(server: ScriptedServer) -> None:
 # `retry:`
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("retry", "seconds"),
     [
         ("15000", 15),
@@ -376,7 +377,7 @@ KNOWN = [
 ]
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("name", "expected", "ends"),
     [
         ("e2e_stream_real_environment", [1_795_373_826_879_439, 1_795_373_833_152_998], True),
@@ -387,7 +388,7 @@ KNOWN = [
         ("stream_with_origin_cors", KNOWN[:2], False),
     ],
 )
-@pytest.mark.parametrize("bytewise", [False, True])
+@each_case("bytewise", [False, True])
 def test_a_recorded_stream_is_read_as_it_came(
     server: ScriptedServer, name: str, expected: list[int], ends: bool, bytewise: bool
 ) -> None:
@@ -401,7 +402,7 @@ def test_a_recorded_stream_is_read_as_it_came(
     assert messages[0] == Connected()
     assert times(messages) == expected
     assert isinstance(messages[-1], Unreachable) is not ends
-    assert server.requests[0].headers["accept-encoding"] == "identity"
+    assert server.requests[-1].headers["accept-encoding"] == "identity"
 
 
 # The reader

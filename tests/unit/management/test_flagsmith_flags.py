@@ -212,7 +212,7 @@ def test_a_cache_that_is_down_says_so(settings: Any, redis_server: RedisServer) 
     assert "Is the server that CACHES names running?" in refused()
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("setting", "words"),
     [
         ({"POLL_INTERVALL": 3}, "FLAGSMITH['POLL_INTERVALL'] is not a known key"),

@@ -15,6 +15,7 @@ from django.core.management import CommandError, call_command
 from django.test import override_settings
 from standin.server import StandIn
 
+from tests.support.cases import each_case
 from tests.support.processes import Command, RedisServer, wait_until
 
 KEY = "ser.never-to-be-shown"
@@ -140,7 +141,7 @@ def test_once_publishes_what_is_new_and_opens_no_stream(once: Callable[..., str]
     assert (standin.counts.environment_document, standin.counts.stream) == (3, 0)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("setting", "said"),
     [
         ({"ENVIRONMENT_KEY": "ser.wrong"}, "refused the request (403): check FLAGSMITH['ENVIRONMENT_KEY']"),

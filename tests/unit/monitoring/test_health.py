@@ -85,7 +85,7 @@ def test_no_problem_shows_the_password_of_the_cache(settings: Any, monkeypatch: 
     assert "SECRET" not in problem.text
 
 
-@pytest.mark.parametrize(("max_age", "expected"), [(1, ["stale"]), (3, []), (None, [])])
+@each_case(("max_age", "expected"), [(1, ["stale"]), (3, []), (None, [])])
 def test_flags_are_stale_after_max_age(max_age: float | None, expected: list[str]) -> None:
     led(publish())
     assert kinds(health(max_age=max_age)) == expected

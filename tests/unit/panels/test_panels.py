@@ -20,6 +20,7 @@ from django_flagsmith_realtime.environment.snapshot import Snapshot
 from django_flagsmith_realtime.test import override_flags
 from tests.support.browser import chromium, complaints, lay_out
 from tests.support.browser.axe import violations
+from tests.support.cases import each_case
 from tests.support.demo import running_demo
 from tests.support.demo_browser import open_panel
 from tests.support.documents import configured_store, pin, publish
@@ -93,7 +94,7 @@ def line(view: Any, text: str) -> str:
 
 
 class TestReads:
-    @pytest.mark.parametrize("view", [views.page, views.apage])
+    @each_case("view", [views.page, views.apage])
     def test_of_a_view_and_its_templates_are_told_with_their_lines(self, get: Get, view: Any) -> None:
         publish(new_checkout=True)
         get(f"/{view.__name__}/")
@@ -109,7 +110,7 @@ class TestReads:
         assert places("banner_text") == {"panel/page.jinja:2": 1}
         assert places("new_checkout") == {"panel/page.jinja:4": 1}
 
-    @pytest.mark.parametrize(
+    @each_case(
         ("url", "place"),
         [
             ("/checkout/", "@flag_enabled on tests.unit.panels.views.checkout"),
@@ -117,7 +118,7 @@ class TestReads:
             ("/class/", "FlagEnabledMixin of tests.unit.panels.views.Checkout"),
         ],
     )
-    @pytest.mark.parametrize("enabled", [True, False])
+    @each_case("enabled", [True, False])
     def test_of_views_behind_a_flag_are_told_by_the_view(self, get: Get, url: str, place: str, enabled: bool) -> None:
         publish(new_checkout=enabled)
         get(url)
@@ -164,7 +165,7 @@ class TestReads:
         Client(raise_request_exception=False).get("/crash/")
         assert places("max_cart_items") == {line(views.limit, "max_cart_items"): 1}
 
-    @pytest.mark.parametrize("middleware", [[OURS, TOOLBAR], [TOOLBAR, OURS]], ids=["inside", "outside"])
+    @each_case("middleware", [[OURS, TOOLBAR], [TOOLBAR, OURS]])
     def test_are_told_wherever_the_toolbar_stands(self, toolbar: Any, get: Get, middleware: list[str]) -> None:
         toolbar.MIDDLEWARE = middleware
         publish()
@@ -303,7 +304,7 @@ def observe_anew(identity: Identity | None = None) -> Any:
     return flags
 
 
-@pytest.mark.parametrize("identity", [None, Identity("user_alice"), Identity("user_bob", {"plan": "gold"})])
+@each_case("identity", [None, Identity("user_alice"), Identity("user_bob", {"plan": "gold"})])
 def test_observed_flags_answer_as_others_do(identity: Identity | None) -> None:
     publish(new_checkout=True)
     observed, plain = observe_anew(identity), Flags(identity)
@@ -327,7 +328,7 @@ def test_observed_flags_are_of_the_snapshot_that_the_request_saw_before() -> Non
     assert flags.snapshot is before
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("module", "file", "place"),
     [
         ("shop.views", "/srv/app/shop/views.py", "shop/views.py:1 in <module>"),

@@ -20,6 +20,7 @@ from django_flagsmith_realtime.exceptions import ServerSideOnly, UnknownFlag
 from django_flagsmith_realtime.reading.rendering import client_state
 from django_flagsmith_realtime.test import override_flags
 from tests.support.browser import chromium, complaints
+from tests.support.cases import each_case
 from tests.support.documents import RECORDED, configured_store, pin, publish
 from tests.unit.test_jinja2 import environment
 
@@ -92,7 +93,7 @@ def test_the_element_has_the_id_that_is_asked_for(flags_json: Render) -> None:
     assert flags_json("dark_mode", id="other").startswith('<script id="other" type="application/json">')
 
 
-@pytest.mark.parametrize("value", ["</script><script>alert(1)</script>", "<!--", "\u2028", "'\"&\\", "Grüße 🚀"])
+@each_case("value", ["</script><script>alert(1)</script>", "<!--", "\u2028", "'\"&\\", "Grüße 🚀"])
 def test_no_value_ends_the_element(flags_json: Render, value: str) -> None:
     publish(banner_text=value)
     page = flags_json("banner_text")
@@ -147,7 +148,7 @@ def test_a_flag_for_servers_only_never_reaches_a_page(flags_json: Render, caplog
     assert "s3cr3t" not in caplog.text
 
 
-@pytest.mark.parametrize("mode", ["DEBUG", "STRICT"])
+@each_case("mode", ["DEBUG", "STRICT"])
 def test_it_raises_in_development(flags_json: Render, mode: str, settings: Any) -> None:
     publish()
     settings.DEBUG = mode == "DEBUG"

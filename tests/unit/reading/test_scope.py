@@ -18,6 +18,7 @@ from django.test import RequestFactory
 from django_flagsmith_realtime import Identity, aget_flags, flags_scope, get_flags
 from django_flagsmith_realtime.reading.reader import get_reader
 from django_flagsmith_realtime.reading.scope import current_flags, request_flags, request_scope
+from tests.support.cases import each_case
 from tests.support.documents import publish
 
 GOLD = Identity("somebody", {"plan": "gold"})
@@ -384,7 +385,7 @@ class TestFlagsScope:
             with pytest.raises(TypeError, match=r"steps is a generator.*use `with` inside it"):
                 flags_scope()(function)
 
-    @pytest.mark.parametrize("wrong", ["42", 42, {"id": 1}])
+    @each_case("wrong", ["42", 42, {"id": 1}])
     def test_a_wrong_identity_is_an_error_at_once(self, wrong: Any) -> None:
         with pytest.raises(TypeError, match=r'identity=Identity\("42"\)'):
             flags_scope(identity=wrong)

@@ -95,7 +95,7 @@ def facts(path: str, settings: Any) -> dict[str, Any]:
     return {name: fact for name, fact in found.items() if fact != unknown[name] and name != "requirement"}
 
 
-@pytest.mark.parametrize(("path", "expected"), FACTS.items(), ids=FACTS)
+@each_case(("path", "expected"), FACTS.items())
 def test_a_backend_its_subclasses_and_wrappers_share_their_facts(
     path: str, expected: dict[str, Any], settings: Any
 ) -> None:

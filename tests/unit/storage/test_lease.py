@@ -16,6 +16,7 @@ from django.db import connections
 from django_flagsmith_realtime.exceptions import StoreError
 from django_flagsmith_realtime.storage.cache import cache_key
 from django_flagsmith_realtime.storage.lease import Lease, LeaseKeeper
+from tests.support.cases import each_case
 from tests.support.processes import wait_until
 
 NAMESPACE = "tests"
@@ -123,7 +124,7 @@ class TestOnEachCache:
             assert [lease.token for lease in winners] == [caches["default"].get(KEY)]
             winners[0].release()
 
-    @pytest.mark.parametrize("garbage", [17, ["a"], {"b": 1}, b"bytes"])
+    @each_case("garbage", [17, ["a"], {"b": 1}, b"bytes"])
     def test_a_value_that_is_not_a_lease_is_replaced(self, leases: Leases, garbage: object) -> None:
         caches["default"].set(KEY, garbage, None)
         assert leases().acquire()

@@ -28,6 +28,7 @@ from django_flagsmith_realtime.storage.snapshot_file import (
     read_snapshot_file,
     write_snapshot_file,
 )
+from tests.support.cases import each_case
 from tests.support.documents import HEAD, KEY, RECORDED, banner, make_document, publish
 from tests.support.paths import ROOT
 from tests.support.processes import die_with_parent
@@ -68,7 +69,7 @@ class TestWriting:
         assert read.updated_at == written.head.updated_at
         assert load_snapshot(path).sequence < written.sequence, "whatever is in the cache is newer"
 
-    @pytest.mark.parametrize(("directory_mode", "mode"), [(0o700, 0o600), (0o770, 0o640), (0o2750, 0o640)])
+    @each_case(("directory_mode", "mode"), [(0o700, 0o600), (0o770, 0o640), (0o2750, 0o640)])
     def test_the_group_may_read_it_where_the_directory_is_shared_with_it(
         self, path: Path, directory_mode: int, mode: int
     ) -> None:

@@ -20,6 +20,7 @@ from django_flagsmith_realtime.storage.backends import Backend
 from django_flagsmith_realtime.storage.cache import CacheHandle
 from django_flagsmith_realtime.storage.store import SUPERSEDED_SECONDS, Store
 from tests.support.backends import use
+from tests.support.cases import each_case
 from tests.support.documents import HEAD, KEY, PREFIX, banner, configured_store, make_document, payload_key, publish
 from tests.support.processes import MemcachedServer, RedisServer
 from tests.unit.storage.test_status import FULL
@@ -180,7 +181,7 @@ class TestPublishing:
         assert "identity_traits" not in payload
         assert "created_date" not in payload
 
-    @pytest.mark.parametrize(
+    @each_case(
         "raw",
         [
             b'[1, "json"]',
