@@ -18,6 +18,7 @@ from django.db import connections
 
 from ..exceptions import StoreError
 from .cache import CacheHandle, cache_errors, cache_key, read
+from .lock_file import LockFile, is_abandoned
 
 # Seconds by which the cache forgets the lease before LEASE_SECONDS are over, so that a standby leads by then: a
 # cache that counts whole seconds is up to 1 s late, the standby's check 0.5 s, and its requests to a slow cache take
@@ -48,6 +49,7 @@ class Lease:
         self.token = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}"
         self.timeout = seconds - EXPIRY_MARGIN
         self.holder: str | None = None
+        self._lock_file = LockFile(self.token)
         self._key, self._standby_key, self._offer_key = (
             cache_key(namespace, name) for name in ("lease", "standby", "offer")
         )
@@ -74,6 +76,7 @@ class Lease:
             return True
         cache = self.handle.get()
         if self.holder is None or (self.holder == self.token and not cache.touch(self._key, self.timeout)):
+            self._lock_file.lock()  # before another process can read the token
             cache.add(self._key, self.token, self.timeout)
             self.holder = self._read_holder()
         self._renew_at = began + self.timeout / RENEWALS
@@ -86,6 +89,7 @@ class Lease:
         was_held, self._held_until, self.holder = self.is_held, -float("inf"), None
         if was_held and self._read_holder() == self.token:
             self.handle.get().delete(self._key)
+        self._lock_file.remove()
 
     @cache_errors
     def offer(self) -> None:
@@ -112,13 +116,14 @@ class Lease:
 
     def close(self) -> None:
         """Close the connections to the cache."""
+        self._lock_file.close()
         self.handle.close()
 
     def _read_holder(self) -> str | None:
         holder = read(self.handle.get(), self._key, unreadable=b"")
-        if holder is None or isinstance(holder, str):
+        if holder is None or (isinstance(holder, str) and not is_abandoned(holder)):
             return holder
-        self.handle.get().delete(self._key)  # not a lease, and without a timeout it would stay for ever
+        self.handle.get().delete(self._key)  # not a lease, which would stay for ever, or that of a process that died
         return None
 
 

@@ -78,8 +78,11 @@ class World:
             "HEADERS": {NAME_HEADER: name},
             **self.network.settings,
         }
+        temporary = self.directory / f"tmp-{host}"  # as on two machines: lock files in it show who runs on a host
+        temporary.mkdir(exist_ok=True)
         return {
             **os.environ,
+            "TMPDIR": str(temporary),
             "DJANGO_SETTINGS_MODULE": "tests.support.project.settings",
             "TEST_APPS": "tests.fleet.signaled.SignaledConfig",
             "TEST_CACHES": json.dumps({"default": cache}),
