@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 1.0  # a stop takes effect within this; a server that ends must not wait longer
+STARVED_SECONDS = 5.0  # to build a listener takes a tenth of a second
 RESTART_SECONDS = 10.0  # before a listener that a bug ended starts again: it may meet the same bug at once
 
 
@@ -33,20 +35,31 @@ class BackgroundListener:
     def __init__(self, build: Callable[[], Listener] = _build_listener) -> None:
         self._build = build
         self._pid: int | None = None
+        self._listener: Listener | None = None
+        self._started_at = float("inf")
 
     @property
     def is_started(self) -> bool:
         """Whether this very process runs it."""
         return self._pid == os.getpid()
 
+    @property
+    def is_starved(self) -> bool:
+        """Whether its thread got no time to build the listener, as under a uWSGI whose threads are switched off."""
+        is_waiting = self.is_started and self._listener is None
+        return is_waiting and time.monotonic() - self._started_at > STARVED_SECONDS
+
     def start(self) -> None:
-        """Start it, unless that was done. It is built in its own thread, so that the caller does not wait."""
+        """Start it, unless that was done; raise RuntimeError where the system refuses a thread.
+
+        It is built in that thread, so that the caller does not wait.
+        """
         if not self.is_started:
-            self._pid = os.getpid()
-            self._listener: Listener | None = None
+            self._listener, self._started_at = None, time.monotonic()
             self._stopping = threading.Event()
             self._thread = threading.Thread(target=self._run, name="flagsmith-listener", daemon=True)
             self._thread.start()
+            self._pid = os.getpid()
 
     def stop(self) -> None:
         """End it, so that another process can lead; wait a second at most."""
@@ -70,6 +83,7 @@ class BackgroundListener:
             if not self._stopping.is_set():
                 listener.run()
         except BaseException:  # a bug must not end the updates
+            self._started_at = float("inf")  # it got its time
             logger.exception("The listener failed in an unexpected way; it starts again in %.0f s", RESTART_SECONDS)
             self._stopping.wait(RESTART_SECONDS)
         finally:

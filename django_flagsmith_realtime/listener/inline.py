@@ -30,22 +30,30 @@ def start_with_first_request() -> None:
 
 
 def _start(*, sender: Any, **kwargs: Any) -> None:
+    """Start to listen, if that is not done; whatever comes of it, the request goes on."""
+    if _background.is_starved:
+        _log_once("the listener's thread gets no time to run. uWSGI up to 2.0.21 needs --enable-threads.")
     is_server = isinstance(sender, type) and issubclass(sender, (ASGIHandler, WSGIHandler))  # no test client
     if _background.is_started or overrides.are_active() or not is_server:
         return
     try:
         if get_config().listener != "inline":
             return
+        if problems := find_inline_problems():
+            for problem in problems:
+                _log_once(explain(problem))
+            return
+        with _lock:
+            if not _background.is_started:
+                _background.start()
+                atexit.register(_background.stop)
     except ImproperlyConfigured:  # which each read of a flag raises
         return
-    problems = [explain(problem) for problem in find_inline_problems()]
-    for problem in problems:
-        if problem not in _logged:
-            _logged.add(problem)
-            logger.error("Nobody listens to Flagsmith: %s", problem)
-    if problems:
-        return
-    with _lock:
-        if not _background.is_started:
-            atexit.register(_background.stop)
-            _background.start()
+    except Exception as error:  # "can't start new thread" under a limit of processes: the next request tries again
+        _log_once(f"{type(error).__name__}: {error}.")
+
+
+def _log_once(reason: str) -> None:
+    if reason not in _logged:
+        _logged.add(reason)
+        logger.error("Nobody listens to Flagsmith: %s", reason)

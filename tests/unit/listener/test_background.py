@@ -62,3 +62,21 @@ def test_one_that_ends_by_a_bug_starts_again(
     wait_until(lambda: len(built) == 3)
     listener.stop()
     assert caplog.text.count("failed in an unexpected way") == 2
+
+
+def test_one_whose_thread_gets_no_time_says_so(build: Callable[[], Listener], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "STARVED_SECONDS", 0.05)
+    go_on = threading.Event()
+
+    def build_late() -> Listener:
+        go_on.wait(10)
+        return build()
+
+    listener = BackgroundListener(build_late)
+    assert not listener.is_starved
+    listener.start()
+    wait_until(lambda: listener.is_starved)
+    go_on.set()
+    wait_until(lambda: not listener.is_starved)
+    listener.stop()
+    assert not listener.is_starved

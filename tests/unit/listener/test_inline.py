@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,10 +16,12 @@ from typing import Any
 import pytest
 from django.core.cache import caches
 from django.core.handlers.wsgi import WSGIHandler
+from django.core.signals import request_started
 from django.test import Client
 from standin.server import StandIn
 
 from django_flagsmith_realtime.listener import inline
+from django_flagsmith_realtime.listener.background import BackgroundListener
 from django_flagsmith_realtime.test import override_flags
 from tests.servers.test_web_servers import WebServer
 from tests.support.documents import KEY, LEASE
@@ -27,6 +30,12 @@ from tests.support.processes import RedisServer, wait_until
 
 FIRST = "Welcome to Northwind"
 GUNICORN = ("gunicorn", "tests.support.project.wsgi:application", "--bind=127.0.0.1:{port}")
+GUNICORN_ASGI = (
+    "gunicorn",
+    "tests.support.project.asgi:application",
+    "--worker-class=uvicorn.workers.UvicornWorker",
+    "--bind=127.0.0.1:{port}",
+)
 UVICORN = (
     "uvicorn",
     "tests.support.project.asgi:application",
@@ -106,8 +115,33 @@ def test_it_begins_with_the_first_request_and_hands_over_at_the_end(
     assert leader == str(server.banner(url)[0]), "the process that serves, not one that watches or preloads"
     assert standin.counts.stream == 1
     server.terminate()
-    if arguments[0] == "gunicorn":  # uvicorn and runserver end by the signal, and leave the lease to its end
+    if arguments[0] == "gunicorn":
         assert caches["default"].get(LEASE) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "url"),
+    [
+        (GUNICORN_ASGI, "/abanner/"),
+        (UVICORN, "/abanner/"),
+        ((*UVICORN, "--reload"), "/abanner/"),
+        (RUNSERVER, "/banner/"),
+    ],
+    ids=["gunicorn with uvicorn", "uvicorn", "uvicorn that reloads", "runserver"],
+)
+def test_one_that_died_by_the_signal_is_replaced_at_once(
+    arguments: tuple[str, ...], url: str, serve: Serve, standin: StandIn
+) -> None:
+    server = serve(*arguments)
+    server.banner(url)
+    wait_until(lambda: standin.counts.open_streams == 1)
+    server.terminate()
+    assert caches["default"].get(LEASE), "it could not release the lease"
+    server.restart()
+    server.banner(url)
+    standin.set_flag("banner_text", value="new")
+    wait_until(lambda: server.banner(url)[1] == "new", timeout=2)  # the lease lasts 4 s at least
 
 
 @pytest.mark.slow
@@ -159,6 +193,41 @@ sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
     subprocess.run([sys.executable, "-W", "ignore", "-c", program], env=environment, cwd=ROOT, check=True, timeout=30)
 
 
+@pytest.mark.slow
+def test_under_a_limit_of_threads_requests_are_served_and_it_starts_when_there_is_room(
+    standin: StandIn, redis_server: RedisServer
+) -> None:
+    program = """
+import logging, os, resource, sys, threading
+import django
+django.setup()
+from django.core.handlers.wsgi import WSGIHandler
+from django.core.signals import request_started
+from django_flagsmith_realtime.listener import inline
+resource.setrlimit(resource.RLIMIT_NPROC, (1, hard := resource.getrlimit(resource.RLIMIT_NPROC)[1]))
+os.setuid(65534)  # the limit is not root's
+for _ in range(3):
+    request_started.send(sender=WSGIHandler)
+    assert not inline._background.is_started
+resource.setrlimit(resource.RLIMIT_NPROC, (hard, hard))
+request_started.send(sender=WSGIHandler)
+assert inline._background.is_started
+"""
+    if os.geteuid():
+        pytest.skip("only root can become a user without processes")
+    environment = InlineServer(redis_server.cache(), standin).environment()
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("can't start new thread") == 1
+
+
 def test_django_s_test_client_does_not_start_it(settings: Any) -> None:
     settings.FLAGSMITH = {"ENVIRONMENT_KEY": KEY, "LISTENER": "inline"}
     assert Client().get("/none/").status_code == 200
@@ -175,6 +244,34 @@ def test_a_server_under_test_does_not_start_it(settings: Any) -> None:
 def test_the_default_starts_nothing() -> None:
     inline._start(sender=WSGIHandler)
     assert not inline._background.is_started
+
+
+def test_whatever_keeps_it_from_starting_is_logged_once_and_no_request_fails(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.FLAGSMITH = {"ENVIRONMENT_KEY": KEY, "LISTENER": "inline"}
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    inline._logged.clear()
+    for _ in range(3):
+        request_started.send(sender=WSGIHandler)
+    assert not inline._background.is_started
+    assert [record.getMessage() for record in caplog.records] == [
+        "Nobody listens to Flagsmith: RuntimeError: can't start new thread."
+    ]
+
+
+def test_a_later_request_says_that_the_thread_gets_no_time(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(BackgroundListener, "is_starved", True)
+    inline._logged.clear()
+    for _ in range(3):
+        request_started.send(sender=WSGIHandler)
+    assert caplog.text.count("--enable-threads") == 1
 
 
 @pytest.mark.parametrize(
