@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 1.0  # a stop takes effect within this; a server that ends must not wait longer
-STARVED_SECONDS = 5.0  # to build a listener takes a tenth of a second
+STARVED_SECONDS = 10.0  # to build a listener takes a tenth of a second, a turn of its loop two seconds
 RESTART_SECONDS = 10.0  # before a listener that a bug ended starts again: it may meet the same bug at once
 
 
@@ -45,9 +45,10 @@ class BackgroundListener:
 
     @property
     def is_starved(self) -> bool:
-        """Whether its thread got no time to build the listener, as under a uWSGI whose threads are switched off."""
-        is_waiting = self.is_started and self._listener is None
-        return is_waiting and time.monotonic() - self._started_at > STARVED_SECONDS
+        """Whether its thread got no time to run for a while, as under a uWSGI whose threads are switched off."""
+        listener = self._listener
+        moved_at = listener.turn_began_at if listener else self._started_at
+        return self.is_started and time.monotonic() - moved_at > STARVED_SECONDS
 
     def start(self) -> None:
         """Start it, unless that was done; raise RuntimeError where the system refuses a thread.
@@ -83,7 +84,7 @@ class BackgroundListener:
             if not self._stopping.is_set():
                 listener.run()
         except BaseException:  # a bug must not end the updates
-            self._started_at = float("inf")  # it got its time
+            self._listener, self._started_at = None, float("inf")
             logger.exception("The listener failed in an unexpected way; it starts again in %.0f s", RESTART_SECONDS)
             self._stopping.wait(RESTART_SECONDS)
         finally:

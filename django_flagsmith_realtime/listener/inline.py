@@ -32,7 +32,7 @@ def start_with_first_request() -> None:
 def _start(*, sender: Any, **kwargs: Any) -> None:
     """Start to listen, if that is not done; whatever comes of it, the request goes on."""
     if _background.is_starved:
-        _log_once("the listener's thread gets no time to run. uWSGI up to 2.0.21 needs --enable-threads.")
+        _log_once("the listener's thread gets no time to run. Under uWSGI, add --enable-threads.")
     is_server = isinstance(sender, type) and issubclass(sender, (ASGIHandler, WSGIHandler))  # no test client
     if _background.is_started or overrides.are_active() or not is_server:
         return

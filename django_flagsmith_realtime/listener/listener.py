@@ -71,7 +71,7 @@ class Listener:
         self._queue: SimpleQueue[tuple[int | None, Input] | None] = SimpleQueue()  # with the term of each input
         self._reader: StreamReader | None = None
         self._is_fetching = False
-        self._fetch_began_at = self._turn_began_at = clock()
+        self._fetch_began_at = self.turn_began_at = clock()
         self._stopping = False
 
     def run(self) -> None:
@@ -98,7 +98,7 @@ class Listener:
 
     def turn(self) -> None:
         """Do what is due, then handle one input, or wait for the next thing that will be due."""
-        self._turn_began_at = self._clock()
+        self.turn_began_at = self._clock()
         self._check_leadership()
         if self._clock() >= self._maintenance_due:
             self._maintenance_due = self._clock() + MAINTENANCE_SECONDS
@@ -125,7 +125,7 @@ class Listener:
         self._queue.put(None)
 
     def _is_moving(self) -> bool:
-        return self._clock() - self._turn_began_at < STUCK_SECONDS
+        return self._clock() - self.turn_began_at < STUCK_SECONDS
 
     def _check_leadership(self) -> None:
         """Begin to lead, or to stand by, as the lease says; let another process try where this one is cut off."""
