@@ -9,19 +9,20 @@ over when it ends.
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps
 from celery.signals import task_postrun, task_prerun, worker_ready
 from django.core.exceptions import ImproperlyConfigured
 
 from .conf import explain
-from .listener.background import BackgroundListener
-from .listener.preconditions import find_command_problems
-from .reading.context_decorator import Leave
-from .reading.scope import flags_scope
 
-_entered: dict[tuple[str, int], Leave] = {}  # by task and thread
+# A project imports this module before django.setup(), where its LOGGING may silence all loggers that exist by then.
+# So what makes loggers is imported in the functions that use it.
+if TYPE_CHECKING:
+    from .reading.context_decorator import Leave
+
+_entered: dict[tuple[str, int], list[Leave]] = {}  # by task and thread
 
 
 class ListenerStep(bootsteps.StartStopStep):
@@ -30,11 +31,15 @@ class ListenerStep(bootsteps.StartStopStep):
     requires = ("celery.worker.components:Pool",)  # it is stopped before the pool, which may wait for tasks
 
     def __init__(self, parent: Any, **options: Any) -> None:
+        from .listener.background import BackgroundListener
+
         super().__init__(parent, **options)
         self._background = BackgroundListener()
 
     def create(self, parent: Any) -> Any:
         """Raise `ImproperlyConfigured` for what can't work, before the worker takes a task."""
+        from .listener.preconditions import find_command_problems
+
         if "eventlet" in parent.pool_cls.__module__:
             raise ImproperlyConfigured(
                 "ListenerStep does not run in a worker with the pool eventlet: use gevent, threads, prefork or solo, "
@@ -63,10 +68,16 @@ class ListenerStep(bootsteps.StartStopStep):
 
 @task_prerun.connect
 def _enter_scope(*, task_id: str, **kwargs: Any) -> None:
-    _entered[task_id, threading.get_ident()] = flags_scope().enter()
+    from .reading.scope import flags_scope
+
+    # An eager task that replaces itself runs the new one inside, under the same id.
+    _entered.setdefault((task_id, threading.get_ident()), []).append(flags_scope().enter())
 
 
 @task_postrun.connect
 def _leave_scope(*, task_id: str, **kwargs: Any) -> None:
-    if leave := _entered.pop((task_id, threading.get_ident()), None):
-        leave()
+    key = task_id, threading.get_ident()
+    if leaves := _entered.get(key):
+        leaves.pop()()
+        if not leaves:
+            del _entered[key]
