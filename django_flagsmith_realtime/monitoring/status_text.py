@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ..environment.timestamps import to_datetime
 from ..storage.status import BACKING_OFF, CONNECTED, DAY, HOUR, POLL_ONLY
-from .formatting import format_age, format_date, format_duration
+from .formatting import format_age, format_date, format_duration, printable
 from .health import Health
 
 LABEL_WIDTH = 12  # columns
@@ -34,7 +34,10 @@ def to_text(health: Health, *, width: int = 100, style: Callable[[str, str], str
     indent = " " * LABEL_WIDTH
     for row in status_rows(health):
         wrapped = textwrap.wrap(
-            row.mark + row.text, max(width, LABEL_WIDTH + 20), initial_indent=indent, subsequent_indent=indent
+            row.mark + printable(row.text),
+            max(width, LABEL_WIDTH + 20),
+            initial_indent=indent,
+            subsequent_indent=indent,
         )
         line = f"{row.label:<{LABEL_WIDTH}}" + "\n".join(wrapped)[LABEL_WIDTH:]
         lines.append(line.replace(row.mark, style(row.level, row.mark), 1) if row.mark else line)

@@ -68,7 +68,8 @@ print(*logging.root.manager.loggerDict)
 
 def test_task_queues_without_celery_import_the_tasks_of_each_app_and_refresh_is_a_function(tmp_path: Path) -> None:
     (tmp_path / "flags.json").write_text('{"flags": {"new_checkout": true}}')
-    assert python(f"""
+    assert (
+        python(f"""
 import sys
 sys.modules["celery"] = None  # as where it is not installed
 import django
@@ -83,4 +84,6 @@ from django_flagsmith_realtime.tasks import refresh_flags
 refresh_flags()
 from django_flagsmith_realtime import get_flags
 print(get_flags().is_feature_enabled("new_checkout"))
-""") == "True\n"
+""")
+        == "True\n"
+    )

@@ -22,6 +22,7 @@ from ...listener.preconditions import find_command_problems, find_inline_problem
 from ...monitoring.formatting import format_age, printable
 from ...reading.reader import get_reader
 from ...storage.snapshot_file import SEQUENCE
+from ..output import Output
 from ..table import format_flag, format_table
 
 PIPED_WIDTH = 120  # columns, where no terminal says how many it has
@@ -55,6 +56,7 @@ class Command(BaseCommand):
     def handle(
         self, *args: Any, name: str | None, identity: str | None, trait: list[str], as_json: bool, **options: Any
     ) -> None:
+        self.stdout = Output(self.stdout)
         who = parse_identity(identity, trait)
         if problems := find_inline_problems():
             raise CommandError(explain(problems[0]))
@@ -76,8 +78,7 @@ class Command(BaseCommand):
             table = format_table(shown.values(), width, self._paint)
             body = table if name is None else format_flag(shown[name], self._paint)
             text = f"{describe(snapshot)}{f', for {who.identifier!r}' if who else ''}\n\n{body}"
-        encoding = getattr(self.stdout, "encoding", None) or "utf-8"
-        self.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        self.stdout.write(text)
 
     def _paint(self, state: str) -> str:
         return self.style.SUCCESS(state) if state.strip() == "on" else state

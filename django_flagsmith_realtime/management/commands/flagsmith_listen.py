@@ -19,6 +19,7 @@ from ...listener.factory import build_listener
 from ...listener.listener import Listener
 from ...listener.on_demand import refresh_now
 from ...listener.preconditions import find_command_problems
+from ..output import Output
 
 STOP_SECONDS = 0.6  # for a clean stop: a signal ends the process within a second, also while the cache hangs
 LEVELS = {0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG, 3: logging.DEBUG}
@@ -42,6 +43,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, once: bool, verbosity: int, **options: Any) -> None:
+        self.stdout = Output(self.stdout)
         if problems := find_command_problems():
             raise CommandError(explain(problems[0]))
         self._log_to_terminal(LEVELS[verbosity])

@@ -21,6 +21,7 @@ from ...monitoring.health import CACHE, NO_LISTENER, NO_SNAPSHOT, STALE, Health,
 from ...monitoring.status_json import to_plain
 from ...monitoring.status_text import to_text
 from ...storage.store import Store
+from ..output import Output
 
 EXIT_CODES = {CACHE: 6, NO_SNAPSHOT: 3, NO_LISTENER: 4, STALE: 5}  # 1 and 2 are Django's: an error, wrong arguments
 HOME, CLEAR_LINE, CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
@@ -50,6 +51,7 @@ class Command(BaseCommand):
     def handle(
         self, *args: Any, as_json: bool, max_age: float | None, watch: bool, interval: float, **options: Any
     ) -> None:
+        self.stdout = Output(self.stdout)
         if problems := find_command_problems():
             raise CommandError(explain(problems[0]))
         config = get_config()

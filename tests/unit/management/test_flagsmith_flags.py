@@ -7,7 +7,7 @@ import logging
 import re
 import subprocess
 import sys
-from io import BytesIO, StringIO, TextIOWrapper
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -130,15 +130,6 @@ def test_states_are_colored_as_djangos_commands_are() -> None:
     colored = said(force_color=True)
     assert "\x1b[32;1mon   \x1b[0m" in colored
     assert "\x1b[" not in said(force_color=True, json=True)
-
-
-def test_what_the_terminal_cannot_show_is_escaped() -> None:
-    publish(banner_text="Grüße 🚀")
-    raw = BytesIO()
-    output = TextIOWrapper(raw, encoding="ascii")
-    call_command("flagsmith_flags", "banner_text", stdout=output)
-    output.flush()
-    assert b"value    Gr\\xfc\\xdfe \\U0001f680" in raw.getvalue()
 
 
 def test_it_asks_flagsmith_nothing_and_the_cache_once(recording: list[tuple[str, str]]) -> None:
