@@ -15,8 +15,6 @@ from celery import bootsteps
 from celery.signals import task_postrun, task_prerun, worker_ready
 from django.core.exceptions import ImproperlyConfigured
 
-from .conf import explain
-
 # A project imports this module before django.setup(), where its LOGGING may silence all loggers that exist by then.
 # So what makes loggers is imported in the functions that use it.
 if TYPE_CHECKING:
@@ -38,6 +36,7 @@ class ListenerStep(bootsteps.StartStopStep):
 
     def create(self, parent: Any) -> Any:
         """Raise `ImproperlyConfigured` for what can't work, before the worker takes a task."""
+        from .conf import explain
         from .listener.preconditions import find_command_problems
 
         if "eventlet" in parent.pool_cls.__module__:

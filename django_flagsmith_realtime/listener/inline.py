@@ -47,7 +47,7 @@ def _start(*, sender: Any, **kwargs: Any) -> None:
             if not _background.is_started:
                 _background.start()
                 atexit.register(_background.stop)
-    except ImproperlyConfigured:  # which each read of a flag raises
+    except ImproperlyConfigured:  # the first read logs it
         return
     except Exception as error:  # "can't start new thread" under a limit of processes: the next request tries again
         _log_once(f"{type(error).__name__}: {error}.")

@@ -79,6 +79,8 @@ class Lease:
             self._lock_file.lock()  # before another process can read the token
             cache.add(self._key, self.token, self.timeout)
             self.holder = self._read_holder()
+            if self.holder != self.token:
+                self._lock_file.remove()
         self._renew_at = began + self.timeout / RENEWALS
         self._held_until = began + self.timeout - HOLD_MARGIN if self.holder == self.token else -float("inf")
         return self.is_held

@@ -145,6 +145,7 @@ def stored_keys() -> dict[str, float | None]:
     lease.handle.get().set(lease._offer_key, lease.token, OFFER_SECONDS)
     kept: Any = caches["default"]
     lives = {key.removeprefix(f":1:{PREFIX}:"): ends for key, ends in kept._expire_info.items()}
+    lease.release()
     return {key: ends and round(ends - time.time()) for key, ends in lives.items()}
 
 

@@ -61,7 +61,7 @@ def test_what_a_project_imports_before_its_logging_is_configured_makes_no_logger
 import logging
 from django_flagsmith_realtime import Identity
 import django_flagsmith_realtime.celery, django_flagsmith_realtime.exceptions, django_flagsmith_realtime.identity
-import django_flagsmith_realtime.conf, django_flagsmith_realtime.pytest_plugin
+import django_flagsmith_realtime.pytest_plugin
 print(*logging.root.manager.loggerDict)
 """)
 

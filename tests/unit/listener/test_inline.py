@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 from django.core.cache import caches
 from django.core.handlers.wsgi import WSGIHandler
-from django.core.signals import request_started
 from django.test import Client
 from standin.server import StandIn
 
@@ -257,7 +256,7 @@ def test_whatever_keeps_it_from_starting_is_logged_once_and_no_request_fails(
     monkeypatch.setattr(threading.Thread, "start", refuse)
     inline._logged.clear()
     for _ in range(3):
-        request_started.send(sender=WSGIHandler)
+        inline._start(sender=WSGIHandler)
     assert not inline._background.is_started
     assert [record.getMessage() for record in caplog.records] == [
         "Nobody listens to Flagsmith: RuntimeError: can't start new thread."
@@ -270,7 +269,7 @@ def test_a_later_request_says_that_the_thread_gets_no_time(
     monkeypatch.setattr(BackgroundListener, "is_starved", True)
     inline._logged.clear()
     for _ in range(3):
-        request_started.send(sender=WSGIHandler)
+        inline._start(sender=WSGIHandler)
     assert caplog.text.count("--enable-threads") == 1
 
 
