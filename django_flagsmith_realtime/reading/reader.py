@@ -27,7 +27,7 @@ from . import event_loop
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0  # while the cache fails: one thread of a process asks it again this often
-WAIT_SECONDS = 0.5  # for an answer that another thread waits for: Redis takes 1 ms, a large payload 0.1 s
+WAIT_SECONDS = 0.3  # for an answer that another thread waits for: Redis takes 1 ms, a busy machine 0.1 s
 STEP_BACK_SECONDS = 10.0  # a lower sequence is ignored this long: a leader replaces it within 2 s (MAINTENANCE_SECONDS)
 
 Change = tuple[Snapshot, Snapshot | None]  # the new one, and the one before

@@ -147,13 +147,14 @@ class TestTrust:
 
     @pytest.mark.parametrize("read", ["in a thread", "awaited", "on an event loop"])
     def test_a_read_waits_for_the_answer_that_another_thread_waits_for(
-        self, hanging: type[HangingCache], clock: Any, read: str
+        self, hanging: type[HangingCache], clock: Any, monkeypatch: pytest.MonkeyPatch, read: str
     ) -> None:
         """What was held before is not trusted meanwhile."""
         publish(banner_text="one")
         assert banner() == "one"
         publish(banner_text="two")
         clock(FRESHNESS)
+        monkeypatch.setattr(reader, "WAIT_SECONDS", 10)
         hanging.asked.clear()
         hanging.open.clear()
         with ThreadPoolExecutor(2) as threads:
