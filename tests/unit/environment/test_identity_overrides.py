@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import pytest
 from flagsmith import Flagsmith
 from hypothesis import given
 from hypothesis import strategies as st
 
 from django_flagsmith_realtime.environment.identity_overrides import TRAIT
 from django_flagsmith_realtime.environment.snapshot import parse_document
+from tests.support.cases import each_case
 from tests.support.documents import RECORDED
 
 STATE = next(state for state in RECORDED["feature_states"] if state["feature"]["name"] == "banner_text")
@@ -65,7 +65,7 @@ def test_it_is_for_that_identifier_alone_whatever_looks_like_it(values: dict[str
             assert (value, kind) == (values[identifier], type(values[identifier]))
 
 
-@pytest.mark.parametrize(
+@each_case(
     "values",
     [
         {"u1": -1, "u2": -2},  # their hashes are the same

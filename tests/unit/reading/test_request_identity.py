@@ -23,6 +23,7 @@ from django_flagsmith_realtime.decorators import flag_enabled
 from django_flagsmith_realtime.exceptions import InvalidIdentity
 from django_flagsmith_realtime.reading import event_loop, request_identity
 from django_flagsmith_realtime.reading.reader import get_reader
+from tests.support.cases import each_case
 from tests.support.documents import publish
 
 ALICE = Identity("user_alice")  # the recorded document overrides banner_text for her
@@ -34,9 +35,13 @@ def configure(settings: Any, ask: Any, **keys: Any) -> None:
     settings.FLAGSMITH = {"ENVIRONMENT_KEY": "ser.tests", "IDENTITY": ask, **keys}
 
 
+def new_request() -> HttpRequest:
+    return RequestFactory().get("/")
+
+
 @pytest.fixture
 def request_() -> HttpRequest:
-    return RequestFactory().get("/")
+    return new_request()
 
 
 @pytest.fixture(autouse=True)
@@ -135,20 +140,16 @@ READS: dict[str, Read] = {
 }
 
 
-@pytest.fixture(params=READS)
-def read(request: pytest.FixtureRequest) -> Read:
-    return READS[request.param]
-
-
 class TestCallable:
-    def test_each_way_to_read_asks_each_kind_of_callable_once(
-        self, each_kind: Asked, read: Read, request_: HttpRequest
-    ) -> None:
+    @each_case("way", READS)
+    def test_each_way_to_read_asks_each_kind_of_callable_once(self, each_kind: Asked, way: str) -> None:
         publish()
-        assert read(request_) == HELLO
-        assert read(request_) == HELLO
-        assert [banner(request_), asyncio.run(abanner(request_))] == [HELLO, HELLO]
-        assert each_kind.requests == [request_]
+        request, read = new_request(), READS[way]
+        each_kind.requests.clear()
+        assert read(request) == HELLO
+        assert read(request) == HELLO
+        assert [banner(request), asyncio.run(abanner(request))] == [HELLO, HELLO]
+        assert each_kind.requests == [request]
 
     def test_it_is_not_asked_until_a_flag_is_read(self, each_kind: Asked, request_: HttpRequest) -> None:
         publish()
@@ -167,10 +168,10 @@ class TestCallable:
 
     def test_it_is_not_asked_where_it_would_make_no_difference(self, each_kind: Asked, request_: HttpRequest) -> None:
         assert get_flags(request_).is_feature_enabled("new_checkout") is False
-        assert asyncio.run(abanner(RequestFactory().get("/"))) is None
+        assert asyncio.run(abanner(new_request())) is None
         publish()
         get_reader().current()
-        request = RequestFactory().get("/")
+        request = new_request()
         assert get_flags(request).get_feature_value("typo", "default") == "default"
         assert get_flags(request, identity=Identity("user_bob")).get_flag("max_cart_items").enabled is False
         assert each_kind.requests == []
@@ -178,18 +179,20 @@ class TestCallable:
     def test_it_is_asked_again_for_the_next_request(self, each_kind: Asked) -> None:
         publish()
         for _ in range(3):
-            assert banner(RequestFactory().get("/")) == HELLO
+            assert banner(new_request()) == HELLO
         assert len(each_kind.requests) == 3
 
-    def test_none_means_the_environments_flags(self, settings: Any, read: Read, request_: HttpRequest) -> None:
+    @each_case("way", READS)
+    def test_none_means_the_environments_flags(self, settings: Any, way: str) -> None:
         publish()
         configure(settings, lambda request: None)
-        assert read(request_) == WELCOME
+        assert READS[way](new_request()) == WELCOME
 
-    def test_a_dotted_path_names_it(self, settings: Any, read: Read, request_: HttpRequest) -> None:
+    @each_case("way", READS)
+    def test_a_dotted_path_names_it(self, settings: Any, way: str) -> None:
         publish()
         configure(settings, "tests.unit.reading.test_request_identity.name_alice")
-        assert read(request_) == HELLO
+        assert READS[way](new_request()) == HELLO
 
     def test_without_a_request_there_is_nobody_to_ask_for(self, each_kind: Asked) -> None:
         publish()
@@ -207,12 +210,13 @@ class TestCallable:
         publish()
         configure(settings, Twins())
         for name, read in READS.items():
-            request = RequestFactory().get("/")
+            request = new_request()
             read(request)
             waits = name in ("async", "sync on an event loop", "async from a thread", "decorator of a coroutine")
             assert get_flags(request).identity == Identity("async" if waits else "sync"), name
 
-    def test_it_runs_in_the_context_of_the_read(self, settings: Any, read: Read, request_: HttpRequest) -> None:
+    @each_case("way", READS)
+    def test_it_runs_in_the_context_of_the_read(self, settings: Any, way: str) -> None:
         variable: ContextVar[str] = ContextVar("variable", default="unset")
 
         async def ask(request: HttpRequest) -> Identity:
@@ -221,7 +225,7 @@ class TestCallable:
         publish()
         configure(settings, ask)
         variable.set("user_alice")
-        assert read(request_) == HELLO
+        assert READS[way](new_request()) == HELLO
 
 
 def name_alice(request: HttpRequest) -> Identity:
@@ -242,7 +246,7 @@ class TestExplicit:
         assert each_kind.requests == []
         assert banner(request_) == HELLO
 
-    @pytest.mark.parametrize("wrong", ["42", 42, {"id": 1}, object(), Identity])
+    @each_case("wrong", ["42", 42, {"id": 1}, object(), Identity])
     def test_anything_else_is_an_error_that_says_how(self, wrong: Any) -> None:
         with pytest.raises(TypeError, match=r'identity=Identity\("42"\)'):
             get_flags(identity=wrong)
@@ -255,12 +259,20 @@ def said(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
     return [record for record in caplog.records if record.name.startswith("django_flagsmith_realtime")]
 
 
+def nothing_logged_yet(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.clear()
+    request_identity._reported.clear()
+
+
 class TestFaults:
-    @pytest.mark.parametrize("kind", ["sync", "coroutine"])
+    @each_case("kind", ["sync", "coroutine"])
+    @each_case("way", READS)
     def test_a_callable_that_raises_costs_the_identity_and_not_the_page(
-        self, settings: Any, kind: str, read: Read, request_: HttpRequest, caplog: pytest.LogCaptureFixture
+        self, settings: Any, kind: str, way: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         publish()
+        nothing_logged_yet(caplog)
+        request, read = new_request(), READS[way]
         calls: list[Any] = []
 
         def fail(request: HttpRequest) -> Identity:
@@ -272,9 +284,9 @@ class TestFaults:
 
         configure(settings, fail if kind == "sync" else afail)
         for _ in range(2):
-            assert read(request_) == WELCOME
+            assert read(request) == WELCOME
         assert len(calls) == 1
-        assert read(RequestFactory().get("/")) == WELCOME
+        assert read(new_request()) == WELCOME
         [record] = said(caplog)
         assert "IDENTITY" in record.getMessage()
         assert record.levelname == "ERROR"
@@ -292,45 +304,47 @@ class TestFaults:
 
         configure(settings, fail)
         for _ in range(4):
-            banner(RequestFactory().get("/"))
+            banner(new_request())
         assert len(said(caplog)) == 2
         request_identity._reported["LookupError"] -= request_identity.LOG_SECONDS
-        banner(RequestFactory().get("/"))
+        banner(new_request())
         assert len(said(caplog)) == 3
 
-    @pytest.mark.parametrize("answer", ["secret@example.com", 42, {"identifier": "secret@example.com"}, ALICE.traits])
+    @each_case("answer", ["secret@example.com", 42, {"identifier": "secret@example.com"}, ALICE.traits])
+    @each_case("way", READS)
     def test_an_answer_of_another_type_is_reported_without_it(
-        self, settings: Any, answer: Any, read: Read, request_: HttpRequest, caplog: pytest.LogCaptureFixture
+        self, settings: Any, answer: Any, way: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         publish()
+        nothing_logged_yet(caplog)
         configure(settings, lambda request: answer)
-        assert read(request_) == WELCOME
+        assert READS[way](new_request()) == WELCOME
         assert f"returned a {type(answer).__name__}: return an Identity" in caplog.text
         assert "secret" not in caplog.text
 
-    @pytest.mark.parametrize(
-        "path", ["nowhere.to.be.found", "tests.unit.reading.test_request_identity.nobody", "nodots"]
-    )
+    @each_case("path", ["nowhere.to.be.found", "tests.unit.reading.test_request_identity.nobody", "nodots"])
+    @each_case("way", READS)
     def test_a_path_that_leads_nowhere_does_not_break_reads(
-        self, settings: Any, path: str, read: Read, request_: HttpRequest, caplog: pytest.LogCaptureFixture
+        self, settings: Any, path: str, way: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         publish()
+        nothing_logged_yet(caplog)
         configure(settings, path)
-        assert read(request_) == WELCOME
+        assert READS[way](new_request()) == WELCOME
         assert len(said(caplog)) == 1
 
-    def test_strict_raises(self, settings: Any, read: Read, request_: HttpRequest) -> None:
+    @each_case("way", READS)
+    def test_strict_raises(self, settings: Any, way: str) -> None:
         publish()
         configure(settings, lambda request: "alice", STRICT=True)
         with pytest.raises(InvalidIdentity, match="returned a str"):
-            read(request_)
+            READS[way](new_request())
         configure(settings, lambda request: 1 / 0, STRICT=True)
         with pytest.raises(ZeroDivisionError):
-            read(RequestFactory().get("/"))
+            READS[way](new_request())
 
-    def test_a_callable_that_reads_a_flag_sees_the_environments(
-        self, settings: Any, read: Read, request_: HttpRequest
-    ) -> None:
+    @each_case("way", READS)
+    def test_a_callable_that_reads_a_flag_sees_the_environments(self, settings: Any, way: str) -> None:
         publish()
 
         def ask(request: HttpRequest) -> Identity:
@@ -341,7 +355,7 @@ class TestFaults:
 
         for kind in (ask, aask):
             configure(settings, kind)
-            assert read(RequestFactory().get("/")) == HELLO
+            assert READS[way](new_request()) == HELLO
 
     def test_a_loop_is_blocked_for_a_moment_at_most(
         self, settings: Any, monkeypatch: pytest.MonkeyPatch, request_: HttpRequest, caplog: pytest.LogCaptureFixture

@@ -128,7 +128,7 @@ class TestWriting:
 
 
 class TestReading:
-    @pytest.mark.parametrize(
+    @each_case(
         ("content", "said"),
         [
             (b"", "isn't JSON"),
@@ -139,7 +139,6 @@ class TestReading:
             (b"{}", "isn't an environment document"),
             (json.dumps({**RECORDED, "feature_states": [1]}).encode(), "isn't an environment document"),
         ],
-        ids=["empty", "cut", "no text", "deep", "list", "nothing in it", "broken flag"],
     )
     def test_anything_but_a_document_is_an_error_that_names_the_file(
         self, path: Path, content: bytes, said: str
@@ -162,7 +161,7 @@ class TestReading:
         }
         assert environment.name == path.name
 
-    @pytest.mark.parametrize("flags", ["[]", "7", '{"a": []}', '{"a": {"on": true}}'])
+    @each_case("flags", ["[]", "7", '{"a": []}', '{"a": {"on": true}}'])
     def test_a_wrong_form_of_a_flag_is_an_error_that_names_the_right_ones(self, path: Path, flags: str) -> None:
         path.write_text(f'{{"flags": {flags}}}')
         with pytest.raises(SnapshotFileError, match="flags isn't a dict of flag names to a bool, a value"):

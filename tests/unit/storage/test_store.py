@@ -14,7 +14,7 @@ from django.core.cache import InvalidCacheBackendError, caches
 
 from django_flagsmith_realtime.environment.snapshot import Head, Snapshot
 from django_flagsmith_realtime.exceptions import StoreError
-from django_flagsmith_realtime.reading.reader import get_reader
+from django_flagsmith_realtime.reading.reader import drop_readers, get_reader
 from django_flagsmith_realtime.storage import cache
 from django_flagsmith_realtime.storage.backends import Backend
 from django_flagsmith_realtime.storage.cache import CacheHandle
@@ -60,15 +60,16 @@ class TestPublishing:
         assert (head.sequence, head.version) == (snapshot.sequence, snapshot.version)
         assert head.published_at == snapshot.head.published_at
 
-    @pytest.mark.parametrize("junk", ["text", 7, ["a", 1, 2, 3], [1, "a", 2], {"sequence": 1}, b"\x00"])
+    @each_case("junk", ["text", 7, ["a", 1, 2, 3], [1, "a", 2], {"sequence": 1}, b"\x00"])
     def test_something_else_in_the_head_s_place_is_ignored(self, each_cache: str, junk: Any) -> None:
         caches["default"].set(HEAD, junk, None)
+        drop_readers()
         assert configured_store().read_head() is None
         assert get_reader().current() is None
         assert banner(publish(banner_text="healed")) == "healed"
         assert banner(get_reader().current()) == "healed"
 
-    @pytest.mark.parametrize(
+    @each_case(
         "junk",
         ["text", b"", b"not zlib", zlib.compress(b"[]"), zlib.compress(b"{"), zlib.compress(b"{}"), None],
     )
@@ -230,7 +231,7 @@ class TestStatus:
         configured_store().write_status(FULL)
         assert configured_store().read_status() == FULL
 
-    @pytest.mark.parametrize("garbage", [None, 7, "", "no colon", b"\xff", ["web-1:42:token"]])
+    @each_case("garbage", [None, 7, "", "no colon", b"\xff", ["web-1:42:token"]])
     def test_anything_but_a_lease_has_no_process(self, garbage: Any) -> None:
         caches["default"].set(f"{PREFIX}:lease", garbage)
         assert not configured_store().read_process("lease")
