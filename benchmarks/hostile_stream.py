@@ -3,7 +3,8 @@
     python benchmarks/hostile_stream.py [SECONDS]
 
 Each reader is a process of its own, given the same bytes by a server on the loopback, and at most SECONDS for them.
-After the hostile part comes one good event: "arrived" says whether it was seen.
+After the hostile part comes one good event, which a reader that connects again is sent at once, as by Flagsmith's
+service: "arrived" says whether it was seen.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from itertools import chain
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 GOOD = b'\r\n\r\nevent: environment_updated\r\ndata: {"updated_at": 1795372800.5}\r\n\r\n'
 MEBI = 1024 * 1024
 
@@ -71,15 +72,17 @@ if arrived.wait():
 
 
 def serve(pieces: Iterable[bytes]) -> str:
-    """Return the address of a server that sends some pieces, and then one good event, to whoever connects."""
+    """Return the address of a server that sends some pieces to the first client, and then one good event to each."""
     listener = socket.create_server(("127.0.0.1", 0))
+    first = iter([pieces])
 
     def answer(connection: socket.socket) -> None:
         with connection:
             try:
                 connection.recv(65536)
-                for piece in chain([HEAD], pieces, [GOOD]):
-                    connection.sendall(piece)
+                connection.sendall(HEAD)
+                for piece in chain(next(first, []), [GOOD]):
+                    connection.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
                 connection.recv(1)
             except OSError:
                 pass  # the reader left

@@ -1,36 +1,34 @@
-"""HTTP as `sources` and `stream` need it: another thread can end it, and its errors say what to do.
-
-urllib3 offers no way to end an exchange that another thread waits for. So our own classes of its connections, which a
-pool takes as `ConnectionCls`, hand over each socket that they connect, and ending an exchange shuts that down.
-"""
+"""HTTP as `sources` and `stream` need it: another thread can end it, and its errors say what to do."""
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timezone
 from email.utils import parsedate_to_datetime
-from threading import Event, Lock, Timer
-from time import time
+from threading import Event, Timer
 from typing import Any
-from urllib.parse import urlsplit
-from weakref import ReferenceType, ref
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.utils import get_environ_proxies, select_proxy
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from requests.structures import CaseInsensitiveDict
+from requests.utils import get_environ_proxies, get_netrc_auth, select_proxy
+from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError as Urllib3Error
 from urllib3.exceptions import NameResolutionError, NewConnectionError, ReadTimeoutError
 from urllib3.util import parse_url
 
 from ..exceptions import (
+    FlagsmithError,
     HttpError,
     NotFound,
     RateLimited,
+    RedirectRefused,
     Refused,
     ServerError,
     TimedOut,
@@ -41,8 +39,10 @@ from ..exceptions import (
 USER_AGENT = "django-flagsmith-realtime"
 TRANSPORT_ERRORS = (requests.RequestException, Urllib3Error, OSError, ValueError)
 CONNECT_SECONDS = 4.0  # Linux repeats a connection's first packet after 1 and 3 s: two lost ones are no outage
+MAX_REDIRECTS = 5  # a gateway needs one or two: to a path of its own, to one with a slash at its end
 PROBE_SECONDS = 2.0  # a standby tries before it takes an offered lease; the offer is there for 5 s (OFFER_SECONDS)
 MAX_RETRY_AFTER = 3600.0  # seconds: a date that is years away must not silence us, a day's maintenance may for an hour
+DEFAULT_PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
 # An idle stream sends a ping every 15 s. A host that is cut off need not wait for three of them (STREAM_TIMEOUT): its
 # system probes after 4 s, three times in 2 s each, and ends the connection after 8 s.
 KEEP_ALIVE = {"TCP_KEEPIDLE": 4, "TCP_KEEPALIVE": 4, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 2}  # seconds; the last, probes
@@ -57,27 +57,60 @@ SOCKET_OPTIONS = [
 ]
 
 
-class InterruptibleSession(requests.Session):
-    """A session with one exchange at a time, which another thread can end, whatever it waits for."""
+class HttpClient:
+    """Sends one request at a time, which another thread can end, whatever it waits for.
 
-    def __init__(self, headers: Mapping[str, str]) -> None:
-        super().__init__()
-        self.headers.update({"User-Agent": USER_AGENT, **headers})
-        self._lock = Lock()
+    It is no `requests.Session`: a project may have replaced that, as `requests_cache.install_cache` does. From the
+    environment it takes what a session takes: proxies, authorities for TLS, and netrc unless `headers` authorizes.
+    """
+
+    def __init__(self, headers: Mapping[str, str], *, setting: str) -> None:
+        self._headers = CaseInsensitiveDict({"User-Agent": USER_AGENT, **headers})
+        self._setting = setting  # that names the URLs
+        self._adapter = _Adapter(self._note_socket)
+        self._socket: Any = None  # that was connected last
         self._is_ended = False  # the exchange under way, also on a socket that it connects later
-        self._is_interrupted = False  # all exchanges
-        self._socket: ReferenceType[socket.socket] | None = None  # that was connected last
-        adapter = _Adapter(self._note_socket)
-        self.mount("http://", adapter)
-        self.mount("https://", adapter)
+        self._is_closed = False  # and all to come
 
-    def interrupt(self) -> None:
+    def close(self) -> None:
         """End the exchange under way and all to come: a blocked read ends at once, with an error or an end."""
-        self._end(for_good=True)
+        self._is_closed = True
+        self._end()
+        self._adapter.close()
+
+    def get(self, url: str, *, timeout: float) -> requests.Response:
+        """Return the answer, its body unread; `timeout` seconds bound each wait for some of it.
+
+        Redirects are followed within the origin: no key may go to another.
+        """
+        for _ in range(MAX_REDIRECTS):
+            response = self._send(url, timeout)
+            if not response.is_redirect:
+                return response
+            with response:
+                url = self.resolve(url, response.headers["Location"])
+        raise RedirectRefused(f"{_host(url)} redirects in a circle: check {self._setting}.")
+
+    def resolve(self, url: str, location: str) -> str:
+        """Return where a redirect or a link leads; raise `RedirectRefused` for another origin."""
+        try:
+            target = urljoin(url, location)
+            scheme, host, port = origin(target)
+        except ValueError as error:
+            raise RedirectRefused(f"{_host(url)} redirects to an address that is none.") from error
+        if (scheme, host, port) == origin(url):
+            return target
+        if differ_by_slash(url, target):  # behind TLS, a server takes its own scheme and name for the public ones
+            there = urlsplit(target)
+            return urlsplit(url)._replace(path=there.path, query=there.query).geturl()
+        remedy = f"If that is right, set {self._setting} to it."
+        if scheme == "http" != origin(url)[0]:
+            remedy = "A server behind TLS must know that it is: pass the header X-Forwarded-Proto on to it."
+        raise RedirectRefused(f"{_host(url)} redirects to {scheme}://{host}:{port}, where no key must follow. {remedy}")
 
     @contextmanager
-    def within(self, seconds: float) -> Iterator[Event]:
-        """End the exchange inside if it takes longer; the event is set then."""
+    def within(self, seconds: float, limit: str = "") -> Iterator[None]:
+        """Raise `TimedOut` if what is inside takes longer, and end its exchange; `limit` names the setting."""
         passed = Event()
 
         def expire() -> None:
@@ -86,81 +119,74 @@ class InterruptibleSession(requests.Session):
 
         timer = Timer(seconds, expire)
         timer.daemon = True
-        with self._lock:
-            self._is_ended = self._is_interrupted
+        self._is_ended = False
+        began = time.monotonic()
         timer.start()
         try:
-            yield passed
+            yield
+        except (FlagsmithError, *TRANSPORT_ERRORS):
+            if passed.is_set() or time.monotonic() - began >= seconds:
+                raise TimedOut(f"Flagsmith did not answer within {seconds:g} s{limit}.") from None
+            raise
         finally:
             timer.cancel()
             timer.join()  # or it could still end the next exchange
 
     def limit_wait(self, seconds: float) -> None:
         """Let each further read in the exchange under way wait for no longer than this."""
-        if sock := self._socket and self._socket():
-            with suppress(OSError):  # it may be closed already
-                sock.settimeout(seconds)
+        with suppress(OSError):  # it may be closed already
+            self._socket.settimeout(seconds)
 
-    def _end(self, *, for_good: bool = False) -> None:
-        with self._lock:
-            self._is_ended = True
-            self._is_interrupted |= for_good
-            self._shut_down()
+    def _send(self, url: str, timeout: float) -> requests.Response:
+        keep = (lambda request: request) if "Authorization" in self._headers else None
+        request = requests.Request("GET", url, self._headers, auth=keep or get_netrc_auth(url)).prepare()
+        return self._adapter.send(
+            request,
+            stream=True,
+            timeout=(min(timeout, CONNECT_SECONDS), timeout),
+            verify=os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True,
+            proxies=get_environ_proxies(url),
+        )
 
     def _note_socket(self, sock: Any) -> None:
-        with self._lock:
-            self._socket = ref(getattr(sock, "socket", sock))  # TLS through a TLS proxy wraps it
-            if self._is_ended:
-                self._shut_down()
+        self._socket = getattr(sock, "socket", sock)  # TLS through a TLS proxy wraps it
+        if self._is_ended or self._is_closed:  # after the line above: `_end` sets them before it reads `_socket`
+            self._end()
 
-    def _shut_down(self) -> None:
-        if sock := self._socket and self._socket():
+    def _end(self) -> None:
+        self._is_ended = True
+        if self._socket:
             with suppress(OSError):  # it may be closed already
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # below TLS, whose state the reader is using
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # below TLS, whose state the reader is using
 
 
 class _Adapter(HTTPAdapter):
-    """Keeps one connection; `on_connect` is called with each new socket."""
+    """Keeps one connection, and calls `on_connect` with each new socket: urllib3 offers no way to end an exchange."""
 
     def __init__(self, on_connect: Callable[[Any], None]) -> None:
         self._on_connect = on_connect
         super().__init__(pool_connections=1, pool_maxsize=1)
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs, socket_options=SOCKET_OPTIONS)
-        self._set_pools(self.poolmanager)
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        return self._set_pools(super().proxy_manager_for(*args, **kwargs, socket_options=SOCKET_OPTIONS))
-
-    def _set_pools(self, manager: PoolManager) -> PoolManager:
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        direct_or_socks: Any = type(pool).ConnectionCls
         on_connect = self._on_connect
 
-        class Connection(HTTPConnection):
+        class Connection(direct_or_socks):  # type: ignore[misc]
             def connect(self) -> None:
                 super().connect()
                 on_connect(self.sock)
 
-        class SecureConnection(HTTPSConnection):
-            def connect(self) -> None:
-                super().connect()
-                on_connect(self.sock)
-
-        class Pool(HTTPConnectionPool):
-            ConnectionCls = Connection
-
-        class SecurePool(HTTPSConnectionPool):
-            ConnectionCls = SecureConnection
-
-        manager.pool_classes_by_scheme = {"http": Pool, "https": SecurePool}
-        return manager
+        pool.ConnectionCls = Connection
+        pool.conn_kw["socket_options"] = SOCKET_OPTIONS
+        return pool
 
 
 def can_connect(url: str) -> bool:
     """Return whether a URL's host, or the proxy on the way there, accepts a connection within two seconds."""
     try:
-        _, host, port = origin(select_proxy(url, get_environ_proxies(url)) or url)
-        socket.create_connection((host, port), timeout=PROBE_SECONDS).close()
+        _, host, port = origin(_proxy(url) or url)
+        socket.create_connection((host.strip("[]"), port), timeout=PROBE_SECONDS).close()
     except (OSError, ValueError):
         return False
     return True
@@ -170,30 +196,79 @@ def origin(url: str) -> tuple[str, str, int]:
     """Return scheme, host and port of a URL, as the client reads it; raise ValueError for anything else."""
     parts = parse_url(url)  # not `urlsplit`: where the two disagree, a key would follow
     scheme = parts.scheme or ""
-    return scheme, parts.host or "", parts.port or {"http": 80, "https": 443}.get(scheme, 0)
+    return scheme, parts.host or "", parts.port or DEFAULT_PORTS.get(scheme, 0)
+
+
+def differ_by_slash(url: str, other: str) -> bool:
+    """Return whether the paths of two URLs are the same but for a slash at the end, which one has."""
+    path, other_path = urlsplit(url).path, urlsplit(other).path
+    return path != other_path and path.rstrip("/") == other_path.rstrip("/")
 
 
 def describe(error: BaseException, url: str, setting: str) -> HttpError:
-    """Turn an error of the HTTP client into one of ours; its text names the host, never the path or a key."""
-    host = urlsplit(url).netloc.rpartition("@")[2]
-    for cause in _causes(error):
+    """Turn an error of the HTTP client into one of ours.
+
+    Its text names the host, or the proxy on the way there, and the setting of it; never the path or a key.
+    """
+    causes = _causes(error)
+    host = peer = _host(url)
+    if proxy := _proxy(url):
+        proxy_setting = _proxy_setting(url)
+        if isinstance(error, requests.exceptions.InvalidURL):
+            return Unreachable(f"The address of the proxy can't be used: check {proxy_setting}.")
+        if isinstance(error, requests.exceptions.InvalidSchema):
+            return Unreachable(f"The proxy {_host(proxy)} needs PySocks: pip install 'requests[socks]'.")
+        for cause in causes:
+            if str(cause).startswith("Tunnel connection failed: 407"):
+                return _refused_by_proxy(url)
+            if str(cause).startswith("Tunnel connection failed") or type(cause).__module__ == "socks":
+                return Unreachable(
+                    f"The proxy {_host(proxy)} didn't connect to {host}: {cause}. Check {proxy_setting} and {setting}."
+                )
+        if isinstance(error, requests.exceptions.ProxyError) or proxy.startswith(("socks4a:", "socks5h:")):
+            peer, setting = _host(proxy), proxy_setting  # which was not reached, or resolves names
+    for cause in causes:
         if isinstance(cause, (TimeoutError, requests.Timeout, ReadTimeoutError)):
-            return TimedOut(f"{host} did not answer in time.")
+            return TimedOut(f"{peer} did not answer in time.")
         if isinstance(cause, (NameResolutionError, socket.gaierror)):
-            return Unreachable(f"The host name {host!r} could not be resolved: check {setting} and DNS.")
+            return Unreachable(f"The host name {peer!r} could not be resolved: check {setting} and DNS.")
         if isinstance(cause, ssl.SSLError):
             reason = getattr(cause, "reason", None) or "the connection broke"
             remedy = ""
             if isinstance(cause, ssl.SSLCertVerificationError):
                 remedy = "; for an authority of your own, set the environment variable REQUESTS_CA_BUNDLE"
-            return Unreachable(f"TLS with {host} failed: {reason}{remedy}.")
+            return Unreachable(f"TLS with {peer} failed: {reason}{remedy}.")
         if isinstance(cause, ConnectionRefusedError):
-            return Unreachable(f"{host} refused the connection: is it running, and is {setting} right?")
+            return Unreachable(f"{peer} refused the connection: is it running, and is {setting} right?")
         if isinstance(cause, NewConnectionError):
-            return Unreachable(f"{host} can't be reached: check {setting} and the network.")
+            return Unreachable(f"{peer} can't be reached: check {setting} and the network.")
     if isinstance(error, ValueError):
         return UnexpectedAnswer(f"{host} sends invalid headers: is {setting} right?")
     return Unreachable(f"The connection to {host} broke.")
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def _proxy(url: str) -> str | None:
+    proxy = select_proxy(url, get_environ_proxies(url))
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
+
+
+def _proxy_setting(url: str) -> str:
+    scheme = urlsplit(url).scheme
+    names = (f"{scheme}_proxy", f"{scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY")
+    found = next((name for name in names if os.environ.get(name)), None)
+    return f"the environment variable {found}" if found else "the proxy settings of this machine"
+
+
+def _refused_by_proxy(url: str) -> Refused:
+    host, setting = _host(_proxy(url) or ""), _proxy_setting(url)
+    return Refused(
+        f"The proxy {host} wants a name and a password (407), and refuses those that it got, if any: "
+        f"write http://NAME:PASSWORD@{host} into {setting}."
+    )
 
 
 def _causes(error: BaseException) -> list[BaseException]:
@@ -213,8 +288,10 @@ def check_status(response: requests.Response, remedy: str, key_remedy: str) -> N
     status = response.status_code
     if status == 200:
         return
-    host = urlsplit(response.url).netloc.rpartition("@")[2]
+    host = _host(response.url)
     retry_after = read_retry_after(response.headers.get("Retry-After"))
+    if status == 407 and _proxy(response.url):
+        raise _refused_by_proxy(response.url)
     if status in (401, 403, 407):
         raise Refused(f"{host} refused the request ({status}): {key_remedy}", retry_after=retry_after)
     if status in (404, 410):
@@ -236,7 +313,7 @@ def read_retry_after(value: str | None) -> float | None:
         else:
             moment = parsedate_to_datetime(value)
             in_utc = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)  # "-0000" comes without a zone
-            seconds = in_utc.timestamp() - time()
+            seconds = in_utc.timestamp() - time.time()
     except (ValueError, TypeError, OverflowError):
         return None
     return min(max(seconds, 0.0), MAX_RETRY_AFTER)

@@ -9,18 +9,15 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 from urllib.parse import urljoin
 
-import requests
-
 from ..environment.snapshot import Document, parse_document
-from ..exceptions import FlagsmithError, InvalidDocument, RedirectRefused, TimedOut, TooLarge
+from ..exceptions import FlagsmithError, InvalidDocument, TooLarge
 from ..storage.snapshot_file import read_snapshot_file, signature
-from .http import CONNECT_SECONDS, TRANSPORT_ERRORS, InterruptibleSession, check_status, describe, origin
+from .http import TRANSPORT_ERRORS, HttpClient, check_status, describe, differ_by_slash
 
 # Unpacked, with all pages: a gzip bomb must not end the process. Flagsmith's document of 22 flags has 12 kB, so this is
 # room for tens of thousands.
 MAX_BYTES = 32 * 1024 * 1024
 MAX_PAGES = 1_000  # Flagsmith's have 1 MB each, so only links that go round in a circle come so far
-MAX_REDIRECTS = 5  # a gateway needs one or two: to https, to a path with a slash at its end
 CHUNK = 64 * 1024  # bytes
 SETTING = "FLAGSMITH['API_URL']"
 KEY_REMEDY = (
@@ -62,28 +59,23 @@ class ApiSource(Source):
     def __init__(self, *, api_url: str, environment_key: str, timeout: float, headers: Mapping[str, str]) -> None:
         self._url = urljoin(api_url, "environment-document/")
         self._timeout = timeout
-        self._session = InterruptibleSession(
-            {"Accept": "application/json", "Accept-Encoding": "gzip", **headers, "X-Environment-Key": environment_key}
+        self._client = HttpClient(
+            {"Accept": "application/json", "Accept-Encoding": "gzip", **headers, "X-Environment-Key": environment_key},
+            setting=SETTING,
         )
 
     def fetch(self) -> Document:
         """Fetch the document, all pages of it."""
-        began = time.monotonic()
-        with self._session.within(self._timeout) as passed:
-            failure: FlagsmithError
-            try:
+        try:
+            with self._client.within(self._timeout, " (FLAGSMITH['REQUEST_TIMEOUT'])"):
                 return self._fetch()
-            except TRANSPORT_ERRORS as error:
-                failure = describe(error, self._url, SETTING)
-            except FlagsmithError as error:
-                failure = error
-        if passed.is_set() or time.monotonic() - began >= self._timeout:
-            failure = TimedOut(f"Flagsmith did not answer within {self._timeout:g} s (FLAGSMITH['REQUEST_TIMEOUT']).")
-        raise failure from None  # what it was made from holds URLs and headers
+        except TRANSPORT_ERRORS as error:
+            raise describe(error, self._url, SETTING) from None
+        except FlagsmithError as error:
+            raise error from None  # what it was made from holds URLs and headers
 
     def close(self) -> None:
-        self._session.interrupt()
-        self._session.close()
+        self._client.close()
 
     def _fetch(self) -> Document:
         url = self._url
@@ -91,14 +83,17 @@ class ApiSource(Source):
         overrides: list[Any] = []
         budget = MAX_BYTES
         for _ in range(MAX_PAGES):
-            with self._get(url) as response:
+            with self._client.get(url, timeout=self._timeout) as response:
+                check_status(response, f"{SETTING}; it usually ends in /api/v1/", KEY_REMEDY)
+                if differ_by_slash(response.url, self._url):  # the Edge Proxy's route has none at its end
+                    self._url = response.url
                 body = bytearray()
                 while chunk := response.raw.read1(CHUNK, decode_content=True):
                     body += chunk
                     if len(body) > budget:
                         raise TooLarge(f"Flagsmith's document is larger than {MAX_BYTES // 2**20} MiB.")
                 next_url = response.links.get("next", {}).get("url")
-                url = _same_origin(response.url, next_url) if next_url else ""
+                url = self._client.resolve(response.url, next_url) if next_url else ""
             budget -= len(body)
             page = _parse_page(bytes(body))
             document = document or page
@@ -108,34 +103,6 @@ class ApiSource(Source):
             if not url:
                 return parse_document(document)
         raise TooLarge(f"Flagsmith's document has more than {MAX_PAGES} pages.")
-
-    def _get(self, url: str) -> requests.Response:
-        """Follow redirects within the origin: requests would carry the environment key to any other."""
-        timeout = min(self._timeout, CONNECT_SECONDS), self._timeout
-        for _ in range(MAX_REDIRECTS):
-            response = self._session.get(url, timeout=timeout, stream=True, allow_redirects=False)
-            if response.status_code == 200:
-                return response
-            with response:
-                if not response.is_redirect:
-                    check_status(response, f"{SETTING}; it usually ends in /api/v1/", KEY_REMEDY)
-                url = _same_origin(url, response.headers["Location"])
-        raise RedirectRefused(f"Flagsmith's API redirects in a circle: check {SETTING}.")
-
-
-def _same_origin(url: str, location: str) -> str:
-    """Return where a redirect or a link leads; raise `RedirectRefused` for another origin."""
-    try:
-        target = urljoin(url, location)
-        scheme, host, port = origin(target)
-    except ValueError as error:
-        raise RedirectRefused("Flagsmith's API redirects to an address that is none.") from error
-    if (scheme, host, port) != origin(url):
-        raise RedirectRefused(
-            f"Flagsmith's API redirects to {scheme}://{host}:{port}, where the environment key must not follow. "
-            f"If that is right, set {SETTING} to it."
-        )
-    return target
 
 
 def _parse_page(body: bytes) -> dict[str, Any]:

@@ -13,13 +13,11 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, urljoin
 
-import requests
-
 from ..environment.timestamps import parse_time
 from ..exceptions import HttpError, TimedOut, UnexpectedAnswer
 from . import backoff
 from .backoff import Backoff
-from .http import CONNECT_SECONDS, TRANSPORT_ERRORS, InterruptibleSession, check_status, describe
+from .http import TRANSPORT_ERRORS, HttpClient, check_status, describe
 from .sse import EventFramer
 
 logger = logging.getLogger(__name__)
@@ -69,13 +67,17 @@ class Stream:
         self._url = urljoin(realtime_url, f"sse/environments/{quote(key, safe='')}/stream")
         self._timeout = timeout
         # With gzip, which requests asks for by default, Flagsmith's service holds events back until the stream ends.
-        self._session = InterruptibleSession({**headers, "Accept": "text/event-stream", "Accept-Encoding": "identity"})
+        self._client = HttpClient(
+            {**headers, "Accept": "text/event-stream", "Accept-Encoding": "identity"}, setting=SETTING
+        )
         self.retry = 0.0  # seconds, the server's last `retry:`
 
     def listen(self) -> Iterator[Connected | EnvironmentUpdated]:
         """Connect, and yield what happens until the stream ends; raise `HttpError` unless that is clean."""
         try:
-            with self._open() as response:
+            with self._client.within(ANSWER_SECONDS):
+                response = self._client.get(self._url, timeout=self._timeout)
+            with response:
                 check_status(response, SETTING, KEY_REMEDY)
                 content_type = response.headers.get("Content-Type", "")
                 if content_type.partition(";")[0].strip().lower() != "text/event-stream":
@@ -89,18 +91,7 @@ class Stream:
 
     def interrupt(self) -> None:
         """End the connection under way and all to come; any thread may call this."""
-        self._session.interrupt()
-
-    def _open(self) -> requests.Response:
-        with self._session.within(ANSWER_SECONDS) as passed:
-            try:
-                return self._session.get(
-                    self._url, stream=True, allow_redirects=False, timeout=(CONNECT_SECONDS, self._timeout)
-                )
-            except TRANSPORT_ERRORS:
-                if passed.is_set():
-                    raise TimedOut(f"The stream did not open within {ANSWER_SECONDS:g} s.") from None
-                raise
+        self._client.close()
 
     def _read(self, raw: Any) -> Iterator[EnvironmentUpdated]:
         framer = EventFramer()
@@ -125,7 +116,7 @@ class Stream:
                 lines, deadline = framer.lines, time.monotonic() + self._timeout
             if (patience := deadline - time.monotonic()) <= 0:
                 raise TimedOut(f"The stream sent no complete line for {self._timeout:g} s.")
-            self._session.limit_wait(patience)
+            self._client.limit_wait(patience)
 
 
 def read_event_time(data: str) -> int | None:

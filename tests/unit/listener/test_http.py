@@ -4,28 +4,42 @@ from __future__ import annotations
 
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from email.utils import formatdate
+from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_flagsmith_realtime.exceptions import HttpError, TimedOut, UnexpectedAnswer, Unreachable
+from django_flagsmith_realtime.exceptions import (
+    HttpError,
+    RedirectRefused,
+    Refused,
+    TimedOut,
+    UnexpectedAnswer,
+    Unreachable,
+)
 from django_flagsmith_realtime.listener.http import (
     MAX_RETRY_AFTER,
     TRANSPORT_ERRORS,
-    InterruptibleSession,
+    HttpClient,
     can_connect,
+    check_status,
     describe,
     origin,
     read_retry_after,
 )
 from tests.support.cases import each_case
-from tests.support.http_server import Answer, ScriptedServer, Silence
+from tests.support.http_server import Answer, Refuse, ScriptedServer, Silence, free_port
+from tests.support.paths import ROOT
+from tests.support.socks_proxy import SocksProxy
 
 URL = "https://user:password@flagsmith.example:8000/api/v1/ser.secret/?key=secret"
 
@@ -171,69 +185,205 @@ def test_any_retry_after_is_bounded_seconds_or_nothing(value: str) -> None:
 # Ending an exchange
 
 
-def test_a_session_names_the_package_as_its_user_agent(server: ScriptedServer) -> None:
-    with InterruptibleSession({}) as session:
-        session.get(f"{server.url}/")
+def make_client(**headers: str) -> HttpClient:
+    return HttpClient(headers, setting="FLAGSMITH['API_URL']")
+
+
+@pytest.fixture
+def client() -> Iterator[HttpClient]:
+    client = make_client()
+    yield client
+    client.close()
+
+
+def test_a_client_names_the_package_as_its_user_agent(server: ScriptedServer, client: HttpClient) -> None:
+    client.get(f"{server.url}/", timeout=5)
     assert server.requests[0].headers["user-agent"] == "django-flagsmith-realtime"
 
 
-def test_interrupt_ends_what_another_thread_waits_for(server: ScriptedServer) -> None:
+def test_close_ends_what_another_thread_waits_for(server: ScriptedServer, client: HttpClient) -> None:
     errors: list[BaseException] = []
 
     def wait() -> None:
         try:
-            session.get(f"{server.url}/silence/")
+            client.get(f"{server.url}/silence/", timeout=60)
         except TRANSPORT_ERRORS as error:
             errors.append(error)
 
-    with InterruptibleSession({}) as session:
-        thread = threading.Thread(target=wait)
-        thread.start()
-        server.wait_for(lambda: server.requests)
-        session.interrupt()
-        thread.join(1)
+    thread = threading.Thread(target=wait)
+    thread.start()
+    server.wait_for(lambda: server.requests)
+    client.close()
+    thread.join(1)
     assert len(errors) == 1
 
 
-def test_interrupt_is_for_good(server: ScriptedServer) -> None:
-    with InterruptibleSession({}) as session:
-        session.get(f"{server.url}/")
-        session.interrupt()
-        with pytest.raises(TRANSPORT_ERRORS):
-            session.get(f"{server.url}/")
-        with session.within(5), pytest.raises(TRANSPORT_ERRORS):
-            session.get(f"{server.url}/")
+def test_close_is_for_good(server: ScriptedServer, client: HttpClient) -> None:
+    client.get(f"{server.url}/", timeout=5)
+    client.close()
+    with pytest.raises(TRANSPORT_ERRORS):
+        client.get(f"{server.url}/", timeout=5)
+    with pytest.raises(TRANSPORT_ERRORS), client.within(5):
+        client.get(f"{server.url}/", timeout=5)
 
 
-def test_within_ends_what_takes_too_long_and_only_that(server: ScriptedServer) -> None:
-    with InterruptibleSession({}) as session:
-        with session.within(0.05) as passed, pytest.raises(TRANSPORT_ERRORS):
-            session.get(f"{server.url}/silence/")
-        assert passed.is_set()
-        with session.within(5) as passed:
-            assert session.get(f"{server.url}/").json() == {}
-        assert not passed.is_set()
+def test_within_ends_what_takes_too_long_and_only_that(server: ScriptedServer, client: HttpClient) -> None:
+    with pytest.raises(TimedOut, match=r"within 0\.05 s \(A_SETTING\)\.$"), client.within(0.05, " (A_SETTING)"):
+        client.get(f"{server.url}/silence/", timeout=60)
+    with client.within(5):
+        assert client.get(f"{server.url}/", timeout=60).json() == {}
 
 
-def test_within_also_ends_a_connection_that_comes_too_late(server: ScriptedServer) -> None:
-    with InterruptibleSession({}) as session, session.within(0.01) as passed:
-        passed.wait(5)
-        with pytest.raises(TRANSPORT_ERRORS):
-            session.get(f"{server.url}/silence/")
+def test_within_also_ends_a_connection_that_comes_too_late(server: ScriptedServer, client: HttpClient) -> None:
+    with pytest.raises(TimedOut), client.within(0.01):
+        time.sleep(0.05)
+        client.get(f"{server.url}/silence/", timeout=60)
 
 
-def test_within_leaves_no_thread_behind() -> None:
-    with InterruptibleSession({}) as session, session.within(60):
+def test_within_leaves_no_thread_behind(client: HttpClient) -> None:
+    with client.within(60):
         pass
     assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
 
 
-def test_interrupting_an_idle_session_raises_nothing(server: ScriptedServer) -> None:
-    with InterruptibleSession({}) as session:
-        session.interrupt()
-    with InterruptibleSession({}) as session:
-        session.get(f"{server.url}/")
-    session.interrupt()
+def test_closing_an_idle_client_raises_nothing(server: ScriptedServer, client: HttpClient) -> None:
+    client.close()
+    other = make_client()
+    other.get(f"{server.url}/", timeout=5).close()
+    other.close()
+    other.close()
+
+
+# What others put into the environment, or below us
+
+
+def test_a_header_of_the_settings_goes_before_netrc(
+    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    for headers in ({}, {"authorization": "Bearer ours"}):
+        client = make_client(**headers)
+        client.get(f"{server.url}/", timeout=5).close()
+        client.close()
+    assert [request.headers["authorization"] for request in server.requests] == [
+        "Basic c29tZW9uZTplbHNl",
+        "Bearer ours",
+    ]
+
+
+WITH_REQUESTS_CACHE = """
+import requests_cache
+requests_cache.install_cache(backend="memory")
+import django; django.setup()
+from django_flagsmith_realtime.listener.http import HttpClient
+client = HttpClient({}, setting="")
+for _ in range(2):
+    assert client.get("%s/", timeout=5).raw.read1(64) == b"{}"
+"""
+
+
+@pytest.mark.slow
+def test_requests_cache_keeps_no_document_back(server: ScriptedServer) -> None:
+    pytest.importorskip("requests_cache")
+    subprocess.run([sys.executable, "-c", WITH_REQUESTS_CACHE % server.url], check=True, cwd=ROOT, timeout=30)
+    assert len(server.requests) == 2
+
+
+TARGET = "http://flagsmith.invalid/api/"
+
+
+def failure(url: str) -> HttpError:
+    client = make_client()
+    try:
+        with client.get(url, timeout=5) as response:
+            check_status(response, "", "")
+    except HttpError as error:
+        return error
+    except TRANSPORT_ERRORS as error:
+        return describe(error, url, "FLAGSMITH['API_URL']")
+    finally:
+        client.close()
+    raise AssertionError("it came")
+
+
+class TestProxy:
+    """Where a proxy is in the way, an error says so, and names the variable that names the proxy."""
+
+    @pytest.fixture(autouse=True)
+    def environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+            monkeypatch.delenv(name.upper(), raising=False)
+
+    @pytest.mark.parametrize(
+        ("url", "status", "kind", "words"),
+        [
+            (TARGET, 407, Refused, "wants a name and a password (407)"),
+            (TARGET.replace("http:", "https:"), 407, Refused, "wants a name and a password (407)"),
+            (TARGET.replace("http:", "https:"), 403, Unreachable, "didn't connect to flagsmith.invalid: "),
+        ],
+    )
+    def test_what_a_proxy_answers(
+        self,
+        server: ScriptedServer,
+        monkeypatch: pytest.MonkeyPatch,
+        url: str,
+        status: int,
+        kind: type[HttpError],
+        words: str,
+    ) -> None:
+        for target in (TARGET, "flagsmith.invalid:443"):
+            server.script(target, Refuse(status))
+        name = f"{url.partition(':')[0]}_proxy"
+        monkeypatch.setenv(name, f"http://someone:secret@127.0.0.1:{server.port}")
+        error = failure(url)
+        assert type(error) is kind
+        for part in (words, f"The proxy 127.0.0.1:{server.port}", f"the environment variable {name}"):
+            assert part in str(error)
+        assert "secret" not in str(error)
+
+    @pytest.mark.parametrize(
+        ("proxy", "words"),
+        [
+            ("http://someone:secret@proxy.invalid:3128", "The host name 'proxy.invalid:3128' could not be resolved"),
+            ("socks5h://someone:secret@proxy.invalid", "The host name 'proxy.invalid' could not be resolved"),
+            ("http://127.0.0.1:{closed}", "127.0.0.1:{closed} refused the connection"),
+            ("socks5://127.0.0.1:{closed}", "The proxy 127.0.0.1:{closed} didn't connect to flagsmith.invalid"),
+            ("http://", "The address of the proxy can't be used"),
+            ("http://secret:port", "The address of the proxy can't be used"),
+            ("gopher://secret", "The address of the proxy can't be used"),
+        ],
+    )
+    @pytest.mark.parametrize("name", ["HTTP_PROXY", "all_proxy"])
+    def test_a_proxy_that_is_not_reached(
+        self, monkeypatch: pytest.MonkeyPatch, proxy: str, words: str, name: str
+    ) -> None:
+        closed = free_port()
+        monkeypatch.setenv(name, proxy.format(closed=closed))
+        error = failure(TARGET)
+        assert type(error) is Unreachable
+        assert words.format(closed=closed) in str(error)
+        assert f"the environment variable {name}" in str(error)
+        assert "secret" not in str(error)
+
+    def test_a_proxy_that_speaks_socks_is_used(
+        self, server: ScriptedServer, client: HttpClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with SocksProxy(server.port) as proxy:
+            monkeypatch.setenv("ALL_PROXY", f"socks5h://127.0.0.1:{proxy.port}")
+            assert client.get("http://flagsmith.invalid/", timeout=5).json() == {}
+            client.close()
+        assert proxy.asked_for == [b"flagsmith.invalid"]
+
+    def test_a_proxy_that_speaks_socks_needs_pysocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def without_pysocks(*args: Any, **kwargs: Any) -> Any:  # as in requests.adapters
+            raise requests.exceptions.InvalidSchema("Missing dependencies for SOCKS support.")
+
+        monkeypatch.setattr("requests.adapters.SOCKSProxyManager", without_pysocks)
+        monkeypatch.setenv("ALL_PROXY", "socks5h://127.0.0.1:1080")
+        assert "The proxy 127.0.0.1:1080 needs PySocks: pip install 'requests[socks]'" in str(failure(TARGET))
 
 
 class TestCanConnect:
@@ -243,12 +393,61 @@ class TestCanConnect:
             assert can_connect(url)
         assert not can_connect(url)
 
+    def test_an_address_may_be_one_of_ipv6(self) -> None:
+        try:
+            server = socket.create_server(("::1", 0), family=socket.AF_INET6)
+        except OSError:
+            pytest.skip("this machine has no IPv6")
+        with server:
+            assert can_connect(f"http://[::1]:{server.getsockname()[1]}/")
+
     @each_case("url", ["", "http://", "no url", "http://127.0.0.1:99999/"])
     def test_what_is_no_address_is_not_reached(self, url: str) -> None:
         assert not can_connect(url)
 
-    def test_with_a_proxy_it_is_the_proxy_that_counts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    @each_case("scheme", ["http://", "socks5h://", ""])
+    def test_with_a_proxy_it_is_the_proxy_that_counts(self, monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
-            monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{server.getsockname()[1]}")
+            monkeypatch.setenv("HTTP_PROXY", f"{scheme}127.0.0.1:{server.getsockname()[1]}")
             monkeypatch.setenv("NO_PROXY", "")
             assert can_connect("http://flagsmith.invalid/")
+
+
+# Redirects
+
+
+@each_case(
+    ("location", "expected"),
+    [
+        ("/api/", "https://flagsmith.example/api/"),
+        ("https://FLAGSMITH.example:443/api/", "https://FLAGSMITH.example:443/api/"),
+        ("http://flagsmith.example/document", "https://flagsmith.example/document"),
+        ("http://inside:8000/document?page_id=2", "https://flagsmith.example/document?page_id=2"),
+        ("http://evil.example\\@inside/document", "https://flagsmith.example/document"),
+        ("https://evil.example//document", None),
+        ("http://flagsmith.example/document/", None),
+        ("https://flagsmith.example:8443/api/", None),
+        ("http://[", None),
+    ],
+)
+def test_a_redirect_is_followed_within_the_origin_alone(
+    client: HttpClient, location: str, expected: str | None
+) -> None:
+    if expected:
+        assert client.resolve("https://flagsmith.example/document/", location) == expected
+    else:
+        with pytest.raises(RedirectRefused):
+            client.resolve("https://flagsmith.example/document/", location)
+
+
+@each_case(
+    ("url", "words"),
+    [
+        ("https://flagsmith.example/", "X-Forwarded-Proto"),
+        ("http://other.example/", "set FLAGSMITH['API_URL'] to it"),
+    ],
+)
+def test_a_redirect_away_from_tls_is_no_advice(client: HttpClient, url: str, words: str) -> None:
+    with pytest.raises(RedirectRefused) as caught:
+        client.resolve(url, "http://flagsmith.example/")
+    assert words in str(caught.value)

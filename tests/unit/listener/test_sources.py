@@ -501,6 +501,22 @@ def test_a_redirect_without_a_location_is_an_unexpected_answer(server: ScriptedS
     assert isinstance(failure_of(server, Answer(302)), UnexpectedAnswer)
 
 
+def test_the_edge_proxy_is_asked_without_a_slash_once_and_then_always(server: ScriptedServer) -> None:
+    inside = f"https://edge-proxy:8000{PATH}"  # its route has no slash, and its idea of its address is its own
+    server.script(PATH, Redirect(inside[:-1]))
+    server.script(PATH[:-1], Answer(body=DOCUMENT))
+    source = make_source(server.url)
+    for _ in range(3):
+        assert source.fetch().environment.name == DOCUMENT["name"]
+    assert [request.path for request in server.requests] == [PATH, PATH[:-1], PATH[:-1], PATH[:-1]]
+    server.script(PATH[:-1], Redirect(inside))  # an API with a slash has taken its place
+    server.script(PATH, Answer(body=DOCUMENT))
+    for _ in range(2):
+        source.fetch()
+    assert [request.path for request in server.requests[4:]] == [PATH[:-1], PATH, PATH]
+    source.close()
+
+
 # Connections
 
 

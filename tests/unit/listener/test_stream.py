@@ -18,6 +18,7 @@ from django_flagsmith_realtime.exceptions import (
     HttpError,
     NotFound,
     RateLimited,
+    RedirectRefused,
     Refused,
     ServerError,
     TimedOut,
@@ -164,9 +165,13 @@ def test_a_stream_without_a_length_may_just_end(server: ScriptedServer) -> None:
     ]
 
 
-def test_an_endless_event_is_dropped_and_the_next_delivered(server: ScriptedServer) -> None:
-    pieces = [b"data: " + b"x" * 50_000 + b"\n"] * 20
-    assert times(heard(server, EventStream([*pieces, b"\n", UPDATED], end="clean"))) == [TIME]
+@pytest.mark.parametrize("piece", [b"x" * 50_000, b"data: x\n"], ids=["line", "event"])
+def test_what_has_no_end_closes_the_connection_at_the_bound(server: ScriptedServer, piece: bytes) -> None:
+    *messages, error = heard(server, EventStream([UPDATED, b"data: ", *[piece] * 1_000], end="open"))
+    assert messages == [Connected(), EnvironmentUpdated(TIME)]
+    assert isinstance(error, UnexpectedAnswer)
+    assert "more than 64 KiB" in str(error)
+    server.wait_for(lambda: server.open_connections == 0)
 
 
 def numbered(count: int) -> bytes:
@@ -199,7 +204,8 @@ def test_a_flood_ends_the_stream_before_it_costs_anything(server: ScriptedServer
         (Refuse(500), ServerError, "500"),
         (Refuse(503), ServerError, "503"),
         (Answer(204, SSE), UnexpectedAnswer, "204"),
-        (Redirect("/elsewhere/"), UnexpectedAnswer, "307"),
+        (Redirect("/elsewhere/"), NotFound, "404"),
+        (Redirect(PATH), RedirectRefused, "in a circle"),
         (Answer(200, {"Content-Type": "text/html"}, b"<html>"), UnexpectedAnswer, "'text/html'"),
         (Answer(200, {"Content-Type": ""}, b"x"), UnexpectedAnswer, "no content type"),
         (Answer(200, {"Content-Type": "text/event-streams"}, b"x"), UnexpectedAnswer, "event stream"),
@@ -228,9 +234,13 @@ def test_retry_after_is_reported(server: ScriptedServer) -> None:
     assert error.retry_after == 20
 
 
-def test_a_redirect_is_not_followed(server: ScriptedServer) -> None:
+def test_a_redirect_is_followed_within_the_origin_alone(server: ScriptedServer) -> None:
+    server.script("/moved/", EventStream([UPDATED], end="clean"))
+    assert times(heard(server, Redirect("/moved/"))) == [TIME]
     with ScriptedServer() as other:
-        heard(server, Redirect(f"{other.url}/"))
+        (error,) = heard(server, Redirect(f"{other.url}/"))
+        assert isinstance(error, RedirectRefused)
+        assert "FLAGSMITH['REALTIME_URL']" in str(error)
         assert other.accepted == 0
 
 
