@@ -1,4 +1,4 @@
-"""The throughput of a gunicorn page that reads ten flags, and of the same page without."""
+"""The throughput of gunicorn pages that read ten flags, and of the same pages without; what the middleware costs."""
 
 from __future__ import annotations
 
@@ -9,18 +9,22 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from django.contrib.auth.models import Permission, User
 from django.core.cache import caches
+from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest, HttpResponse
+from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.template import engines
 from django.urls import path
 from waffle import flag_is_active
 
 from django_flagsmith_realtime import get_flags
+from django_flagsmith_realtime.middleware import FlagsmithMiddleware
 from tests.support.processes import free_port, wait_until
 
 from .documents import MEDIUM, make_document
@@ -28,36 +32,46 @@ from .peers import flagsmith_sdk
 from .publishing import publish
 from .tables import Table
 
+REQUESTS = 40  # in one turn of one page
 KEY = "flags"
 NAMES = [f"flag_{number:04}" for number in range(10)]
-PAGE = "<table>{% for row in rows %}<tr><td>{{ row.id }}</td><td>{{ row.name }}</td><td>{{ row.price }}</td></tr>{% endfor %}</table>"
-ROWS = [{"id": number, "name": f"Product <{number}>", "price": number * 1.5} for number in range(60)]
+PAGE = "<table>{% for row in rows %}<tr><td>{{ row.codename }}</td><td>{{ row.name }}</td></tr>{% endfor %}</table>"
+
+View = Callable[[HttpRequest], HttpResponse]
+IsEnabled = Callable[[str], bool]
 
 
-def small(request: HttpRequest, is_enabled: Any) -> HttpResponse:
+def empty(request: HttpRequest) -> HttpResponse:
+    return HttpResponse()
+
+
+def one_line(request: HttpRequest, is_enabled: IsEnabled) -> HttpResponse:
     return HttpResponse(f"{sum(map(is_enabled, NAMES))}")
 
 
-def table(request: HttpRequest, is_enabled: Any) -> HttpResponse:
+def busy(request: HttpRequest, is_enabled: IsEnabled) -> HttpResponse:
+    """Make two queries, and render a table of twenty rows."""
+    user = User.objects.filter(username="somebody").first()
+    rows = Permission.objects.select_related("content_type")[:20]
     on = sum(map(is_enabled, NAMES))
-    return HttpResponse(engines["django"].from_string(PAGE).render({"rows": ROWS, "on": on}, request))
+    return HttpResponse(engines["django"].from_string(PAGE).render({"user": user, "rows": rows, "on": on}, request))
 
 
-def nothing(request: HttpRequest) -> Any:
+def nothing(request: HttpRequest) -> IsEnabled:
     return lambda name: False
 
 
-def here(request: HttpRequest) -> Any:
-    return lambda name: get_flags().is_feature_enabled(name)
-
-
-def one_get(request: HttpRequest) -> Any:
+def one_get(request: HttpRequest) -> IsEnabled:
     caches["Redis"].get(KEY)
     return nothing(request)
 
 
-def waffle(request: HttpRequest) -> Any:
-    return lambda name: flag_is_active(request, name)
+def here(request: HttpRequest) -> IsEnabled:
+    return lambda name: get_flags().is_feature_enabled(name)
+
+
+def waffle(request: HttpRequest) -> IsEnabled:
+    return lambda name: bool(flag_is_active(request, name))
 
 
 @cache
@@ -65,62 +79,83 @@ def client() -> Any:
     return flagsmith_sdk(make_document(MEDIUM))
 
 
-def sdk(request: HttpRequest) -> Any:
-    return lambda name: client().get_environment_flags().is_feature_enabled(name)
+def sdk(request: HttpRequest) -> IsEnabled:
+    return lambda name: bool(client().get_environment_flags().is_feature_enabled(name))
 
 
-def _view(page: Any, flags: Any) -> Any:
-    return lambda request: page(request, flags(request))
+def _view(page: Any, flags: Any) -> View:
+    view: View = lambda request: page(request, flags(request))  # noqa: E731
+    return _behind(FlagsmithMiddleware, view) if flags is here else view
+
+
+def _behind(middleware: Any, view: View) -> View:
+    """Return a view behind a middleware, as Django's handler calls it; one process serves it with and without."""
+    return convert_exception_to_response(middleware(convert_exception_to_response(view)))  # type: ignore[no-any-return]
 
 
 SOURCES = (nothing, one_get, here, sdk, waffle)
-PAGES = {"one line": small, "a table of 60 rows": table}
+PAGES = {"one line": one_line, "two queries, a table of 20 rows": busy}
+EMPTY = {
+    "/empty/": convert_exception_to_response(empty),
+    "/empty/ours/": _behind(FlagsmithMiddleware, empty),
+    "/empty/djangos/": _behind(XFrameOptionsMiddleware, empty),
+}
 urlpatterns = [
-    path(f"{page.__name__}/{flags.__name__}/", _view(page, flags)) for page in PAGES.values() for flags in SOURCES
+    *(path(url.removeprefix("/"), view) for url, view in EMPTY.items()),
+    *(path(f"{page.__name__}/{flags.__name__}/", _view(page, flags)) for page in PAGES.values() for flags in SOURCES),
 ]
 
 
 def tables(turns: int) -> Iterator[Table]:
-    result = Table(
+    with Server() as default, Server(FRESHNESS=0) as asking:
+        yield ten_flags(default, asking, turns)
+        yield middleware(default, turns)
+
+
+def ten_flags(default: int, asking: int, turns: int) -> Table:
+    table = Table(
         "A page that reads ten flags",
-        "gunicorn, one worker with one thread, kept-alive connections, turns of 40 requests; flags and waffle's "
-        "cache on Redis. Throughput relative to the same page without flags, in the same process. *One "
-        "`cache.get`*: the page reads no flag, but one key from Redis, through Django's cache. *With "
-        "`FRESHNESS`*: of 1 second.",
-        [
-            "page",
-            "without flags",
-            "one `cache.get`",
-            "this package",
-            "with `FRESHNESS`",
-            "official SDK",
-            "django-waffle",
-        ],
+        "gunicorn with one worker and one thread; connections are kept alive; turns of 40 requests. The flags, and "
+        "django-waffle's cache, are on Redis. Each share is the throughput compared with the same page without flags, "
+        "in the same process; this package's is with its middleware. *One `cache.get`*: a page without flags that reads "
+        "one key through Django's cache. *`FRESHNESS` 0*: the cache is asked once per request.",
+        ["page", "without flags", "this package", "`FRESHNESS` 0", "one `cache.get`", "official SDK", "django-waffle"],
     )
-    with Server(FRESHNESS=0) as port, Server(FRESHNESS=1) as fresh:
-        for name, page in PAGES.items():
-            urls = {flags: f"/{page.__name__}/{flags.__name__}/" for flags in SOURCES}
-            base, get, here_, *peers = _compare(port, [*urls.values()], turns)
-            _, fresh_ = _compare(fresh, [urls[nothing], urls[here]], turns)
-            result.rows.append([name, base, get, here_, fresh_, *peers])
-    yield result
+    for name, page in PAGES.items():
+        urls = {flags: f"/{page.__name__}/{flags.__name__}/" for flags in SOURCES}
+        base, get, ours, *peers = compare(default, [*urls.values()], turns)
+        _, asking_ours = compare(asking, [urls[nothing], urls[here]], turns)
+        table.rows.append([name, base, ours, asking_ours, get, *peers])
+    return table
 
 
-def _compare(port: int, urls: list[str], turns: int) -> list[str]:
+def middleware(port: int, turns: int) -> Table:
+    table = Table(
+        "A middleware on the emptiest page",
+        "A view that returns `HttpResponse()`, behind one middleware, and behind none; otherwise as above, but the "
+        "pages take turns request by request.",
+        ["without", "this package's", "Django's `XFrameOptionsMiddleware`"],
+    )
+    table.rows.append(compare(port, [*EMPTY], turns * REQUESTS, requests=1))  # a difference of one or two percent
+    return table
+
+
+def compare(port: int, urls: Sequence[str], turns: int, requests: int = REQUESTS) -> list[str]:
+    """Return the throughput of the first page, and each other's share of it: the median of the shares in each turn."""
     taken: list[list[float]] = [[] for _ in urls]
     connection = http.client.HTTPConnection("127.0.0.1", port)
     for _ in range(turns + 1):
         for url, times in zip(urls, taken, strict=True):
             began = time.perf_counter()
-            for _ in range(40):
+            for _ in range(requests):
                 connection.request("GET", url)
                 response = connection.getresponse()
                 response.read()
                 assert response.status == 200
-            times.append((time.perf_counter() - began) / 40)
-    base = taken[0][1:]
+            times.append((time.perf_counter() - began) / requests)
+    base = taken[0][1:]  # the first turn warms up
     shares = [statistics.median(b / t for b, t in zip(base, times[1:], strict=True)) for times in taken[1:]]
-    return [f"{1 / statistics.median(base):,.0f} a second", *(f"{share:.0%}" for share in shares)]
+    return [f"{1 / statistics.median(base):,.0f} a second", *(f"{share:.1%}" for share in shares)]
 
 
 class Server:
@@ -133,12 +168,7 @@ class Server:
         port = free_port()
         setting = {"CACHE": "Redis", **self.setting}
         publish(MEDIUM, "Redis")
-        environment = {
-            **os.environ,
-            "BENCH_FLAGSMITH": json.dumps(setting),
-            "BENCH_WAFFLE_CACHE": "Redis",
-            "BENCH_MIDDLEWARE": "django_flagsmith_realtime.middleware.FlagsmithMiddleware",
-        }
+        environment = {**os.environ, "BENCH_FLAGSMITH": json.dumps(setting), "BENCH_WAFFLE_CACHE": "Redis"}
         arguments = [
             "-m",
             "gunicorn",
@@ -162,7 +192,7 @@ class Server:
 def _answers(port: int) -> bool:
     try:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        connection.request("GET", "/small/here/")
+        connection.request("GET", "/one_line/here/")
         return connection.getresponse().status == 200
     except OSError:
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from itertools import cycle
 from typing import Any
@@ -13,7 +13,6 @@ from typing import Any
 from django.conf import settings
 from django.core.cache import caches
 from django.http import HttpRequest, HttpResponse
-from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.template import Context, engines
 from flags.state import flag_enabled as django_flag_enabled
 from waffle import flag_is_active
@@ -32,25 +31,19 @@ from .rounds import Contender, race, shown_ratio, shown_time
 from .tables import Table
 
 BACKENDS = ("local memory", "Redis", "memcached", "DatabaseCache")
-LOOKUP = {f"flag_{number:04}": True for number in range(100)}
 KINDS = {
     "the environment": (PLAIN, "somebody"),
     "a segment": (SEGMENT, "somebody"),
     "an identity override": (OVERRIDE, OVERRIDDEN),
     "a percentage": (SPLIT, "somebody"),
 }
-FORGET = f"request.__dict__.pop({ATTRIBUTE!r}, None)"  # the next read is the first of a request
+READ = f"get_flags(request).is_feature_enabled(name); request.__dict__.pop({ATTRIBUTE!r})"  # the next is a first one
 
 
 def tables(turns: int) -> Iterator[Table]:
     yield known(turns)
     yield first(turns)
     yield identities(turns)
-    yield middleware(turns)
-
-
-def lookup() -> Contender:
-    return Contender("d[name]", d=LOOKUP, name=PLAIN)
 
 
 def known(turns: int) -> Table:
@@ -59,16 +52,16 @@ def known(turns: int) -> Table:
         f"Within a request, or from a `Flags` that the code keeps; {MEDIUM}. The peers are called as their "
         "documentation says, in the same process; django-waffle and django-flags keep the same flags in SQLite. "
         "CPU time of the thread.",
-        ["read", "time", "to `d[name]`", "to `get_flags().…`"],
+        ["read", "time", "to `get_flags().…`"],
     )
     document = make_document(MEDIUM)
     with published(MEDIUM, "Redis"), flags_scope(), closing(peers.launchdarkly_client(document)) as launchdarkly:
-        contenders = {"`d[name]`": lookup(), **_ours(), **_theirs(document, launchdarkly)}
+        lookup = Contender("d[name]", d={f"flag_{number:04}": True for number in range(100)}, name=PLAIN)
+        contenders = {"`d[name]`": lookup, **_ours(), **_theirs(document, launchdarkly)}
         race(contenders.values(), turns)
-    floor, usual = contenders["`d[name]`"], contenders["`get_flags().is_feature_enabled(name)`"]
+    usual = contenders["`get_flags().is_feature_enabled(name)`"]
     for name, contender in contenders.items():
-        ratios = (shown_ratio(contender.ratio(other)) for other in (floor, usual))
-        table.rows.append([name, shown_time(contender.median), *ratios])
+        table.rows.append([name, shown_time(contender.median), shown_ratio(contender.ratio(usual))])
     return table
 
 
@@ -137,8 +130,7 @@ def first(turns: int) -> Table:
     table = Table(
         "The first read of a request",
         f"{MEDIUM}. *One GET*: `cache.get` of the same small key, on a cache object of Django's that is kept. "
-        "Wall-clock time, except *within `FRESHNESS`*: CPU time of a read that need not ask the cache, in a "
-        "request that passed the middleware.",
+        "Wall-clock time, except *within `FRESHNESS`*: CPU time of a read that need not ask the cache.",
         [
             "cache",
             "one GET",
@@ -146,18 +138,18 @@ def first(turns: int) -> Table:
             "to one GET",
             "first flag awaited",
             "within `FRESHNESS`",
-            "to `d[name]`",
-            "without the middleware",
             "django-waffle, each flag",
             "to our first",
         ],
     )
     peers.fill_waffle(make_document(MEDIUM))
     for alias in BACKENDS:
-        with published(MEDIUM, alias):
+        with published(MEDIUM, alias, FRESHNESS=0):
             asked = _asked(alias, turns)
         with published(MEDIUM, alias, FRESHNESS=3_600):
-            table.rows.append([alias, *asked[:-2], *_fresh(turns), *asked[-2:]])
+            fresh = Contender(READ, get_flags=get_flags, request=HttpRequest(), name=PLAIN)
+            race([fresh], turns)
+        table.rows.append([alias, *asked[:-2], shown_time(fresh.median), *asked[-2:]])
     return table
 
 
@@ -165,8 +157,7 @@ def _asked(alias: str, turns: int) -> list[str]:
     settings.WAFFLE_CACHE_NAME = alias
     request, cache = HttpRequest(), caches.create_connection(alias)
     get = Contender("cache.get(key)", cache=cache, key=cache_key(get_config().namespace, "head"))
-    read = f"get_flags(request).is_feature_enabled(name); {FORGET}"
-    ours = Contender(read, get_flags=get_flags, request=request, name=PLAIN)
+    ours = Contender(READ, get_flags=get_flags, request=request, name=PLAIN)
     waffle = Contender("flag_is_active(request, name)", flag_is_active=flag_is_active, request=request, name=PLAIN)
     race([get, ours, waffle], turns, clock=time.perf_counter)
     awaited = asyncio.run(_awaited(turns))
@@ -189,33 +180,13 @@ async def _awaited(turns: int) -> float:
     return statistics.median(taken)
 
 
-def _fresh(turns: int) -> list[str]:
-    def page(request: HttpRequest) -> HttpResponse:
-        return response
-
-    def page_with_flag(request: HttpRequest) -> HttpResponse:
-        get_flags().is_feature_enabled(PLAIN)
-        return response
-
-    request, response, floor = HttpRequest(), HttpResponse(), lookup()
-    without, with_flag = (
-        Contender(f"middleware(request); {FORGET}", middleware=FlagsmithMiddleware(view), request=request)
-        for view in (page, page_with_flag)
-    )
-    read = f"get_flags(request).is_feature_enabled(name); {FORGET}"
-    alone = Contender(read, get_flags=get_flags, request=request, name=PLAIN)
-    race([floor, without, with_flag, alone], turns)
-    ours = with_flag.without(without)
-    return [shown_time(ours.median), shown_ratio(ours.ratio(floor)), shown_ratio(alone.ratio(floor))]
-
-
 def identities(turns: int) -> Table:
     table = Table(
         "A flag evaluated for an identity",
         "Each round evaluates for another identity, in one request: `get_flags(identity=…)`, and "
         "`get_identity_flags(…)` of the official SDK, which evaluates as lazily. *Again*: the same flag of the "
         "same identity, a second time.",
-        ["environment", "decided by", "here", "official SDK", "to the SDK", "again, to `d[name]`"],
+        ["environment", "decided by", "here", "official SDK", "to the SDK", "again"],
     )
     for size in SIZES:
         sdk = peers.flagsmith_sdk(make_document(size))
@@ -236,60 +207,7 @@ def _identity(sdk: Any, name: str, who: str, turns: int) -> list[str]:
     ours = Contender(read, get_flags=get_flags, next=next, people=people, name=name)
     read = "who = next(people); sdk.get_identity_flags(who.identifier, who.traits).is_feature_enabled(name)"
     theirs = Contender(read, sdk=sdk, next=next, people=people, name=name)
-    again, floor = Contender("flags.is_feature_enabled(name)", flags=flags, name=name), lookup()
-    race([ours, theirs, again, floor], turns)
-    return [
-        *(shown_time(each.median) for each in (ours, theirs)),
-        shown_ratio(ours.ratio(theirs)),
-        shown_ratio(again.ratio(floor)),
-    ]
-
-
-class Empty:
-    """A middleware that only calls the next one."""
-
-    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> Any:
-        return self.get_response(request)
-
-
-def middleware(turns: int) -> Table:
-    table = Table(
-        "The middleware, on a page that reads no flag",
-        "Time beyond that of a middleware which only calls the next one. For comparison, *a `ContextVar`*: a "
-        "middleware that sets and resets one, and does nothing else; and one of Django's.",
-        ["middleware", "time", "to `d[name]`"],
-    )
-    response, request, floor = HttpResponse(), HttpRequest(), lookup()
-    names = {"request": request, "forget": request.__dict__.pop, "attribute": ATTRIBUTE}
-    made = {
-        "this package's": FlagsmithMiddleware,
-        "a `ContextVar`": _context_middleware,
-        "Django's `XFrameOptionsMiddleware`": XFrameOptionsMiddleware,
-    }
-    base, *others = (
-        Contender("middleware(request); forget(attribute, 0)", middleware=make(lambda request: response), **names)
-        for make in (Empty, *made.values())
-    )
-    race([floor, base, *others], turns)
-    for name, contender in zip(made, others, strict=True):
-        extra = contender.without(base)
-        table.rows.append([name, shown_time(extra.median), shown_ratio(extra.ratio(floor))])
-    return table
-
-
-def _context_middleware(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
-    from contextvars import ContextVar
-
-    variable: ContextVar[object] = ContextVar("benchmark")
-
-    def call(request: HttpRequest) -> Any:
-        token = variable.set(request)
-        try:
-            return get_response(request)
-        finally:
-            variable.reset(token)
-
-    return call
+    again = Contender("flags.is_feature_enabled(name)", flags=flags, name=name)
+    race([ours, theirs, again], turns)
+    here, there, repeated = (shown_time(each.median) for each in (ours, theirs, again))
+    return [here, there, shown_ratio(ours.ratio(theirs)), repeated]

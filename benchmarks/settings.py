@@ -22,7 +22,6 @@ LOCAL = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": 
 DATABASE = {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache_table"}
 CACHES = {"default": LOCAL, "local memory": LOCAL, "DatabaseCache": DATABASE, **json.loads(os.environ["BENCH_CACHES"])}
 ROOT_URLCONF = "benchmarks.pages"
-MIDDLEWARE = os.environ.get("BENCH_MIDDLEWARE", "").split()
 TEMPLATES = [
     {"BACKEND": "django.template.backends.django.DjangoTemplates", "OPTIONS": {"libraries": {}}},
     {
