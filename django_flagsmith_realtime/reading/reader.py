@@ -72,7 +72,8 @@ class Reader:
         if self._is_due(since):
             if event_loop.is_running():
                 patience = self._patience
-                wait([self._submit(since)], event_loop.BLOCK_SECONDS if patience is None else patience)
+                _, late = wait([self._submit(since)], event_loop.BLOCK_SECONDS if patience is None else patience)
+                self._is_overdue |= bool(late)
             else:
                 _send_loaded(self._ask(since))
         return self._held

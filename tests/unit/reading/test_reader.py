@@ -20,6 +20,7 @@ from django.dispatch import Signal
 
 from django_flagsmith_realtime.environment.snapshot import Snapshot
 from django_flagsmith_realtime.exceptions import StoreError
+from django_flagsmith_realtime.reading import event_loop
 from django_flagsmith_realtime.reading import reader as reader_module
 from django_flagsmith_realtime.reading.reader import STEP_BACK_SECONDS, Reader, get_reader
 from django_flagsmith_realtime.signals import snapshot_loaded
@@ -215,22 +216,24 @@ class TestFailingCache:
         assert time.monotonic() - began < 2
         hanging.open.set()
 
-    def test_a_sync_read_does_not_block_an_event_loop_for_a_cache_that_hangs(
-        self, hanging: type[HangingCache], clock: Any, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("held", ["one", None])
+    def test_sync_reads_block_an_event_loop_once_for_a_cache_that_hangs(
+        self, hanging: type[HangingCache], monkeypatch: pytest.MonkeyPatch, held: str | None
     ) -> None:
         publish(banner_text="one")
         reader = get_reader()
-        reader.current()
-        monkeypatch.setattr(reader_module, "WAIT_SECONDS", 0.05)
+        if held:
+            reader.current()
+        monkeypatch.setattr(reader_module, "WAIT_SECONDS", 0.1)
+        monkeypatch.setattr(event_loop, "BLOCK_SECONDS", 0.1)
         hanging.open.clear()
-        clock(1.1)
 
         async def read() -> Any:
-            return banner(reader.current())
+            return {banner(reader.current()) for _ in range(40)}
 
         began = time.monotonic()
-        assert asyncio.run(read()) == "one"
-        assert time.monotonic() - began < 2
+        assert asyncio.run(read()) == {held}
+        assert time.monotonic() - began < 1  # 40 times 0.1 s are 4 s
         hanging.open.set()
 
 
