@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import FileResponse, HttpRequest
 from django.http.response import HttpResponseBase
 
-from .api import aget_flags
-from .reading.scope import Scope, request_flags, request_scope
+from .reading.scope import Scope, request_flags
 
 
 class FlagsmithMiddleware:
@@ -32,20 +30,20 @@ class FlagsmithMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self.async_mode:
             return self.__acall__(request)
-        _add_flags(request)
-        with request_scope(request) as scope:
+        with _make_scope(request) as scope:
             return _extend(scope, self.get_response(request))
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
-        _add_flags(request)
-        with request_scope(request) as scope:
+        with _make_scope(request) as scope:
             return _extend(scope, await self.get_response(request))
 
 
-def _add_flags(request: Any) -> None:
+def _make_scope(request: Any) -> Scope:
+    flags = request_flags(request)
     if not hasattr(request, "flags"):  # else it is the project's own
-        request.flags = request_flags(request)
-    request.aflags = partial(aget_flags, request)
+        request.flags = flags
+    request.aflags = flags.apin
+    return Scope(flags)
 
 
 def _extend(scope: Scope, response: Any) -> HttpResponseBase:

@@ -20,10 +20,19 @@ ATTRIBUTE = "_flagsmith_flags"  # of a request
 class Scope:
     """A request, a task or a block. Once it has ended, contexts that were copied meanwhile are out of it too."""
 
-    def __init__(self, flags: Flags, outer: Scope | None) -> None:
+    def __init__(self, flags: Flags) -> None:
         self.flags: Flags | None = flags  # None: it has ended
-        self.outer = outer
+        self.outer = innermost.get()
         self.is_streaming = False  # it ends with the response's content
+
+    def __enter__(self) -> Scope:
+        self._token = innermost.set(self)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        innermost.reset(self._token)
+        if not self.is_streaming:
+            self.end()
 
     def end(self) -> None:
         self.flags = None
@@ -92,19 +101,6 @@ def request_flags(request: HttpRequest) -> Flags:
     return flags
 
 
-@contextmanager
-def request_scope(request: HttpRequest) -> Iterator[Scope]:
-    """Let reads inside find the request's flags."""
-    scope = Scope(request_flags(request), outer=innermost.get())
-    token = innermost.set(scope)
-    try:
-        yield scope
-    finally:
-        innermost.reset(token)
-        if not scope.is_streaming:
-            scope.end()
-
-
 class flags_scope(ContextDecorator):  # noqa: N801 - read as a statement
     """Let all reads inside see one snapshot, for `identity` where one is given.
 
@@ -121,7 +117,7 @@ class flags_scope(ContextDecorator):  # noqa: N801 - read as a statement
         flags = current_flags()
         if flags is None:
             flags = Flags(pin=Pin(max_age=0))  # the receiver of a signal may have started what runs inside
-        scope = Scope(flags.of(self._identity), outer=innermost.get())
+        scope = Scope(flags.of(self._identity))
         innermost.set(scope)
         return partial(self._end, scope)
 

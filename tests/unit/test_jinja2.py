@@ -22,7 +22,7 @@ import django_flagsmith_realtime
 from django_flagsmith_realtime.exceptions import UnknownFlag
 from django_flagsmith_realtime.jinja2 import FlagsmithExtension
 from django_flagsmith_realtime.reading.reader import get_reader
-from django_flagsmith_realtime.reading.scope import request_scope
+from django_flagsmith_realtime.reading.scope import Scope, request_flags
 from tests.support.cases import each_case
 from tests.support.documents import pin, publish
 from tests.support.paths import ROOT
@@ -179,7 +179,7 @@ class TestFunctions:
             assert render(source, request=request_) == "new &amp; &lt;1&gt;"
             source = f"{{% {how} %}}{{{{ {call} }}}}"
             assert render(source, request=request_) == "old &amp; &lt;2&gt;"
-            with request_scope(request_):
+            with Scope(request_flags(request_)):
                 assert render(source) == "new &amp; &lt;1&gt;"
 
 
@@ -193,7 +193,7 @@ class TestRequest:
         get_reader().current()
         assert render(IF_NEW, request=request_) == "new"
         assert render(IF_NEW) == "old"
-        with request_scope(request_):
+        with Scope(request_flags(request_)):
             assert render(IF_NEW) == "new"
 
     @each_case("thing", ["GET /", 7, None, {"id": 1}, object()])

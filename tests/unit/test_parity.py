@@ -44,7 +44,6 @@ REASONS = {
     "scope.flags_scope": BOTH,
     "scope.request_flags": NOTHING_TO_WAIT_FOR,
     "scope.current_flags": NOTHING_TO_WAIT_FOR,
-    "scope.request_scope": BOTH,
     "reader.Reader.after_fork": NOTHING_TO_WAIT_FOR,
 }
 

@@ -15,7 +15,7 @@ from django.test import RequestFactory
 from django_flagsmith_realtime import get_flags
 from django_flagsmith_realtime.exceptions import UnknownFlag
 from django_flagsmith_realtime.reading.reader import get_reader
-from django_flagsmith_realtime.reading.scope import request_scope
+from django_flagsmith_realtime.reading.scope import Scope, request_flags
 from tests.support.cases import each_case
 from tests.support.documents import pin, publish
 
@@ -266,7 +266,7 @@ class TestRequest:
 
     def test_without_a_request_the_scope_of_the_context_counts(self, request_: HttpRequest) -> None:
         publish(new_checkout=True)
-        with request_scope(request_):
+        with Scope(request_flags(request_)):
             assert render(IF_NEW) == "new"
             publish(new_checkout=False)
             get_reader().current()

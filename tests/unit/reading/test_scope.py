@@ -17,7 +17,7 @@ from django.test import RequestFactory
 
 from django_flagsmith_realtime import Identity, aget_flags, flags_scope, get_flags
 from django_flagsmith_realtime.reading.reader import get_reader
-from django_flagsmith_realtime.reading.scope import current_flags, request_flags, request_scope
+from django_flagsmith_realtime.reading.scope import Scope, current_flags, request_flags
 from tests.support.cases import each_case
 from tests.support.documents import publish
 
@@ -72,7 +72,7 @@ class TestPinning:
         assert get_flags(request_, identity=GOLD).is_feature_enabled("new_checkout") is True
 
     def test_nothing_is_asked_until_flags_are(self, request_: HttpRequest, recording: list[Any]) -> None:
-        with request_scope(request_):
+        with Scope(request_flags(request_)):
             get_flags()
             get_flags(identity=GOLD)
             assert recording == []
@@ -104,7 +104,7 @@ class TestPinning:
 class TestContext:
     def test_a_read_without_a_request_finds_the_scope_of_the_context(self, request_: HttpRequest) -> None:
         publish(banner_text="one")
-        with request_scope(request_):
+        with Scope(request_flags(request_)):
             flags = get_flags()
             assert flags is request_flags(request_)
             assert flags.get_feature_value("banner_text") == "one"
@@ -115,14 +115,14 @@ class TestContext:
         assert current_flags() is None
 
     def test_a_scope_ends_also_by_an_exception(self, request_: HttpRequest) -> None:
-        with pytest.raises(RuntimeError), request_scope(request_):
+        with pytest.raises(RuntimeError), Scope(request_flags(request_)):
             raise RuntimeError
         assert current_flags() is None
 
     def test_scopes_nest(self, request_: HttpRequest) -> None:
         inner = RequestFactory().get("/")
-        with request_scope(request_):
-            with request_scope(inner):
+        with Scope(request_flags(request_)):
+            with Scope(request_flags(inner)):
                 assert get_flags() is request_flags(inner)
             assert get_flags() is request_flags(request_)
 
@@ -131,11 +131,11 @@ class TestContext:
             return current_flags()
 
         async def read_through_threads() -> Any:
-            with request_scope(request_):
+            with Scope(request_flags(request_)):
                 return await sync_to_async(lambda: async_to_sync(read)())()
 
         assert asyncio.run(read_through_threads()) is request_flags(request_)
-        with request_scope(request_):
+        with Scope(request_flags(request_)):
             found: list[Any] = []
             plain = threading.Thread(target=lambda: found.append(current_flags()))
             copied = threading.Thread(target=copy_context().run, args=(lambda: found.append(current_flags()),))
@@ -147,7 +147,7 @@ class TestContext:
     def test_coroutines_beside_each_other_have_scopes_of_their_own(self) -> None:
         async def view(text: str) -> Any:
             request = RequestFactory().get("/")
-            with request_scope(request):
+            with Scope(request_flags(request)):
                 publish(banner_text=text)
                 await aget_flags()
                 await asyncio.sleep(0)
@@ -226,7 +226,7 @@ class TestFlagsScope:
 
     def test_inside_a_request_it_keeps_the_requests_snapshot(self, request_: HttpRequest) -> None:
         publish(banner_text="one")
-        with request_scope(request_):
+        with Scope(request_flags(request_)):
             assert banner() == "one"
             publish_and_look("two")
             with flags_scope(identity=Identity("x")):
@@ -370,7 +370,7 @@ class TestFlagsScope:
 
         publish(banner_text="one")
         assert asyncio.run(outlive(flags_scope())) == ["one", True]
-        assert asyncio.run(outlive(request_scope(request_))) == ["one", True]
+        assert asyncio.run(outlive(Scope(request_flags(request_)))) == ["one", True]
 
     def test_generators_and_classes_are_refused_as_what_they_do_runs_later(self) -> None:
         def steps() -> Iterator[int]:
