@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -57,6 +57,8 @@ def leases() -> Iterator[Leases]:
 
     yield make
     for lease in made:
+        with suppress(StoreError):
+            lease.release()
         lease.close()
 
 
