@@ -4,6 +4,7 @@ from pathlib import Path
 
 SECRET_KEY = "only for tests"
 USE_TZ = True
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # as fast as tests want it
 INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.auth",
