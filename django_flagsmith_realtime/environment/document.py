@@ -7,10 +7,11 @@ to what is wrong, so that nothing unchecked reaches the cache.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from ..exceptions import InvalidDocument
-from .timestamps import parse_iso
+from .timestamps import parse_time
 
 T = TypeVar("T")
 Plain = dict[str, Any]
@@ -26,7 +27,7 @@ def normalize(body: object) -> Plain:
     project = root.child("project")
     return {
         "api_key": root.get("api_key", str),
-        "name": root.get("name", str),
+        "name": root.get("name", str, default="(unnamed)"),  # older APIs have none
         "project": {
             "segments": project.each("segments", _segment),
             "server_key_only_feature_ids": project.integers("server_key_only_feature_ids"),
@@ -37,10 +38,10 @@ def normalize(body: object) -> Plain:
 
 
 def parse_updated_at(body: object) -> int:
-    """Return when the environment was last changed, in microseconds; raise `InvalidDocument`."""
-    text = _Node(body).get("updated_at", str)
+    """Return when the environment was last changed, in microseconds, 0 if it isn't said; raise `InvalidDocument`."""
+    found = _Node(body).get("updated_at", str, int, float, default=None)
     try:
-        return parse_iso(text)
+        return 0 if found is None else parse_time(Decimal(str(found)) if isinstance(found, float) else found)
     except ValueError as error:
         raise InvalidDocument(f"updated_at is {error}.") from error
 

@@ -132,7 +132,7 @@ class _Offline:
 
 @dataclass(frozen=True)
 class Document:
-    """A document as it was fetched. Times in microseconds: `updated_at` is Flagsmith's, `asked_at` ours."""
+    """A document as it was fetched. Times in microseconds: `updated_at` is Flagsmith's, or 0; `asked_at` ours."""
 
     environment: Environment
     updated_at: int

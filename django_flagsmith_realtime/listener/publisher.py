@@ -92,6 +92,8 @@ class Publisher:
         """Fetch the document. Any thread may call this; all else is for one."""
         asked_at = time.time_ns() // 1_000
         document = replace(self.source.fetch(), asked_at=asked_at)
+        if not document.updated_at:  # content decides: what is new is as of now, and what is published as of before
+            document = replace(document, updated_at=self._date_content(document))
         published = self.published if self.source.has_fixed_environment else None
         if published and published.environment.api_key != document.environment.api_key:
             raise WrongEnvironment(
@@ -196,6 +198,12 @@ class Publisher:
         while self._pending_signals:
             time.sleep(max(self.signals_due_at - self._clock(), 0.0))
             self.send_due_signals()
+
+    def _date_content(self, document: Document) -> int:
+        published = self.published
+        before = published.head.updated_at if published else 0
+        is_known = published is not None and published.version == document.environment.version
+        return before if is_known else max(document.asked_at, before)
 
     def _may_be_stale(self, document: Document) -> bool:
         """Return whether a document is older than one published so lately that Flagsmith's caches may not know it."""

@@ -252,14 +252,37 @@ def test_whatever_stands_anywhere_is_kept_or_refused(path: tuple[Any, ...], valu
 
 @each_case(
     ("value", "words"),
-    [(None, "null"), (5, "int"), ([], "list"), ("soon", "'soon'"), ("", "''"), ("0001-01-01T00:00:00Z", "'0001")],
+    [(True, "bool"), ([], "list"), ("soon", "'soon'"), ("", "''"), (-1.5, "-1.5"), ("0001-01-01T00:00:00Z", "'0001")],
 )
 def test_a_date_that_is_not_one_is_refused_by_name(value: object, words: str) -> None:
     with pytest.raises(InvalidDocument, match="updated_at is ") as caught:
         parse_updated_at({"updated_at": value})
     assert words in str(caught.value)
-    with pytest.raises(InvalidDocument, match="updated_at is missing"):
-        parse_updated_at({})
+
+
+@each_case(
+    ("body", "microseconds"),
+    [
+        ({}, 0),
+        ({"updated_at": None}, 0),
+        ({"updated_at": 1795372800}, 1_795_372_800_000_000),
+        ({"updated_at": 1795372800.000001}, 1_795_372_800_000_001),
+        ({"updated_at": 1795372800000}, 1_795_372_800_000_000),
+        ({"updated_at": "1795372800.5"}, 1_795_372_800_500_000),
+        ({"updated_at": "2026-11-22T18:40:00Z"}, 1_795_372_800_000_000),
+    ],
+)
+def test_a_date_may_be_missing_or_a_number(body: Body, microseconds: int) -> None:
+    assert parse_updated_at(body) == microseconds
+
+
+@each_case("name", [None, "missing"])
+def test_a_document_may_have_no_name(name: str | None) -> None:
+    body = recordings.document()
+    body["name"] = name
+    if name:
+        del body["name"]
+    assert normalize(body)["name"] == "(unnamed)"
 
 
 # The digest

@@ -149,13 +149,6 @@ def test_real_time_is_off_only_where_the_document_says_so(said: object, enabled:
     assert parse_document({**RECORDED, "project": project}).realtime_enabled is True
 
 
-def test_a_document_without_a_date_is_refused() -> None:
-    body = recordings.document()
-    del body["updated_at"]
-    with pytest.raises(InvalidDocument, match="updated_at is missing"):
-        parse_document(body)
-
-
 def test_a_document_that_the_sdk_cannot_read_is_refused() -> None:
     body = recordings.document()
     for state in body["feature_states"]:

@@ -321,6 +321,31 @@ def test_an_unreadable_payload_is_replaced(publisher: Publisher, source: EditedS
     assert store.read_environment(repaired.snapshot.sequence)
 
 
+def test_content_decides_where_a_document_has_no_date(
+    publisher: Publisher, source: EditedSource, store: Store, sent: Sent
+) -> None:
+    del source.body["updated_at"], source.body["name"]
+    before = time.time_ns() // 1_000
+    first = publisher.refresh()
+    assert first and before <= first.snapshot.head.updated_at <= time.time_ns() // 1_000
+    assert publisher.refresh() is None
+    assert store.read_head() == first.snapshot.head, "nothing new has no new date"
+    source.state("banner_text")["feature_state_value"] = "Sale"
+    second = publisher.refresh()
+    assert second and list(second.changes) == ["banner_text"]
+    assert second.snapshot.head.updated_at > first.snapshot.head.updated_at
+
+
+def test_a_document_without_a_date_is_not_older_than_what_is_published(
+    publisher: Publisher, source: EditedSource
+) -> None:
+    source.body["updated_at"] = "2099-01-01T00:00:00Z"  # Flagsmith's clock is ahead
+    assert publisher.refresh()
+    del source.body["updated_at"]
+    source.state("banner_text")["feature_state_value"] = "Sale"
+    assert publisher.refresh()
+
+
 def test_a_body_older_than_what_was_just_published_is_not_taken_for_news(
     publisher: Publisher, source: EditedSource, store: Store
 ) -> None:
