@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from django.core.checks import CheckMessage, Tags, Warning
 
 from ..conf import Config
-from ..storage.snapshot_file import EXAMPLE
+from ..exceptions import SnapshotFileError
+from ..storage.snapshot_file import EXAMPLE, read_snapshot_file
 from .registry import checks_config
 
 
@@ -37,12 +38,15 @@ def find_unusable_file(config: Config) -> Iterator[CheckMessage]:
             else "Name a file in that directory.",
             id="flagsmith.W014",
         )
-    if path and not config.environment_key and not (path.is_file() and os.access(path, os.R_OK)):
-        yield Warning(
-            f"FLAGSMITH['SNAPSHOT_FILE'] can't be read: {path}. Without ENVIRONMENT_KEY the flags come from it.",
-            hint=f"Write flags there, for instance {EXAMPLE}, or set ENVIRONMENT_KEY.",
-            id="flagsmith.W015",
-        )
+    if path and not config.environment_key:
+        try:
+            read_snapshot_file(path)
+        except SnapshotFileError as error:
+            yield Warning(
+                f"{error} Without ENVIRONMENT_KEY the flags come from this file.",
+                hint=f"Write flags there, for instance {EXAMPLE}, or set ENVIRONMENT_KEY.",
+                id="flagsmith.W015",
+            )
 
 
 @checks_config(Tags.files, Tags.security, deploy=True)

@@ -12,10 +12,11 @@ from typing import Any
 from ..conf import DEFAULTS
 from ..environment.defaults import default_flag
 from ..environment.snapshot import Document, Head, Snapshot, parse_document
-from ..environment.timestamps import EPOCH, to_datetime
+from ..environment.timestamps import to_datetime
 from ..exceptions import InvalidDocument, SnapshotFileError
 
 EXAMPLE = '{"flags": {"new_checkout": true, "banner": "Welcome"}}'
+NOTES = ("id", "reason", "variant")  # what our commands and Flagsmith's clients say of a flag besides
 SEQUENCE = 0  # lower than in the cache, where it is a time in milliseconds
 SHARED_DIRECTORY = stat.S_ISGID | stat.S_IWGRP
 
@@ -31,10 +32,10 @@ def write_snapshot_file(path: Path, snapshot: Snapshot) -> None:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogatepass") as file:
-                os.fchmod(descriptor, mode)
                 json.dump(document, file, indent=1, ensure_ascii=False)
                 file.flush()
                 os.fsync(descriptor)
+            os.chmod(temporary, mode)  # not fchmod, which Windows has from Python 3.13 on
             os.replace(temporary, path)
         except BaseException:
             os.unlink(temporary)
@@ -66,26 +67,39 @@ def read_snapshot_file(path: Path) -> Document:
 
 
 def _expand(body: Any, name: str) -> Any:
-    """Return the environment document for {"flags": {…}}, with flags in the forms of `DEFAULTS`."""
-    if not (isinstance(body, dict) and "flags" in body and "feature_states" not in body):
-        return body
-    if not DEFAULTS.accepts(body["flags"]):
-        raise InvalidDocument(f"flags isn't {DEFAULTS.words}.")
-    flags = [default_flag(*item) for item in body["flags"].items()]
-    return {
-        "api_key": "",
-        "name": name,
-        "updated_at": EPOCH.isoformat(),
-        "project": {"segments": []},
-        "feature_states": [
+    """Return the environment document for flags in another form that people have at hand.
+
+    {"flags": {…}} as written by hand, by `flags_json` and by Flagsmith's clients; {NAME: {"enabled": …}} as
+    `flagsmith_flags --json` writes them; and the list that `GET flags/` answers.
+    """
+    states = body if isinstance(body, list) and body else None
+    if isinstance(body, dict) and "feature_states" not in body:
+        flags = body.get("flags", body if body and all(map(_is_state, body.values())) else None)
+        if flags is None:
+            return body
+        if isinstance(flags, dict):
+            flags = {each: _without_notes(form) if _is_state(form) else form for each, form in flags.items()}
+        if not DEFAULTS.accepts(flags):
+            raise InvalidDocument(f"flags isn't {DEFAULTS.words}.")
+        states = [
             {
                 "feature": {"id": number, "name": flag.feature_name},
                 "enabled": flag.enabled,
                 "feature_state_value": flag.value,
             }
-            for number, flag in enumerate(flags)
-        ],
-    }
+            for number, flag in enumerate(default_flag(*item) for item in flags.items())
+        ]
+    if states is None:
+        return body
+    return {"api_key": "", "name": name, "project": {"segments": []}, "feature_states": states}
+
+
+def _is_state(form: object) -> bool:
+    return isinstance(form, dict) and isinstance(form.get("enabled"), bool)
+
+
+def _without_notes(form: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in form.items() if key not in NOTES}
 
 
 def signature(path: Path) -> tuple[int, ...] | None:

@@ -107,7 +107,7 @@ FAULTS: dict[str, tuple[Any, dict[str, Any], str, str]] = {
     ),
     "W013": ({**GOOD, "SNAPSHOT_FILE": "flags.json"}, {}, "'flags.json'", 'BASE_DIR / "flags.json"'),
     "W014": ({**GOOD, "SNAPSHOT_FILE": "/nowhere/flags.json"}, {}, "can't be written", "Create the directory /nowhere"),
-    "W015": ({"SNAPSHOT_FILE": "/nowhere/flags.json"}, {}, "can't be read", '{"flags": {"new_checkout": true'),
+    "W015": ({"SNAPSHOT_FILE": "/nowhere/flags.json"}, {}, "doesn't exist", '{"flags": {"new_checkout": true'),
     "W018": ({**GOOD, "MAX_STALE": 30}, {}, "polled every 30 s (FALLBACK_POLL_INTERVAL)", "well above"),
     "W019": (
         {**GOOD, "ADMIN_PERMISSION": "auth.see_flags"},
@@ -286,6 +286,17 @@ def test_a_file_that_everybody_can_read_is_a_warning(tmp_path: Path) -> None:
 @pytest.mark.parametrize("setting", [GOOD, {}], ids=["listener", "source"])
 def test_a_directory_as_snapshot_file_is_a_warning(setting: dict[str, str], tmp_path: Path) -> None:
     assert named(messages({**setting, "SNAPSHOT_FILE": tmp_path})) == ["W014" if setting else "W015"]
+
+
+@pytest.mark.parametrize("content", ["", '{"flags": 7}', '{"flags": {"a": {"on": true}}}'])
+def test_a_snapshot_file_that_is_the_only_source_and_cannot_be_parsed_is_a_warning(
+    content: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "flags.json"
+    path.write_text(content)
+    message = next(each for each in messages({"SNAPSHOT_FILE": path}) if each.id == "flagsmith.W015")
+    assert str(path) in message.msg and "isn't" in message.msg
+    assert "W015" not in named(messages({**GOOD, "SNAPSHOT_FILE": path})), "with a key, the listener replaces it"
 
 
 def test_a_short_lease_says_why_it_is_too_short() -> None:

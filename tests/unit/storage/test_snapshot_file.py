@@ -9,10 +9,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.test import override_settings
 
 from django_flagsmith_realtime import get_flags
@@ -22,12 +24,14 @@ from django_flagsmith_realtime.exceptions import Overtaken, SnapshotFileError
 from django_flagsmith_realtime.listener.factory import build_publisher
 from django_flagsmith_realtime.listener.publisher import Publisher
 from django_flagsmith_realtime.reading.reader import get_reader
+from django_flagsmith_realtime.reading.rendering import client_state
 from django_flagsmith_realtime.storage.snapshot_file import (
     EXAMPLE,
     load_snapshot,
     read_snapshot_file,
     write_snapshot_file,
 )
+from tests.support import recordings
 from tests.support.cases import each_case
 from tests.support.documents import HEAD, KEY, RECORDED, banner, make_document, publish
 from tests.support.paths import ROOT
@@ -80,6 +84,12 @@ class TestWriting:
         finally:
             os.umask(umask)
         assert path.stat().st_mode & 0o777 == mode
+
+    def test_no_function_that_windows_lacks_is_needed(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("fchmod", "fchown", "geteuid", "getuid"):
+            monkeypatch.delattr(os, name)
+        write_snapshot_file(path, snapshot_of(banner_text="one"))
+        assert banner(load_snapshot(path)) == "one"
 
     def test_it_replaces_the_file_and_leaves_nothing_beside_it(self, path: Path) -> None:
         for text in ("one", "two"):
@@ -166,6 +176,42 @@ class TestReading:
         path.write_text(f'{{"flags": {flags}}}')
         with pytest.raises(SnapshotFileError, match="flags isn't a dict of flag names to a bool, a value"):
             load_snapshot(path)
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"flags": {"a": {"id": 1, "enabled": True, "value": "v"}}},
+            {"flags": {"a": {"id": 1, "enabled": True, "value": "v", "variant": None}}, "identity": None},
+            {"a": {"enabled": True, "value": "v", "variant": None, "reason": "DEFAULT"}},
+            [{"id": 7, "feature": {"id": 1, "name": "a"}, "feature_state_value": "v", "enabled": True}],
+        ],
+        ids=["flags_json, Flagsmith's CLI", "Flagsmith's JavaScript client", "flagsmith_flags --json", "GET flags/"],
+    )
+    def test_what_people_have_at_hand_is_accepted(self, path: Path, body: object) -> None:
+        path.write_text(json.dumps(body))
+        environment = load_snapshot(path).environment
+        assert {name: (flag.enabled, flag.value) for name, flag in environment.flags.items()} == {"a": (True, "v")}
+        assert environment.name == path.name
+
+    def test_the_recorded_answer_of_the_flags_endpoint_is_accepted(self, path: Path) -> None:
+        body = recordings.exchange("flags_get").body
+        path.write_bytes(body)
+        flags = load_snapshot(path).environment.flags
+        assert {name: (flag.enabled, flag.value) for name, flag in flags.items()} == {
+            state["feature"]["name"]: (state["enabled"], state["feature_state_value"]) for state in json.loads(body)
+        }
+
+    def test_what_the_command_and_the_tag_write_is_read_back(self, path: Path) -> None:
+        publish(banner_text="Sale", new_checkout=True)
+        with override_settings(FLAGSMITH={"ENVIRONMENT_KEY": KEY}):
+            written = StringIO()
+            call_command("flagsmith_flags", "--json", stdout=written)
+            states = [json.loads(written.getvalue()), client_state(get_flags(), ["banner_text", "new_checkout"])]
+        for state in states:
+            path.write_text(json.dumps(state))
+            flags = load_snapshot(path).environment.flags
+            assert flags["banner_text"].value == "Sale"
+            assert flags["new_checkout"].enabled
 
     def test_the_example_in_our_errors_is_right(self, path: Path) -> None:
         path.write_text(EXAMPLE)
