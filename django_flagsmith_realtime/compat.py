@@ -1,13 +1,16 @@
-"""Each reach into what Django, asgiref, redis-py or asyncio don't document, and why.
+"""Each reach into what Python, Django, asgiref or redis-py don't document, and why.
 
 `tests/unit/test_compat.py` has a test for each entry that fails once the entry is not needed any more.
 """
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Callable
 from contextvars import copy_context
 from functools import lru_cache
+from importlib import import_module
 from types import FrameType
 from typing import Any
 from weakref import finalize
@@ -72,3 +75,25 @@ def rendered_node(frame: FrameType) -> Any:
     Django 5.2 to 6.1 render each node by `Node.render_annotated`, and document no way to ask which one is rendered.
     """
     return frame.f_locals["self"] if frame.f_code is Node.render_annotated.__code__ else None
+
+
+def parse_regex(pattern: str) -> Any:
+    """Return a regular expression as `re` parses it: a sequence of named operators with their arguments.
+
+    Python 3.10 to 3.13 show it in no public way. In 3.10 the modules have other names, of which 3.11 and later warn.
+    """
+    parser, _ = _regex_modules()
+    return parser.parse(pattern)
+
+
+def compile_regex_item(operator: Any, arguments: Any) -> re.Pattern[str]:
+    """Compile one operator of a parsed regular expression."""
+    parser, compiler = _regex_modules()
+    compiled: re.Pattern[str] = compiler.compile(parser.SubPattern(parser.State(), [(operator, arguments)]))
+    return compiled
+
+
+def _regex_modules() -> tuple[Any, Any]:
+    names = ("re._parser", "re._compiler") if sys.version_info >= (3, 11) else ("sre_parse", "sre_compile")
+    parser, compiler = map(import_module, names)
+    return parser, compiler

@@ -23,6 +23,7 @@ from . import identity_overrides
 from .document import Plain, may_read_flags, normalize, parse_updated_at, server_key_only, targeted
 from .overview import FlagDescription, describe_flags, digest
 from .timestamps import to_datetime
+from .warnings import find_warnings
 
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
@@ -137,6 +138,7 @@ class Document:
     environment: Environment
     updated_at: int
     realtime_enabled: bool
+    warnings: tuple[str, ...] = ()  # for the person who can change it in Flagsmith
     asked_at: int = field(default_factory=lambda: time.time_ns() // 1_000, compare=False)
 
 
@@ -150,7 +152,8 @@ def parse_document(body: object) -> Document:
         _ = environment.version
     except UNREADABLE as error:
         raise InvalidDocument(f"{error}.") from error
-    return Document(environment, updated_at, body["project"].get("enable_realtime_updates") is not False)
+    realtime_enabled = body["project"].get("enable_realtime_updates") is not False
+    return Document(environment, updated_at, realtime_enabled, find_warnings(body, environment.document))
 
 
 class Head(NamedTuple):

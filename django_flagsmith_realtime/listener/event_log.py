@@ -57,6 +57,7 @@ class EventLog:
         self._connected_at: float | None = None
         self._has_connected = False
         self._has_flags = False
+        self._warnings: tuple[str, ...] = ()
 
     def __call__(self, event: Event) -> None:
         """Log what happened, where it is worth a line."""
@@ -83,7 +84,11 @@ class EventLog:
                 self._missed.begin(MISSED_CHANGE)
             case events.ChangeAnnounced():
                 self._missed.end("Stream: announces changes again after %.0f s")
-            case events.Fetched(realtime_enabled=enabled):
+            case events.Fetched(realtime_enabled=enabled, warnings=warnings):
+                for warning in warnings:
+                    if warning not in self._warnings:
+                        logger.warning("Environment: %s", warning)
+                self._warnings = warnings
                 self._api.end("Flagsmith: answers again after %.0f s")
                 if enabled:
                     self._realtime.end("Stream: real-time updates are on again after %.0f s")

@@ -77,6 +77,7 @@ class Fetched(Event):
 
     took: float
     realtime_enabled: bool
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

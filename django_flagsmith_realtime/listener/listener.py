@@ -220,7 +220,7 @@ class Listener:
             case Document():
                 self._failover = self._failover.answer()
                 realtime_enabled = input.realtime_enabled or not self._open_stream
-                self._notify(events.Fetched(now - self._fetch_began_at, realtime_enabled))
+                self._notify(events.Fetched(now - self._fetch_began_at, realtime_enabled, input.warnings))
                 is_accepted = self._schedule.accept(input, self._publisher.published, now)
                 if not (is_accepted and self._maintenance.publish(input, self._schedule.announced_at)):
                     self._schedule.spend(now)

@@ -101,7 +101,8 @@ class StatusTracker:
                 self._polls_for.pop(MISSED_CHANGE, None)
                 suppressed = status.suppressed if is_new else status.suppressed.add(now)
                 self._set(stream=replace(status.stream, event_at=now), suppressed=suppressed)
-            case events.Fetched(took, realtime_enabled):
+            case events.Fetched(took, realtime_enabled, warnings):
+                self._set(warnings=warnings)
                 if realtime_enabled:
                     self._polls_for.pop(REALTIME_OFF, None)
                 else:

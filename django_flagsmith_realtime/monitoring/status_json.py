@@ -57,10 +57,11 @@ def to_plain(health: Health, *, private: bool = True) -> dict[str, Any]:
             "took": round(status.fetch.took, 3) if status.fetch else None,
         },
         "error": failure and {"at": _iso(failure.at), "text": failure.text},
+        "warnings": list(status.warnings) if status else [],
         "remedies": [problem.text for problem in health.problems],
     }
     if not private:
-        del plain["error"], plain["remedies"]
+        del plain["error"], plain["warnings"], plain["remedies"]
         for key, name in PRIVATE:
             if plain[key]:
                 del plain[key][name]

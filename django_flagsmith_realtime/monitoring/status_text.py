@@ -103,5 +103,7 @@ def _figure_rows(health: Health) -> Iterator[Row]:
     yield Row("Requests", f"{hour} in the last hour, {day} in the last day{took}")
     repairs, suppressed = status.repairs.within(DAY, now), status.suppressed.within(DAY, now)
     yield Row("Last day", f"{suppressed} suppressed events, {repairs} cache repairs")
+    for number, warning in enumerate(status.warnings):
+        yield Row("" if number else "Warning", warning)
     if status.failure and not (report and report.stream.reason == status.failure.text):  # said there already
         yield Row("Last error", f"{format_age(now - status.failure.at)}: {status.failure.text}")

@@ -6,7 +6,7 @@ Times are seconds since the epoch by the leader's clock, durations are seconds.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, is_dataclass
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 HOUR, DAY = 3_600, 86_400  # seconds
 STEP = 300  # seconds that a tally counts together: a day takes 288 pairs at most, 5 kB
@@ -104,6 +104,7 @@ class Status:
     requests: Tally = Tally()
     suppressed: Tally = Tally()
     repairs: Tally = Tally()
+    warnings: tuple[str, ...] = ()  # of the document
 
     def to_plain(self) -> dict[str, Any]:
         """Return dicts, lists, numbers and texts, which every serializer of a cache can carry."""
@@ -128,6 +129,8 @@ def _parse(kind: Any, plain: Any) -> Any:
 
 
 def _parse_field(hint: Any, plain: Any) -> Any:
+    if get_origin(hint) is tuple:
+        return tuple(_scalar(str, item) for item in plain)
     kind, *is_optional = get_args(hint) or (hint,)
     if plain is None and is_optional:
         return None

@@ -22,7 +22,10 @@ from django_flagsmith_realtime.middleware import FlagsmithMiddleware
 from django_flagsmith_realtime.storage import backends
 from tests.docs.pages import blocks
 from tests.support.cases import each_case
+from tests.support.documents import close_stores, configured_store
 from tests.support.paths import DOCS, ROOT
+from tests.support.processes import RedisServer
+from tests.unit.storage.test_status import FULL
 
 BACKENDS = "django.core.cache.backends"
 GOOD = {"ENVIRONMENT_KEY": "ser.tests"}
@@ -117,8 +120,8 @@ FAULTS: dict[str, tuple[Any, dict[str, Any], str, str]] = {
     ),
     "W017": ({**GOOD, "STRICT": True}, {}, "STRICT", "development and tests"),
 }
-ELSEWHERE = {"E008", "W016"}  # take a library that is not there, and a file
-DEPLOY = {"W003", "W009", "W016", "W017"}
+ELSEWHERE = {"E008", "W016", "W021"}  # take a library that is not there, a file, and a status
+DEPLOY = {"W003", "W009", "W016", "W017", "W021"}
 
 
 def named(found: list[CheckMessage]) -> list[str]:
@@ -281,6 +284,21 @@ def test_a_file_that_everybody_can_read_is_a_warning(tmp_path: Path) -> None:
     assert named([message]) == ["W016"]
     assert message.hint == f"chmod o-r {path}"
     assert messages({**GOOD, "SNAPSHOT_FILE": path}, deploy=False) == []
+
+
+def test_what_the_listener_warns_of_is_a_warning(redis_server: RedisServer) -> None:
+    cache = redis_server.cache()
+    assert messages(GOOD, cache) == []
+    with override_settings(FLAGSMITH=GOOD, CACHES={"default": cache}):
+        configured_store().write_status(FULL)
+        close_stores()
+    [message] = messages(GOOD, cache)
+    assert named([message]) == ["W021"]
+    assert message.msg == "Identity overrides are left out."
+    assert "docs/local-evaluation.md" in str(message.hint)
+    assert messages(GOOD, cache, deploy=False) == []
+    redis_server.kill()
+    assert messages(GOOD, cache) == []
 
 
 @pytest.mark.parametrize("setting", [GOOD, {}], ids=["listener", "source"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import sys
 import threading
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from django.core.cache import caches
 from django.dispatch import Signal
 from django.template import Context, Template
 
-from django_flagsmith_realtime.compat import bind_to_caller, rendered_node
+from django_flagsmith_realtime.compat import bind_to_caller, compile_regex_item, parse_regex, rendered_node
 from tests.support.documents import configured_store
 from tests.support.processes import RedisServer, wait_until
 
@@ -106,3 +107,11 @@ def test_django_still_renders_a_node_in_a_frame_that_holds_it() -> None:
     Template("<p>\n{{ note }}").render(Context({"note": note}))
     [node] = filter(None, nodes)
     assert node.token.lineno == 2
+
+
+def test_python_still_shows_a_parsed_regular_expression_in_no_public_way() -> None:
+    """See `parse_regex`; what it is for is in test_backtracking."""
+    assert not {"parse", "parser"} & set(dir(re))
+    [(operator, arguments)] = parse_regex("a+")
+    assert str(operator) == "MAX_REPEAT"
+    assert compile_regex_item(*arguments[2][0]).match("a")

@@ -88,6 +88,14 @@ def test_routine_is_silent(event_log: EventLog, clock: Clock, caplog: pytest.Log
     assert lines(caplog) == [("INFO", "Stream: connected")]
 
 
+def test_a_warning_of_the_document_is_logged_once_as_long_as_it_holds(
+    event_log: EventLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    for warnings in (("One.",), ("One.", "Two."), ("One.",), ("One.", "Two.")):
+        event_log(events.Fetched(0.1, realtime_enabled=True, warnings=warnings))
+    assert lines(caplog) == [("WARNING", f"Environment: {text}") for text in ("One.", "Two.", "Two.")]
+
+
 @pytest.mark.parametrize(
     ("begin", "end", "said"),
     [

@@ -91,6 +91,21 @@ def test_a_change_has_a_latency_and_an_event(listening: Listening, standin: Stan
         assert status.stream.event_at
 
 
+def test_what_the_document_warns_of_is_in_the_status_and_once_in_the_log(
+    listening: Listening, standin: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    standin.document["use_identity_overrides_in_local_eval"] = False
+    standin.document["project"]["segments"][0]["rules"][0]["rules"][0]["conditions"] = [
+        {"operator": "REGEX", "property_": "email", "value": "^(a+)+$"}
+    ]
+    with listening():
+        wait_for(lambda status: len(status.warnings) == 2)
+        standin.set_flag("banner_text", value="Sale")
+        wait_for(lambda status: status.latency)
+    assert caplog.text.count("leaves out the environment's identity overrides") == 1
+    assert caplog.text.count("The regular expression '^(a+)+$' of the segment") == 1
+
+
 @pytest.mark.slow
 def test_the_flags_of_a_quiet_deployment_stay_young_and_age_when_there_is_more_to_find_out(
     listening: Listening, standin: StandIn, proxy: FaultProxy

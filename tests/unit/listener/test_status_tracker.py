@@ -203,3 +203,10 @@ def test_the_next_leader_counts_on(status_tracker: StatusTracker, clock: Clock) 
     assert found.leader.since == clock.now
     successor(events.TookOver(None, (), None))
     assert status(successor).requests.within(DAY, clock.now) == 2
+
+
+def test_the_warnings_are_those_of_the_last_document(status_tracker: StatusTracker) -> None:
+    status_tracker(events.Fetched(0.1, realtime_enabled=True, warnings=("One.",)))
+    assert status(status_tracker).warnings == ("One.",)
+    status_tracker(fetched())
+    assert status(status_tracker).warnings == ()

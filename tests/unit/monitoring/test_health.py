@@ -183,7 +183,7 @@ def test_the_public_json_has_no_host_no_reason_and_no_error() -> None:
     shown = json.dumps(to_plain(health(max_age=1), private=False))
     assert "stale" in shown
     assert "backing off" in shown
-    for hidden in ("web-1", '"pid"', "secret.host", "remedies"):
+    for hidden in ("web-1", '"pid"', "secret.host", "remedies", "left out"):
         assert hidden not in shown
         assert hidden in json.dumps(to_plain(health(max_age=1)))
 
@@ -220,7 +220,7 @@ def test_a_healthy_deployment_reads_like_this() -> None:
     )
     assert lines[6] == "Requests    3 in the last hour, 3 in the last day; the last one, 5 s ago, took 0.20 s"
     assert lines[7] == "Last day    0 suppressed events, 0 cache repairs"
-    assert len(lines) == 8
+    assert lines[8:] == ["Warning     Identity overrides are left out."]
 
 
 def test_each_problem_has_a_line_of_its_own() -> None:

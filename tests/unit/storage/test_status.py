@@ -35,6 +35,7 @@ FULL = Status(
     failure=Failure(NOW - 900, "It failed."),
     latency=Latency(0.01, 0.02, 0.03, 7),
     requests=Tally(((6_000_000, 3),)),
+    warnings=("Identity overrides are left out.",),
 )
 LEAST = Status(NOW, Leader("web-1", 42, NOW), StreamStatus("connecting", NOW))
 
