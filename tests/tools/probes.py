@@ -216,7 +216,7 @@ def refuse_the_key(deployment: Deployment, stack: ExitStack) -> None:
 
 FAULTS: list[tuple[str, Fault, float]] = [  # and for how many seconds to look
     ("the listener is killed", kill_the_listener, 20),
-    ("the listener is killed while another stands by", kill_the_leader_of_two, 20),
+    ("the listener is killed while another stands by on the same machine", kill_the_leader_of_two, 20),
     ("the listener is stopped (SIGTERM)", terminate_the_listener, 5),
     ("the stream is cut and refused", refuse_the_stream, 45),
     ("the stream hangs", hang_the_stream, 90),
