@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import FileResponse, HttpRequest
 from django.http.response import HttpResponseBase
 
+from .api import aget_flags
 from .reading.scope import Scope, request_flags
 
 
@@ -42,7 +44,7 @@ def _make_scope(request: Any) -> Scope:
     flags = request_flags(request)
     if not hasattr(request, "flags"):  # else it is the project's own
         request.flags = flags
-    request.aflags = flags.apin
+    request.aflags = partial(aget_flags, request)
     return Scope(flags)
 
 

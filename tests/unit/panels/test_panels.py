@@ -328,6 +328,13 @@ def test_observed_flags_are_of_the_snapshot_that_the_request_saw_before() -> Non
     assert flags.snapshot is before
 
 
+def test_a_toolbar_behind_the_middleware_sees_awaited_reads_too(toolbar: Any) -> None:
+    toolbar.MIDDLEWARE = [OURS, TOOLBAR]
+    publish()
+    asyncio.run(AsyncClient().get("/apage/"))
+    assert "dark_mode" in {row["name"] for row in panel().get_stats()["flags"]}
+
+
 @each_case(
     ("module", "file", "place"),
     [
