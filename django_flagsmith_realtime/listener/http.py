@@ -65,7 +65,8 @@ class HttpClient:
     """
 
     def __init__(self, headers: Mapping[str, str], *, setting: str) -> None:
-        self._headers = CaseInsensitiveDict({"User-Agent": USER_AGENT, **headers})
+        # No connection is kept for the next request, minutes later: a server may end it just when it is used again.
+        self._headers = CaseInsensitiveDict({"User-Agent": USER_AGENT, "Connection": "close", **headers})
         self._setting = setting  # that names the URLs
         self._adapter = _Adapter(self._note_socket)
         self._socket: Any = None  # that was connected last
