@@ -133,7 +133,7 @@ def test_a_thousand_requests_share_a_handful_of_connections(
 @pytest.mark.parametrize("url", ["/banner/", "/abanner/"])
 def test_the_next_request_under_uvicorn_sees_an_update(cache: dict[str, Any], url: str) -> None:
     publish(banner_text="one")
-    with uvicorn(cache) as server:
+    with serving(cache, *UVICORN, FRESHNESS=0) as server:
         for text in ("one", "two", "three"):
             publish(banner_text=text)
             assert server.get(url).split(" ", 1)[1] == text
@@ -148,7 +148,7 @@ def test_workers_that_gunicorn_forks_after_preloading_see_each_update(cache: dic
         "--workers=2",
         "--bind=127.0.0.1:{port}",
     )
-    with serving(cache, *arguments) as server:
+    with serving(cache, *arguments, FRESHNESS=0) as server:
         for text in ("two", "three"):
             publish(banner_text=text)
             pids: set[str] = set()
