@@ -89,7 +89,7 @@ def memcached_process() -> Iterator[MemcachedServer]:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with what `make build` makes: the source distribution, and the wheel that is built from it."""
     directory = tmp_path_factory.mktemp("dist")
-    subprocess.run([sys.executable, "-m", "build", "--outdir", directory, ROOT], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-m", "build", "--outdir", directory, ROOT], check=True)
     return directory
 
 
