@@ -179,6 +179,14 @@ def find_missing(config: Config) -> list[Error]:
     return [Error("FLAGSMITH['ENVIRONMENT_KEY'] is missing.", hint=hint, id="flagsmith.E001")]
 
 
+def find_missing_cache(alias: str) -> list[Error]:
+    """Return the error of a cache that is not in `CACHES`."""
+    if alias in settings.CACHES:
+        return []
+    hint = f"Add it there, or name one of: {', '.join(settings.CACHES)}."
+    return [Error(f"FLAGSMITH['CACHE'] is {alias!r}, which is not in CACHES.", hint=hint, id="flagsmith.E006")]
+
+
 def explain(problem: CheckMessage) -> str:
     """Return what is wrong and what to do about it in one line, for an exception or a log."""
     return f"{problem.msg} {problem.hint}"
@@ -233,9 +241,9 @@ def get_read_config() -> Config:
     """Return the setting for a read, which never fails. If it has problems, log one and return only its `DEFAULTS`."""
     try:
         config = get_config()
-        if config.cache in settings.CACHES:
+        if not (problems := find_missing_cache(config.cache)):
             return config
-        problem = f"FLAGSMITH['CACHE'] is {config.cache!r}, which is not in CACHES."
+        problem = explain(problems[0])
     except ImproperlyConfigured as error:
         problem = str(error)
     logger.error("All flags are what FLAGSMITH['DEFAULTS'] says, else off: %s", problem)

@@ -10,7 +10,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning
 
 from ..conf import Config
 from ..storage.backends import find_missing_client, get_backend
-from .registry import checks_config
+from .setting import checks_config
 
 OWN_ALIAS = 'Give the flags an alias of their own in CACHES and name it in FLAGSMITH["CACHE"]'
 SHARED_CACHES = "Redis, memcached or the database"

@@ -7,13 +7,15 @@ the user is known.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Warning
 from django.utils.module_loading import import_string
 
 from ..conf import Config
-from .registry import checks_config
+from ..identity import from_user
+from .setting import checks_config
 
 OURS = "django_flagsmith_realtime.middleware.FlagsmithMiddleware"
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
@@ -23,24 +25,11 @@ PANEL = "django_flagsmith_realtime.panels.FlagsmithPanel"
 
 def _position(name: str) -> int | None:
     """Return the index of a middleware, or of a subclass of it, in `MIDDLEWARE`."""
-    return next((place for place, path in enumerate(settings.MIDDLEWARE) if name in _lineage(path)), None)
-
-
-def _lineage(path: str) -> list[str]:
-    """Return the dotted paths of a middleware and of its base classes."""
-    if path in (OURS, AUTHENTICATION):
-        return [path]
-    try:
-        classes = getattr(import_string(path), "__mro__", ())
-    except Exception:  # Django says so when it loads the middleware
-        classes = ()
-    return [f"{each.__module__}.{each.__qualname__}" for each in classes]
-
-
-def _reads_user(config: Config) -> bool:
-    module, _, name = FROM_USER.rpartition(".")
-    named = getattr(config.identity, "__module__", ""), getattr(config.identity, "__name__", "")
-    return config.identity == FROM_USER or named == (module, name)
+    for place, path in enumerate(settings.MIDDLEWARE):
+        with suppress(Exception):  # a path that can't be imported is Django's to report
+            if path == name or issubclass(import_string(path), import_string(name)):
+                return place
+    return None
 
 
 @checks_config()
@@ -58,7 +47,7 @@ def find_missing_middleware(config: Config) -> Iterator[CheckMessage]:
 @checks_config()
 def find_missing_authentication(config: Config) -> Iterator[CheckMessage]:
     """Warn of `from_user` in a project without `request.user`."""
-    if _reads_user(config) and _position(AUTHENTICATION) is None:
+    if config.identity in (FROM_USER, from_user) and _position(AUTHENTICATION) is None:
         yield Warning(
             "FLAGSMITH['IDENTITY'] reads request.user, but AuthenticationMiddleware is not in MIDDLEWARE.",
             hint=f'Add "{AUTHENTICATION}" to MIDDLEWARE, or write an IDENTITY of your own.',

@@ -1,47 +1,71 @@
-"""System checks of the `FLAGSMITH` setting."""
+"""System checks of the `FLAGSMITH` setting, and the decorator of all others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from django.apps import apps
+from django.contrib.auth import get_permission_codename
 from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-from ..conf import Config, find_missing, find_problems, get_config, get_setting
-from ..storage.backends import find_missing_cache
-from .registry import TAG, checks_config
+from ..conf import Config, find_missing, find_missing_cache, find_problems, get_config, get_setting
+
+TAG = "flagsmith"  # manage.py check --tag flagsmith
+
+Find = Callable[[Config], Iterable[CheckMessage]]
 
 
-def find_identity_problems(config: Config) -> list[Error]:
-    """Return the error of an `IDENTITY` that can't be imported or called."""
-    path = config.identity
-    try:
-        named = import_string(path) if isinstance(path, str) else path
-    except ImportError as error:
-        named, why = path, str(error).rstrip(".")
-    else:
-        why = "it is not callable"
-    if named is None or callable(named):
-        return []
-    hint = 'Name a callable that takes a request: "django_flagsmith_realtime.identity.from_user", or one of your own.'
-    return [Error(f"FLAGSMITH['IDENTITY'] is {path!r}: {why}.", hint=hint, id="flagsmith.E007")]
+def checks_config(*tags: str, deploy: bool = False) -> Callable[[Find], Find]:
+    """Register a function that finds something wrong in a valid `FLAGSMITH`; `check_setting` reports invalid ones."""
+
+    def decorate(find: Find) -> Find:
+        @register(TAG, *tags, deploy=deploy)
+        def check(**kwargs: Any) -> list[CheckMessage]:
+            try:
+                return list(find(get_config()))
+            except ImproperlyConfigured:
+                return []
+
+        return find
+
+    return decorate
 
 
 @register(TAG)
 def check_setting(**kwargs: Any) -> list[Error]:
-    """Report unknown keys, invalid values, a client-side or missing key, a cache or a callable that doesn't exist."""
+    """Report unknown keys, invalid values, a client-side or missing key, or a cache that doesn't exist."""
     if problems := find_problems(get_setting()):
         return problems
     config = get_config()
-    return [*find_missing(config), *find_missing_cache(config.cache), *find_identity_problems(config)]
+    return [*find_missing(config), *find_missing_cache(config.cache)]
+
+
+@checks_config()
+def find_wrong_identity(config: Config) -> Iterator[CheckMessage]:
+    """Report an `IDENTITY` that can't be imported or called."""
+    path = config.identity
+    try:
+        named = import_string(path) if isinstance(path, str) else path
+        why = "" if named is None or callable(named) else "it is not callable"
+    except ImportError as error:
+        why = str(error).rstrip(".")
+    if why:
+        yield Error(
+            f"FLAGSMITH['IDENTITY'] is {path!r}: {why}.",
+            hint="Name a callable that takes a request: "
+            '"django_flagsmith_realtime.identity.from_user", or one of your own.',
+            id="flagsmith.E007",
+        )
 
 
 @checks_config()
 def find_short_age(config: Config) -> Iterator[CheckMessage]:
     """Warn of a `MAX_STALE` that healthy flags exceed between two polls."""
     key = "FALLBACK_POLL_INTERVAL" if config.realtime_url else "POLL_INTERVAL"
-    interval = config.fallback_poll_interval if config.realtime_url else config.poll_interval
+    interval = getattr(config, key.lower())
     if config.environment_key and config.max_stale is not None and config.max_stale <= interval:
         yield Warning(
             f"FLAGSMITH['MAX_STALE'] is {config.max_stale:g} s: flags that are polled every {interval:g} s ({key}) are "
@@ -60,3 +84,26 @@ def find_strict(config: Config) -> Iterator[CheckMessage]:
             hint="Switch it on in development and tests only.",
             id="flagsmith.W017",
         )
+
+
+@checks_config()
+def find_unknown_permission(config: Config) -> Iterator[CheckMessage]:
+    """Warn of a permission for the admin page that no model declares."""
+    permission = config.admin_permission
+    if permission and permission not in _permissions():
+        yield Warning(
+            f"FLAGSMITH['ADMIN_PERMISSION'] is {permission!r}, which no model of an installed app declares: "
+            "if it doesn't exist, only superusers see the admin page.",
+            hint="Correct its name: an app's label, a dot, and a codename such as view_order. If a migration or an "
+            "authentication backend of your own creates it, silence this check.",
+            id="flagsmith.W019",
+        )
+
+
+def _permissions() -> Iterator[str]:
+    for model in apps.get_models():
+        options = model._meta
+        for action in options.default_permissions:
+            yield f"{options.app_label}.{get_permission_codename(action, options)}"
+        for codename, _ in options.permissions:
+            yield f"{options.app_label}.{codename}"

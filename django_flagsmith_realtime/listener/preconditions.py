@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.core.checks import Error
 
-from ..conf import find_missing, find_problems, get_config, get_setting
-from ..storage.backends import find_missing_cache, find_missing_client, get_backend
+from ..conf import find_missing, find_missing_cache, find_problems, get_config, get_setting
+from ..storage.backends import find_missing_client, get_backend
 
 CACHES_TO_PASTE = """
 CACHES = {

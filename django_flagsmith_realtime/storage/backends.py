@@ -72,14 +72,6 @@ def get_backend(alias: str) -> Backend:
     return next((BACKENDS[name] for name in names if name in BACKENDS), Backend())
 
 
-def find_missing_cache(alias: str) -> list[Error]:
-    """Return the error of a cache that is not in `CACHES`."""
-    if alias in caches.settings:
-        return []
-    hint = f"Add it there, or name one of: {', '.join(caches.settings)}."
-    return [Error(f"FLAGSMITH['CACHE'] is {alias!r}, which is not in CACHES.", hint=hint, id="flagsmith.E006")]
-
-
 def find_missing_client(alias: str) -> list[Error]:
     """Return the error of a cache whose client library is not installed."""
     backend = get_backend(alias)

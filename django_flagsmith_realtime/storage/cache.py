@@ -17,9 +17,9 @@ from django.core.cache.backends.redis import RedisCache
 from django.db import connections, router, transaction
 
 from ..compat import keep_redis_clients
-from ..conf import explain
+from ..conf import explain, find_missing_cache
 from ..exceptions import FlagsmithError, StoreError
-from .backends import BACKENDS, find_missing_cache, get_backend
+from .backends import BACKENDS, get_backend
 
 SCHEMA = 3  # of what is stored; a release that stores something else has keys, and a lease, of its own
 UNREADABLE = (AttributeError, EOFError, ImportError, LookupError, PickleError, TypeError, ValueError, zlib.error)

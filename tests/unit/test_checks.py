@@ -18,6 +18,7 @@ from django.test import override_settings
 
 from django_flagsmith_realtime import checks
 from django_flagsmith_realtime.checks.middleware import AUTHENTICATION, FROM_USER, OURS, PANEL
+from django_flagsmith_realtime.identity import from_user
 from django_flagsmith_realtime.middleware import FlagsmithMiddleware
 from django_flagsmith_realtime.storage import backends
 from tests.docs.pages import blocks
@@ -235,6 +236,10 @@ def test_an_identity_that_cannot_be_called_is_an_error(named_callable: str, said
 @each_case("named_callable", [None, "tests.unit.test_checks.messages", messages])
 def test_a_callable_that_names_identities_is_silent(named_callable: Any) -> None:
     assert messages({**GOOD, "IDENTITY": named_callable}, MIDDLEWARE=[OURS]) == []
+
+
+def test_from_user_itself_needs_a_user_as_its_path_does() -> None:
+    assert named(messages({**GOOD, "IDENTITY": from_user}, MIDDLEWARE=[OURS])) == ["W011"]
 
 
 def test_local_memory_is_enough_for_an_inline_listener() -> None:

@@ -1,0 +1,124 @@
+"""System checks of where the flags come from: Flagsmith's addresses, its environment, and the snapshot file."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from django.core.checks import CheckMessage, Tags, Warning
+
+from ..conf import Config
+from ..exceptions import SnapshotFileError, StoreError
+from ..storage.snapshot_file import EXAMPLE, read_snapshot_file
+from ..storage.store import Store
+from .setting import checks_config
+
+SAAS = "flagsmith.com"
+
+
+def _host(url: str) -> str:
+    return (urlsplit(url).hostname or "").rstrip(".")
+
+
+def _is_saas(url: str) -> bool:
+    return f".{_host(url)}".endswith(f".{SAAS}")
+
+
+def _is_loopback(url: str) -> bool:
+    host = _host(url)
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return f".{host}".endswith(".localhost")
+
+
+@checks_config()
+def find_foreign_stream(config: Config) -> Iterator[CheckMessage]:
+    """Warn of a self-hosted API whose changes the stream of flagsmith.com is expected to announce."""
+    is_foreign = config.realtime_url and _is_saas(config.realtime_url) and not _is_saas(config.api_url)
+    if config.environment_key and is_foreign:
+        yield Warning(
+            f"FLAGSMITH['API_URL'] is your own ({_host(config.api_url)}), but the stream is that of {SAAS}, "
+            "which does not announce your changes.",
+            hint="Set REALTIME_URL to your own stream service, or to None, which polls every POLL_INTERVAL seconds. "
+            f'If API_URL is a proxy of {SAAS}, list "flagsmith.W008" in SILENCED_SYSTEM_CHECKS.',
+            id="flagsmith.W008",
+        )
+
+
+@checks_config(Tags.security, deploy=True)
+def find_plain_http(config: Config) -> Iterator[CheckMessage]:
+    """Warn of unencrypted requests to another machine."""
+    urls = {"API_URL": config.api_url, "REALTIME_URL": config.realtime_url} if config.environment_key else {}
+    for key, url in urls.items():
+        if url and urlsplit(url).scheme == "http" and not _is_loopback(url):
+            read = "the environment key and the flags" if key == "API_URL" else "the stream's key"
+            yield Warning(
+                f"FLAGSMITH[{key!r}] is plain http: everyone on the way to {_host(url)} can read {read}.",
+                hint='Use https. If the network is private, list "flagsmith.W009" in SILENCED_SYSTEM_CHECKS.',
+                id="flagsmith.W009",
+            )
+
+
+@checks_config(deploy=True)  # not with each command: it reads the cache
+def find_environment_warnings(config: Config) -> Iterator[CheckMessage]:
+    """Warn of what makes flags differ from those of Flagsmith's API, or may block a process."""
+    with closing(Store(config.cache, config.namespace)) as store, suppress(StoreError):
+        status = store.read_status()
+        for warning in status.warnings if status else ():
+            yield Warning(
+                warning,
+                hint="See docs/local-evaluation.md. If this is intended, add flagsmith.W021 to SILENCED_SYSTEM_CHECKS.",
+                id="flagsmith.W021",
+            )
+
+
+@checks_config(Tags.files)
+def find_relative_path(config: Config) -> Iterator[CheckMessage]:
+    """Warn of a relative path, which depends on where a process is started."""
+    if config.snapshot_file and not config.snapshot_file.is_absolute():
+        yield Warning(
+            f"FLAGSMITH['SNAPSHOT_FILE'] is {str(config.snapshot_file)!r}, a relative path: processes that start in "
+            "different directories use different files.",
+            hint=f'Write the whole path: BASE_DIR / "{config.snapshot_file}".',
+            id="flagsmith.W013",
+        )
+
+
+@checks_config(Tags.files)
+def find_unusable_file(config: Config) -> Iterator[CheckMessage]:
+    """Warn of a file that the listener can't replace, or can't read where it is the source of the flags."""
+    path = config.snapshot_file
+    if path and config.environment_key and (path.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK)):
+        yield Warning(
+            f"FLAGSMITH['SNAPSHOT_FILE'] can't be written: {path}.",
+            hint=f"Create the directory {path.parent} and make it writable for the user that runs the listener."
+            if not path.is_dir()
+            else "Name a file in that directory.",
+            id="flagsmith.W014",
+        )
+    if path and not config.environment_key:
+        try:
+            read_snapshot_file(path)
+        except SnapshotFileError as error:
+            yield Warning(
+                f"{error} Without ENVIRONMENT_KEY the flags come from this file.",
+                hint=f"Write flags there, for instance {EXAMPLE}, or set ENVIRONMENT_KEY.",
+                id="flagsmith.W015",
+            )
+
+
+@checks_config(Tags.files, Tags.security, deploy=True)
+def find_public_file(config: Config) -> Iterator[CheckMessage]:
+    """Warn of a file that everybody on the machine can read: it has the identities of overrides."""
+    path = config.snapshot_file
+    if path and path.is_file() and path.stat().st_mode & stat.S_IROTH:
+        yield Warning(
+            f"FLAGSMITH['SNAPSHOT_FILE'] can be read by everybody on this machine: {path}. It may hold personal data.",
+            hint=f"chmod o-r {path}",
+            id="flagsmith.W016",
+        )
