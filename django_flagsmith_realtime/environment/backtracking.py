@@ -30,7 +30,7 @@ def is_slow(pattern: str) -> bool:
     """Return whether the rule finds a repetition of repetitions."""
     try:
         return _has_slow_part(parse_regex(pattern))
-    except (re.error, OverflowError, RecursionError):  # it can't be used at all
+    except (re.error, OverflowError, RecursionError, Warning):  # it can't be used, at least where warnings are errors
         return False
     except (ImportError, AttributeError):  # a future Python may hide its parser
         return False
