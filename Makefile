@@ -15,8 +15,8 @@ demo: .venv/demo ## a Flagsmith stand-in, the listener and a shop with two worke
 test: .venv/dev ## the fast test suite
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
-test-slow: .venv/dev ## the tests with a browser or of some length
-	$(BIN)/python -m pytest -m slow -n 2 --dist loadgroup $(ARGS)
+test-slow: .venv/dev ## the tests with servers or a browser, and long ones
+	$(BIN)/python -m pytest tests -m slow -n 2 --dist loadgroup $(ARGS)
 
 faults: .venv/dev ## the fault bench; writes its table to docs/faults.md
 	$(BIN)/python -m pytest tests/faults -m "" --faults-table docs/faults.md $(ARGS)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,22 +26,36 @@ from tests.support.backends import HangingCache, RecordingCache, use
 from tests.support.paths import ROOT
 from tests.support.processes import MemcachedServer, RedisServer, ServerProcess
 
-EXAMPLES = int(os.environ.get("EXAMPLES", 20))  # of each property
+EXAMPLES = int(os.environ.get("EXAMPLES", 10))  # of each property; .ci/run asks for 100
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it, and its children
 examples.register_profile("tests", parent=examples.default, deadline=None, max_examples=EXAMPLES)
 examples.load_profile("tests")
 
+SLOW = {ROOT / "tests" / folder for folder in ("servers", "faults", "fleet")}
 collect_ignore = ["support/users_project"]  # a suite of its own
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Collect without the garbage collector, and freeze what was collected: a quarter of the suite's time went there."""
+    """Collect without the garbage collector, and let it run seldom afterwards: a quarter of the suite's time went there."""
     gc.disable()
     result = yield
     gc.freeze()
+    gc.set_threshold(50_000)  # 700 by default
     gc.enable()
     return result
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if not SLOW.isdisjoint(item.path.parents):
+            item.add_marker(pytest.mark.slow)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reasons = Counter(report.longrepr[-1] for report in terminalreporter.stats.get("skipped", []))
+    for reason, count in reasons.items():
+        terminalreporter.write_line(f"{count} tests were left out: {reason.removeprefix('Skipped: ')}")
 
 
 @pytest.fixture(autouse=True)

@@ -52,13 +52,6 @@ class Healing:
         self.seconds = time.monotonic() - began
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Take the bench out of the fast suite as a whole."""
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.slow)
-
-
 @pytest.fixture
 def healing(request: pytest.FixtureRequest) -> Iterator[Healing]:
     healing = Healing()

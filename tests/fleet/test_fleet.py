@@ -15,7 +15,7 @@ from tests.fleet.world import World, running
 
 LEASE_SECONDS = 8
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("fleet")]  # all with one fleet
+pytestmark = pytest.mark.xdist_group("fleet")  # all with one fleet
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from tests.support.browser import chromium, complaints, lay_out
 from tests.support.browser.axe import violations
 from tests.support.processes import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("admin")]
+pytestmark = pytest.mark.xdist_group("admin")
 
 ROWS = "return [...document.querySelectorAll('#flagsmith-flags tbody th bdi')].map((name) => name.textContent)"
 WHERE = """

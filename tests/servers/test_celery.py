@@ -25,8 +25,6 @@ from tests.support.documents import KEY, LEASE, configured_store
 from tests.support.paths import ROOT
 from tests.support.processes import RedisServer, die_with_parent, project_environment, wait_until
 
-pytestmark = pytest.mark.slow
-
 FIRST = "Welcome to Northwind"
 PROCESSES = 4
 

@@ -16,8 +16,6 @@ from tests.support.processes import Command, RedisServer, wait_until
 
 FIRST = "Welcome to Northwind"
 
-pytestmark = pytest.mark.slow
-
 Start = Callable[..., Command]
 
 

@@ -13,8 +13,6 @@ import pytest
 from tests.support.paths import ROOT
 from tests.support.processes import PostgresServer
 
-pytestmark = pytest.mark.slow
-
 PROJECT = """
 import django, json, logging, sys
 from django.conf import settings

@@ -21,8 +21,6 @@ from tests.support.processes import RedisServer, project_environment, wait_until
 from tests.tools.soak import DjangoProcess, Listener, Reader
 from tests.tools.soak_reader import FLAG
 
-pytestmark = pytest.mark.slow
-
 PACKAGE = "django_flagsmith_realtime"
 
 

@@ -36,8 +36,6 @@ UVICORN = (
     "--lifespan=off",
 )
 
-pytestmark = pytest.mark.slow
-
 
 class WebServer(ServerProcess):
     """`arguments` are those of a Python module that serves; `{port}` in them is replaced."""

@@ -41,11 +41,11 @@ def free_port() -> int:
 
 
 def require(program: str) -> str:
-    """Return a program's path. Where it is missing, skip the test, or fail it in CI."""
+    """Return a program's path. If it is missing, skip the test, or fail it in CI."""
     debian = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")))  # which puts no server into the PATH
     if path := shutil.which(program, path=os.pathsep.join([*debian, os.environ["PATH"]])):
         return path
-    reason = f"{program} is not installed: this test talks to a real one"
+    reason = f"{program} is not installed (CONTRIBUTING.md names the packages)"
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
