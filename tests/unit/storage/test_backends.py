@@ -95,6 +95,13 @@ def facts(path: str, settings: Any) -> dict[str, Any]:
     return {name: fact for name, fact in found.items() if fact != unknown[name] and name != "requirement"}
 
 
+@pytest.fixture(autouse=True)
+def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the packages of other backends be missing, wherever the tests run."""
+    for package in ("django_redis", "django_valkey"):
+        monkeypatch.setitem(sys.modules, package, None)
+
+
 @each_case(("path", "expected"), FACTS.items())
 def test_a_backend_its_subclasses_and_wrappers_share_their_facts(
     path: str, expected: dict[str, Any], settings: Any
@@ -119,6 +126,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     """Return what puts a package with one module where Python finds it."""
 
     def write(module: str, text: str) -> None:
+        monkeypatch.delitem(sys.modules, module.partition(".")[0], raising=False)
         path = tmp_path.joinpath(*module.split(".")).with_suffix(".py")
         path.parent.mkdir()
         (path.parent / "__init__.py").touch()
