@@ -51,10 +51,11 @@ from django.conf import settings
 settings.configure()
 django.setup()
 from queue import SimpleQueue
-from django_flagsmith_realtime.listener.stream import EnvironmentUpdated, Stream, StreamReader
+from django_flagsmith_realtime.listener.events import Announcement
+from django_flagsmith_realtime.listener.stream import Stream, StreamReader
 reports = SimpleQueue()
 StreamReader(Stream(realtime_url=sys.argv[1], key="key", timeout=45, headers={}), reports.put).start()
-while reports.get() != EnvironmentUpdated(1795372800500000):
+while reports.get() != Announcement(1795372800500000):
     pass
 print("arrived", flush=True)
 """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..environment.diff import Update
 from ..environment.snapshot import Snapshot
-from ..exceptions import FlagsmithError, StoreError
+from ..exceptions import FlagsmithError, HttpError, StoreError
 from ..storage.status import Status
 
 
@@ -34,10 +34,8 @@ class BecameStandby(Event):
 
 @dataclass(frozen=True)
 class TookOver(Event):
-    """A new leader read what the one before it left: `pending` and `seen` announced times, and its status."""
+    """A new leader read the status that the one before it left."""
 
-    pending: int | None
-    seen: tuple[int, ...]
     status: Status | None
 
 
@@ -48,10 +46,14 @@ class StreamConnected(Event):
 
 @dataclass(frozen=True)
 class StreamDisconnected(Event):
-    """The stream ended or could not be opened. `is_routine`: as Flagsmith ends a healthy one twice a minute."""
+    """The stream ended, or could not be opened; the next try is in `delay` seconds.
 
-    error: FlagsmithError | None
+    `error` is None for a clean end, `is_routine` is one as of a healthy stream: Flagsmith ends it twice a minute.
+    """
+
+    error: HttpError | None
     is_routine: bool
+    delay: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -60,15 +62,17 @@ class StreamMissedChange(Event):
 
 
 @dataclass(frozen=True)
+class Announcement:
+    """A source says that the environment changed; `time` in microseconds, None where it says no time."""
+
+    time: int | None
+
+
+@dataclass(frozen=True)
 class ChangeAnnounced(Event):
     """Flagsmith announced a change; one that is not new was announced before, and costs no request."""
 
     is_new: bool
-
-
-@dataclass(frozen=True)
-class FetchRequested(Event):
-    """Another process asked for a fetch by a nudge."""
 
 
 @dataclass(frozen=True)
@@ -100,11 +104,6 @@ class Unchanged(Event):
     """A document said what is published already."""
 
     published: Snapshot | None
-
-
-@dataclass(frozen=True)
-class AnotherPublished(Event):
-    """Another process wrote to the cache meanwhile: only Flagsmith knows which of the two is newer."""
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,8 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import timezone
-from email.utils import parsedate_to_datetime
 from threading import Event, Timer
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -20,8 +18,8 @@ from requests.structures import CaseInsensitiveDict
 from requests.utils import get_environ_proxies, get_netrc_auth, select_proxy
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError as Urllib3Error
-from urllib3.exceptions import NameResolutionError, NewConnectionError, ReadTimeoutError
-from urllib3.util import parse_url
+from urllib3.exceptions import InvalidHeader, NameResolutionError, NewConnectionError, ReadTimeoutError
+from urllib3.util import Retry, parse_url
 
 from ..exceptions import (
     FlagsmithError,
@@ -57,7 +55,7 @@ SOCKET_OPTIONS = [
 ]
 
 
-class HttpClient:
+class HttpClient(HTTPAdapter):
     """Sends one request at a time, which another thread can end, whatever it waits for.
 
     It is no `requests.Session`: a project may have replaced that, as `requests_cache.install_cache` does. From the
@@ -65,10 +63,10 @@ class HttpClient:
     """
 
     def __init__(self, headers: Mapping[str, str], *, setting: str) -> None:
+        super().__init__(pool_connections=1, pool_maxsize=1)
         # No connection is kept for the next request, minutes later: a server may end it just when it is used again.
         self._headers = CaseInsensitiveDict({"User-Agent": USER_AGENT, "Connection": "close", **headers})
         self._setting = setting  # that names the URLs
-        self._adapter = _Adapter(self._note_socket)
         self._socket: Any = None  # that was connected last
         self._is_ended = False  # the exchange under way, also on a socket that it connects later
         self._is_closed = False  # and all to come
@@ -77,7 +75,7 @@ class HttpClient:
         """End the exchange under way and all to come: a blocked read ends at once, with an error or an end."""
         self._is_closed = True
         self._end()
-        self._adapter.close()
+        super().close()
 
     def get(self, url: str, *, timeout: float) -> requests.Response:
         """Return the answer, its body unread; `timeout` seconds bound each wait for some of it.
@@ -85,7 +83,7 @@ class HttpClient:
         Redirects are followed within the origin: no key may go to another.
         """
         for _ in range(MAX_REDIRECTS):
-            response = self._send(url, timeout)
+            response = self._get_once(url, timeout)
             if not response.is_redirect:
                 return response
             with response:
@@ -138,16 +136,30 @@ class HttpClient:
         with suppress(OSError):  # it may be closed already
             self._socket.settimeout(seconds)
 
-    def _send(self, url: str, timeout: float) -> requests.Response:
+    def _get_once(self, url: str, timeout: float) -> requests.Response:
         keep = (lambda request: request) if "Authorization" in self._headers else None
-        request = requests.Request("GET", url, self._headers, auth=keep or get_netrc_auth(url)).prepare()
-        return self._adapter.send(
-            request,
+        return self.send(
+            requests.Request("GET", url, self._headers, auth=keep or get_netrc_auth(url)).prepare(),
             stream=True,
             timeout=(min(timeout, CONNECT_SECONDS), timeout),
             verify=os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True,
             proxies=get_environ_proxies(url),
         )
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Return a pool that notes each new socket: urllib3 offers no way to end an exchange."""
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        direct_or_socks: Any = type(pool).ConnectionCls
+        note_socket = self._note_socket
+
+        class Connection(direct_or_socks):  # type: ignore[misc]
+            def connect(self) -> None:
+                super().connect()
+                note_socket(self.sock)
+
+        pool.ConnectionCls = Connection
+        pool.conn_kw["socket_options"] = SOCKET_OPTIONS
+        return pool
 
     def _note_socket(self, sock: Any) -> None:
         self._socket = getattr(sock, "socket", sock)  # TLS through a TLS proxy wraps it
@@ -159,28 +171,6 @@ class HttpClient:
         if self._socket:
             with suppress(OSError):  # it may be closed already
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # below TLS, whose state the reader is using
-
-
-class _Adapter(HTTPAdapter):
-    """Keeps one connection, and calls `on_connect` with each new socket: urllib3 offers no way to end an exchange."""
-
-    def __init__(self, on_connect: Callable[[Any], None]) -> None:
-        self._on_connect = on_connect
-        super().__init__(pool_connections=1, pool_maxsize=1)
-
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        direct_or_socks: Any = type(pool).ConnectionCls
-        on_connect = self._on_connect
-
-        class Connection(direct_or_socks):  # type: ignore[misc]
-            def connect(self) -> None:
-                super().connect()
-                on_connect(self.sock)
-
-        pool.ConnectionCls = Connection
-        pool.conn_kw["socket_options"] = SOCKET_OPTIONS
-        return pool
 
 
 def can_connect(url: str) -> bool:
@@ -211,7 +201,9 @@ def describe(error: BaseException, url: str, setting: str) -> HttpError:
 
     Its text names the host, or the proxy on the way there, and the setting of it; never the path or a key.
     """
-    causes = _causes(error)
+    causes = [error]
+    while (cause := causes[0].__context__ or causes[0].__cause__) and cause not in causes:
+        causes.insert(0, cause)
     host = peer = _host(url)
     if proxy := _proxy(url):
         proxy_setting = _proxy_setting(url)
@@ -272,49 +264,29 @@ def _refused_by_proxy(url: str) -> Refused:
     )
 
 
-def _causes(error: BaseException) -> list[BaseException]:
-    """Return an error with all that it was made from, the innermost first."""
-    found: list[BaseException] = []
-    pending: list[Any] = [error]
-    while pending:
-        candidate = pending.pop()
-        if isinstance(candidate, BaseException) and candidate not in found:
-            found.append(candidate)
-            pending += [candidate.__cause__, candidate.__context__, getattr(candidate, "reason", None), *candidate.args]
-    return found[::-1]
-
-
 def check_status(response: requests.Response, remedy: str, key_remedy: str) -> None:
     """Raise the error for a status other than 200; `remedy` and `key_remedy` say which settings to check."""
-    status = response.status_code
+    status, host = response.status_code, _host(response.url)
     if status == 200:
         return
-    host = _host(response.url)
-    retry_after = read_retry_after(response.headers.get("Retry-After"))
     if status == 407 and _proxy(response.url):
         raise _refused_by_proxy(response.url)
+    kind: type[HttpError] = UnexpectedAnswer
+    text = f"{host} answered with status {status}: check {remedy}."
     if status in (401, 403, 407):
-        raise Refused(f"{host} refused the request ({status}): {key_remedy}", retry_after=retry_after)
-    if status in (404, 410):
-        raise NotFound(f"{host} has no such endpoint ({status}): check {remedy}.", retry_after=retry_after)
-    if status == 429:
-        raise RateLimited(f"{host} asks for fewer requests (429).", retry_after=retry_after)
-    if status >= 500:
-        raise ServerError(f"{host} failed ({status}).", retry_after=retry_after)
-    raise UnexpectedAnswer(f"{host} answered with status {status}: check {remedy}.", retry_after=retry_after)
+        kind, text = Refused, f"{host} refused the request ({status}): {key_remedy}"
+    elif status in (404, 410):
+        kind, text = NotFound, f"{host} has no such endpoint ({status}): check {remedy}."
+    elif status == 429:
+        kind, text = RateLimited, f"{host} asks for fewer requests (429)."
+    elif status >= 500:
+        kind, text = ServerError, f"{host} failed ({status})."
+    raise kind(text, retry_after=read_retry_after(response.headers.get("Retry-After")))
 
 
 def read_retry_after(value: str | None) -> float | None:
     """Return the seconds of a `Retry-After` header, given in seconds or as a date (RFC 9110, 10.2.3)."""
-    if value is None:
-        return None
     try:
-        if value.strip().isdigit():
-            seconds = float(value)
-        else:
-            moment = parsedate_to_datetime(value)
-            in_utc = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)  # "-0000" comes without a zone
-            seconds = in_utc.timestamp() - time.time()
-    except (ValueError, TypeError, OverflowError):
+        return None if value is None else min(Retry().parse_retry_after(value), MAX_RETRY_AFTER)
+    except (InvalidHeader, ValueError, OverflowError):
         return None
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER)

@@ -11,22 +11,21 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from queue import Empty, SimpleQueue
 
 from ..environment.snapshot import Document
 from ..exceptions import FlagsmithError, HttpError
-from ..storage.lease import STUCK_SECONDS, Alone, Leadership
+from ..storage.lease import STUCK_SECONDS, Leadership
 from . import events
-from .events import Event, Subscriber
+from .events import Announcement, Event, StreamConnected, StreamDisconnected, Subscriber
 from .failover import Failover
 from .maintenance import Maintenance
 from .publisher import Publisher
 from .schedule import Schedule
 from .status_tracker import StatusTracker
-from .stream import Connected, Disconnected, EnvironmentUpdated, Message, Stream, StreamReader
+from .stream import Message, Stream, StreamReader
 
 logger = logging.getLogger(__name__)
 
@@ -49,21 +48,20 @@ class Listener:
         publisher: Publisher,
         schedule: Schedule,
         status_tracker: StatusTracker,
-        subscribers: Iterable[Subscriber] = (),
+        subscribers: Iterable[Subscriber],
         open_stream: Callable[[str], Stream] | None,
-        stream_key: str | None = None,
-        leadership: Leadership | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        stream_key: str | None,
+        leadership: Leadership,
+        clock: Callable[[], float],
     ) -> None:
         self._publisher = publisher
         self._schedule = schedule
-        self._status_tracker = status_tracker
         self._subscribers = tuple(subscribers)
         self._open_stream = open_stream
         self._stream_key = stream_key
-        self._leadership = leadership or Alone()
+        self._leadership = leadership
         self._clock = clock
-        self._maintenance = Maintenance(publisher, notify=self._notify, clock=clock)
+        self._maintenance = Maintenance(publisher, schedule, status_tracker, notify=self._notify, clock=clock)
         self._maintenance_due = -float("inf")
         self._failover = Failover()
         self._term: int | None = None  # in which this one leads
@@ -102,24 +100,26 @@ class Listener:
         self._check_leadership()
         if self._clock() >= self._maintenance_due:
             self._maintenance_due = self._clock() + MAINTENANCE_SECONDS
-            self._maintain()
+            if self._term is None:
+                self._maintenance.read_published()
+            else:
+                self._maintenance.run()
+        next_due = self._maintenance_due
         if self._term is not None:
-            if self._maintenance.signals_due_at <= self._clock():
-                self._maintenance.send_due_signals()
+            self._maintenance.send_due_signals()
             self._keep_stream_open()
-            self._fetch_if_due()
-            self._maintenance.write_announcements(self._schedule.announcements)
+            if not self._is_fetching and self._schedule.due() <= self._clock():
+                self._begin_fetch()
+            self._maintenance.write_announcements()
+            fetch_due = float("inf") if self._is_fetching else self._schedule.due()
+            next_due = min(next_due, self._maintenance.signals_due_at, fetch_due)
         self._notify(events.Tick())
         try:
-            queued = self._queue.get(timeout=max(self._next_due() - self._clock(), 0.0))
+            queued = self._queue.get(timeout=max(next_due - self._clock(), 0.0))
         except Empty:
             return
         if queued and not self._stopping:
             self._handle(*queued)
-
-    def _next_due(self) -> float:
-        fetch_due = float("inf") if self._is_fetching or self._term is None else self._schedule.due()
-        return min(self._maintenance_due, self._maintenance.signals_due_at, fetch_due)
 
     def _wake(self) -> None:
         self._queue.put(None)
@@ -150,17 +150,6 @@ class Listener:
             self._notify(events.BecameStandby(leader))
         self._leader = leader
 
-    def _maintain(self) -> None:
-        if self._term is None:
-            self._maintenance.read_published()
-        else:
-            self._maintenance.run()
-            self._write_status()
-
-    def _write_status(self) -> None:
-        known_ago = None if self._maintenance.has_unstored else self._schedule.known_ago(self._clock())
-        self._maintenance.write_status(self._status_tracker.status(self._publisher.published, known_ago))
-
     def _keep_stream_open(self) -> None:
         """Open the stream as soon as its key is known; its reader reconnects by itself."""
         published = self._publisher.published
@@ -174,12 +163,11 @@ class Listener:
             self._reader.stop()
         self._reader = None
 
-    def _fetch_if_due(self) -> None:
-        if not self._is_fetching and self._schedule.due() <= self._clock():
-            self._is_fetching, self._fetch_began_at = True, self._clock()
-            self._maintenance.begin_fetch()
-            self._schedule.begin_fetch(self._clock())
-            threading.Thread(target=self._fetch, args=(self._term,), name="flagsmith-fetch", daemon=True).start()
+    def _begin_fetch(self) -> None:
+        self._is_fetching, self._fetch_began_at = True, self._clock()
+        self._maintenance.begin_fetch()
+        self._schedule.begin_fetch(self._clock())
+        threading.Thread(target=self._fetch, args=(self._term,), name="flagsmith-fetch", daemon=True).start()
 
     def _fetch(self, term: int | None) -> None:
         result: Document | FlagsmithError
@@ -203,16 +191,16 @@ class Listener:
             return
         now = self._clock()
         match input:
-            case Connected():
+            case StreamConnected():
                 self._failover = self._failover.connect()
                 self._schedule.connect(now)
-                self._notify(events.StreamConnected())
-            case EnvironmentUpdated(time):
+                self._notify(input)
+            case Announcement(time):
                 self._notify(events.ChangeAnnounced(is_new=self._schedule.announce(time, now)))
-            case Disconnected(error):
+            case StreamDisconnected(error):
                 self._failover = self._failover.disconnect(now, error)
                 self._schedule.disconnect(now, clean=error is None)
-                self._notify(events.StreamDisconnected(error, input.is_routine))
+                self._notify(input)
             case FlagsmithError():
                 self._failover = self._failover.fail(now, input)
                 self._schedule.fail(now, retry_after=input.retry_after if isinstance(input, HttpError) else None)
@@ -222,25 +210,11 @@ class Listener:
                 realtime_enabled = input.realtime_enabled or not self._open_stream
                 self._notify(events.Fetched(now - self._fetch_began_at, realtime_enabled, input.warnings))
                 is_accepted = self._schedule.accept(input, self._publisher.published, now)
-                if not (is_accepted and self._maintenance.publish(input, self._schedule.announced_at)):
+                if not (is_accepted and self._maintenance.publish(input)):
                     self._schedule.spend(now)
                 self._maintenance.end_fetch()
-                self._write_status()
+                self._maintenance.write_status()
 
     def _notify(self, event: Event) -> None:
-        """Notify the subscribers of what happened, and the schedule, which decides what to do about it."""
         for subscriber in self._subscribers:
             subscriber(event)
-        now = self._clock()
-        match event:
-            case events.TookOver(pending, seen):
-                self._schedule.restore(pending, seen, now)
-            case events.FetchRequested() | events.AnotherPublished():
-                self._schedule.fetch_soon(now)
-            case events.Unchanged():
-                self._schedule.note_published()
-                self._schedule.spend(now)
-            case events.Published(update):
-                self._schedule.note_published()
-                if update.previous and update.changes and self._schedule.note_changed():
-                    self._notify(events.StreamMissedChange())

@@ -37,6 +37,9 @@ BUDGET_TOKENS = 30
 TOKENS_PER_SECOND = 0.1
 
 
+Announcements = tuple[int | None, tuple[int, ...]]  # the time that is still chased, and the latest that were seen
+
+
 @dataclass(frozen=True)
 class Chase:
     """Fetching again until the document is as new as `target`; `began` with the first document that was not.
@@ -132,12 +135,13 @@ class Schedule:
         self._requested_at = now if self._requested_at is None else min(self._requested_at, now)
 
     @property
-    def announcements(self) -> tuple[int | None, tuple[int, ...]]:
-        """The announced time that is still chased, and the latest ones that were seen."""
+    def announcements(self) -> Announcements:
+        """What the next leader should know of announced times."""
         return self._chase.target if self._chase else None, tuple(self._seen)
 
-    def restore(self, pending: int | None, seen: tuple[int, ...], now: float) -> None:
+    def restore(self, announcements: Announcements, now: float) -> None:
         """Go on with the `announcements` of the leader before this one."""
+        pending, seen = announcements
         self._seen.extendleft(time for time in reversed(seen) if time not in self._seen)
         if pending is not None:
             self._begin_chase(pending, now)
@@ -186,14 +190,24 @@ class Schedule:
     def accept(self, document: Document, published: Snapshot | None, now: float) -> bool:
         """Return whether to publish a document that was fetched; else it is held back while the chase goes on."""
         self._fetched_at, self._is_fetching = self._began_at, False
-        self._end_outage(now)
+        self._failures, self._not_before = self._retry, -NEVER
+        if self._failing_since is not None and self._chase:  # it goes on as if the outage had taken no time
+            began, lost = self._chase.began, now - self._failing_since
+            self._chase = replace(self._chase, far=0, near=0, began=None if began is None else began + lost)
+        self._failing_since = None
         self._stream_health.note_document(realtime_enabled=document.realtime_enabled)
-        is_older = published is not None and self._is_older(document, published)
+        is_older = self._may_be_behind and published is not None and self._is_older(document, published)
         chase = self._chase
         if is_older and published and not chase:
             chase = Chase(published.head.updated_at, self._began_at)
-        if chase and (is_older or document.updated_at < chase.target) and self._goes_on(chase, document, now):
-            return not is_older
+        if chase and (is_older or document.updated_at < chase.target):
+            if self._began_at < chase.announced_at:
+                self._chase_due = chase.announced_at
+                return not is_older
+            delay, self._chase = chase.next(document.updated_at, now)
+            if delay is not None:
+                self._chase_due = now + delay
+                return not is_older
         self._chase = self._chase_due = None
         if self._latest_announced and self._latest_announced < document.updated_at:
             self._latest_announced = None
@@ -202,28 +216,17 @@ class Schedule:
         return True
 
     def _is_older(self, document: Document, published: Snapshot) -> bool:
-        if not self._may_be_behind:
-            return False
         if published.environment.flags and not document.environment.flags:
             return True  # rather incomplete than meant: who deletes all flags at once?
         return document.updated_at < published.head.updated_at and document.updated_at != self._latest_announced
 
-    def _goes_on(self, chase: Chase, document: Document, now: float) -> bool:
-        """Plan the chase's next fetch; return whether there is one."""
-        if self._began_at < chase.announced_at:
-            self._chase_due = chase.announced_at
-            return True
-        delay, chase = chase.next(document.updated_at, now)
-        self._chase, self._chase_due = chase, None if delay is None else now + delay
-        return delay is not None
+    def note_published(self, *, has_changed: bool) -> bool:
+        """Note that an accepted document is in the cache; return whether the stream is doubted as of now.
 
-    def note_changed(self) -> bool:
-        """Note that an accepted document changed flags; return whether the stream is doubted for not announcing it."""
-        return self._stream_health.note_change()
-
-    def note_published(self) -> None:
-        """Note that an accepted document is in the cache."""
+        It is where it did not announce what has changed.
+        """
         self.announced_at = None
+        return has_changed and self._stream_health.note_change()
 
     def spend(self, now: float) -> None:
         """Note that a fetch brought no change."""
@@ -237,12 +240,3 @@ class Schedule:
         self._requested_at = now
         if self._failing_since is None:
             self._failing_since = now
-
-    def _end_outage(self, now: float) -> None:
-        """Go back to the first wait; the chase goes on as if the outage had taken no time."""
-        self._failures, self._not_before = self._retry, -NEVER
-        if self._failing_since is not None and self._chase:
-            began = self._chase.began
-            lost = now - self._failing_since
-            self._chase = replace(self._chase, far=0, near=0, began=None if began is None else began + lost)
-        self._failing_since = None

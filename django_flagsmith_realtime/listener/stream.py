@@ -8,7 +8,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, urljoin
@@ -17,6 +16,7 @@ from ..environment.timestamps import parse_time
 from ..exceptions import HttpError, TimedOut, UnexpectedAnswer
 from . import backoff
 from .backoff import Backoff
+from .events import Announcement, StreamConnected, StreamDisconnected
 from .http import TRANSPORT_ERRORS, HttpClient, check_status, describe
 from .sse import EventFramer
 
@@ -31,33 +31,7 @@ SETTING = "FLAGSMITH['REALTIME_URL']"
 KEY_REMEDY = "check FLAGSMITH['STREAM_KEY'] and FLAGSMITH['REALTIME_URL']."
 
 
-@dataclass(frozen=True)
-class Connected:
-    """The stream is open."""
-
-
-@dataclass(frozen=True)
-class EnvironmentUpdated:
-    """Flagsmith says that the environment changed; `time` in microseconds, None where it could not be read."""
-
-    time: int | None
-
-
-@dataclass(frozen=True)
-class Disconnected:
-    """The stream ended, or could not be opened: `error` is None for a clean end. The next try is in `delay` seconds."""
-
-    error: HttpError | None
-    lived: float
-    delay: float
-
-    @property
-    def is_routine(self) -> bool:
-        """Whether Flagsmith ended a healthy stream, as it does every 30 seconds."""
-        return self.error is None and self.lived >= LIVED_SECONDS
-
-
-Message = Connected | EnvironmentUpdated | Disconnected
+Message = StreamConnected | Announcement | StreamDisconnected
 
 
 class Stream:
@@ -72,7 +46,7 @@ class Stream:
         )
         self.retry = 0.0  # seconds, the server's last `retry:`
 
-    def listen(self) -> Iterator[Connected | EnvironmentUpdated]:
+    def listen(self) -> Iterator[StreamConnected | Announcement]:
         """Connect, and yield what happens until the stream ends; raise `HttpError` unless that is clean."""
         try:
             with self._client.within(ANSWER_SECONDS):
@@ -84,7 +58,7 @@ class Stream:
                     raise UnexpectedAnswer(
                         f"{SETTING} answers with {content_type[:80] or 'no content type'!r}, not with an event stream."
                     )
-                yield Connected()
+                yield StreamConnected()
                 yield from self._read(response.raw)
         except TRANSPORT_ERRORS as error:
             raise describe(error, self._url, SETTING) from None  # what it was made from holds the stream's key
@@ -93,7 +67,7 @@ class Stream:
         """End the connection under way and all to come; any thread may call this."""
         self._client.close()
 
-    def _read(self, raw: Any) -> Iterator[EnvironmentUpdated]:
+    def _read(self, raw: Any) -> Iterator[Announcement]:
         framer = EventFramer()
         latest: deque[float] = deque(maxlen=MAX_EVENTS_PER_SECOND)  # when each of these came
         lines, deadline = 0, time.monotonic() + self._timeout
@@ -111,7 +85,7 @@ class Stream:
                 if retry.isascii() and retry.isdigit() and len(retry) <= MAX_RETRY_DIGITS:
                     self.retry = int(retry) / 1000
                 if event.event in ("environment_updated", "message"):
-                    yield EnvironmentUpdated(read_event_time(event.data))
+                    yield Announcement(read_event_time(event.data))
             if framer.lines > lines:
                 lines, deadline = framer.lines, time.monotonic() + self._timeout
             if (patience := deadline - time.monotonic()) <= 0:
@@ -163,7 +137,8 @@ class StreamReader(threading.Thread):
                 error = HttpError(f"The stream failed: {type(failure).__name__}.")
             lived = time.monotonic() - connected_at if connected_at else 0.0
             delay, state = next_wait(state, error, lived, self._stream.retry)
-            self._report(Disconnected(error, lived, delay))
+            is_routine = error is None and lived >= LIVED_SECONDS
+            self._report(StreamDisconnected(error, is_routine, delay))
             self._stopping.wait(delay)
 
     def stop(self) -> None:

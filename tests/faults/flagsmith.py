@@ -248,9 +248,7 @@ class Hurry:
             monotonic = staticmethod(self.now)
 
         monkeypatch.setattr(listener_module, "SimpleQueue", HurriedQueue)
-        for module in (listener_module, build):
-            monkeypatch.setattr(module, "time", Clock)
-        monkeypatch.setitem(Listener.__init__.__kwdefaults__, "clock", self.now)
+        monkeypatch.setattr(build, "time", Clock)
 
     def now(self) -> float:
         return self._began + (time.monotonic() - self._began) * self.speed

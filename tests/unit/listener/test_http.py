@@ -110,7 +110,7 @@ def caused(error: BaseException, cause: BaseException) -> BaseException:
         (caused(requests.ConnectionError(), ConnectionRefusedError()), Unreachable, "refused the connection"),
         (caused(requests.ConnectionError(), ConnectionResetError()), Unreachable, "broke"),
         (
-            requests.exceptions.SSLError(ssl.SSLCertVerificationError("bad certificate")),
+            caused(requests.exceptions.SSLError(), ssl.SSLCertVerificationError("bad certificate")),
             Unreachable,
             "REQUESTS_CA_BUNDLE",
         ),
@@ -149,7 +149,7 @@ def test_errors_that_cause_each_other_end() -> None:
         (" 7 ", 7),
         ("86400", MAX_RETRY_AFTER),
         ("9" * 400, MAX_RETRY_AFTER),
-        ("9" * 5_000, MAX_RETRY_AFTER),
+        ("9" * 5_000, None),
         ("-5", None),
         ("1.5", None),
         ("soon", None),
@@ -157,7 +157,7 @@ def test_errors_that_cause_each_other_end() -> None:
         ("²", None),
         ("Sun, 06 Nov 1994 08:49:37 GMT", 0),
         ("Sun, 06 Nov 9999 08:49:37 GMT", MAX_RETRY_AFTER),
-        ("Sun, 99 Nov 1994 08:49:37 GMT", None),
+        ("Sun, 99 Nov 1994 08:49:37 GMT", 0),
     ],
 )
 def test_retry_after_is_bounded_seconds_or_nothing(value: str | None, seconds: float | None) -> None:

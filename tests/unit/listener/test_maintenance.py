@@ -10,10 +10,11 @@ import pytest
 
 from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.environment.snapshot import Document
-from django_flagsmith_realtime.listener.events import Event, FetchRequested
 from django_flagsmith_realtime.listener.factory import build_store
 from django_flagsmith_realtime.listener.maintenance import Maintenance
 from django_flagsmith_realtime.listener.publisher import Publisher
+from django_flagsmith_realtime.listener.schedule import Schedule
+from django_flagsmith_realtime.listener.status_tracker import StatusTracker
 from tests.support.backends import HangingCache, SmallCache, use
 from tests.support.documents import configured_store, make_document, publish
 from tests.support.sources import FakeSource
@@ -24,27 +25,29 @@ Fetch = Callable[[Document], None]
 
 
 @pytest.fixture
-def events() -> list[Event]:
-    return []
+def schedule() -> Schedule:
+    return Schedule(poll_interval=300, fallback_poll_interval=300, now=time.monotonic())
 
 
 @pytest.fixture
-def maintenance(settings: Any, events: list[Event]) -> Iterator[Maintenance]:
+def maintenance(settings: Any, schedule: Schedule) -> Iterator[Maintenance]:
     use(settings, "tests.support.backends.SmallCache")
     SmallCache.limit = 1_000_000
     publisher = Publisher(source=FakeSource(make_document), store=build_store(get_config()))
-    yield Maintenance(publisher, notify=events.append, clock=time.monotonic)
+    yield Maintenance(publisher, schedule, StatusTracker(), notify=lambda event: None, clock=time.monotonic)
     SmallCache.limit = 1_000_000
     publisher.close()
 
 
 @pytest.fixture
-def fetch(maintenance: Maintenance) -> Fetch:
+def fetch(maintenance: Maintenance, schedule: Schedule) -> Fetch:
     """Hand over a document as the answer to a request."""
 
     def fetch(document: Document) -> None:
         maintenance.begin_fetch()
-        maintenance.publish(document, None)
+        schedule.begin_fetch(time.monotonic())
+        schedule.accept(document, None, time.monotonic())
+        maintenance.publish(document)
         maintenance.end_fetch()
 
     return fetch
@@ -55,7 +58,6 @@ def test_what_could_not_be_stored_is_stored_when_the_cache_works_again(maintenan
     SmallCache.limit = 0
     fetch(make_document(NEW, banner_text="new"))
     assert banner() is None
-    assert maintenance.has_unstored
     SmallCache.limit = 1_000_000
     maintenance.stand_by()
     maintenance.read_published()
@@ -78,19 +80,26 @@ def test_what_could_not_be_stored_is_dropped_when_another_process_publishes(
 
 
 def test_a_nudge_asks_for_one_fetch_and_is_answered_by_it(
-    maintenance: Maintenance, fetch: Fetch, events: list[Event]
+    maintenance: Maintenance, fetch: Fetch, schedule: Schedule
 ) -> None:
+    def is_due_soon() -> bool:
+        return schedule.due() < time.monotonic() + 1
+
     maintenance.run()
     fetch(make_document(OLD))
     store = configured_store()
     store.write_nudge()
+    assert not is_due_soon()
     maintenance.run()
+    assert is_due_soon()
+    maintenance.begin_fetch()
+    schedule.begin_fetch(time.monotonic())
     maintenance.run()
-    assert events.count(FetchRequested()) == 1
+    assert not is_due_soon(), "the same nudge"
     fetch(make_document(OLD))
     assert store.read_nudge() is None
     maintenance.run()
-    assert events.count(FetchRequested()) == 1
+    assert not is_due_soon()
 
 
 def test_a_nudge_that_comes_during_a_fetch_is_not_answered_by_it(maintenance: Maintenance) -> None:
@@ -98,7 +107,7 @@ def test_a_nudge_that_comes_during_a_fetch_is_not_answered_by_it(maintenance: Ma
     maintenance.begin_fetch()
     mark = configured_store().write_nudge()
     maintenance.run()
-    maintenance.publish(make_document(OLD), None)
+    maintenance.publish(make_document(OLD))
     maintenance.end_fetch()
     assert configured_store().read_nudge() == mark
 

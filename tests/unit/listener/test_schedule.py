@@ -118,12 +118,12 @@ def test_a_stream_that_did_not_announce_a_change_is_doubted_until_it_announces_o
     clockwork.answer(body(T))  # from here on the stream was open
     clockwork.advance_to_due()
     clockwork.answer(body(T + SECOND))
-    assert clockwork.schedule.note_changed()
+    assert clockwork.schedule.note_published(has_changed=True)
     for _ in range(2):
         assert clockwork.schedule.due() == clockwork.now + 30
         clockwork.advance_to_due()
         clockwork.answer(body(T + SECOND))
-        assert not clockwork.schedule.note_changed(), "it is doubted already"
+        assert not clockwork.schedule.note_published(has_changed=True), "it is doubted already"
     clockwork.schedule.announce(T + SECOND, clockwork.now)
     assert clockwork.schedule.due() == clockwork.now + 300
 
@@ -133,13 +133,13 @@ def test_what_changed_while_the_stream_was_away_is_no_reason_for_doubt() -> None
     clockwork.schedule.connect(clockwork.now)
     clockwork.advance_to_due()
     clockwork.answer(body(T))
-    assert not clockwork.schedule.note_changed()
+    assert not clockwork.schedule.note_published(has_changed=True)
     clockwork.schedule.disconnect(clockwork.now, clean=True)
     clockwork.now += 20
     clockwork.schedule.connect(clockwork.now)
     clockwork.advance_to_due()
     clockwork.answer(body(T + SECOND))
-    assert not clockwork.schedule.note_changed()
+    assert not clockwork.schedule.note_published(has_changed=True)
 
 
 def test_an_event_is_fetched_at_once(clockwork: Clockwork) -> None:

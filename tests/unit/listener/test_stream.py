@@ -27,15 +27,8 @@ from django_flagsmith_realtime.exceptions import (
 )
 from django_flagsmith_realtime.listener import stream as stream_module
 from django_flagsmith_realtime.listener.backoff import STREAM, Backoff
-from django_flagsmith_realtime.listener.stream import (
-    Connected,
-    Disconnected,
-    EnvironmentUpdated,
-    Message,
-    Stream,
-    StreamReader,
-    next_wait,
-)
+from django_flagsmith_realtime.listener.events import Announcement, StreamConnected, StreamDisconnected
+from django_flagsmith_realtime.listener.stream import Message, Stream, StreamReader, next_wait
 from tests.support import recordings
 from tests.support.cases import each_case
 from tests.support.http_server import (
@@ -86,7 +79,7 @@ def heard(server: ScriptedServer, *replies: Reply, timeout: float = 5.0) -> list
 
 
 def times(messages: list[Any]) -> list[int | None]:
-    return [message.time for message in messages if isinstance(message, EnvironmentUpdated)]
+    return [message.time for message in messages if isinstance(message, Announcement)]
 
 
 # A connection's life
@@ -94,13 +87,13 @@ def times(messages: list[Any]) -> list[int | None]:
 
 def test_a_stream_says_that_it_is_open_then_what_happens_then_ends_cleanly(server: ScriptedServer) -> None:
     messages = heard(server, EventStream([UPDATED, PING, UPDATED], end="clean"))
-    assert messages == [Connected(), EnvironmentUpdated(TIME), EnvironmentUpdated(TIME)]
+    assert messages == [StreamConnected(), Announcement(TIME), Announcement(TIME)]
 
 
 def test_a_stream_is_open_before_anything_happens(server: ScriptedServer) -> None:
     server.script(PATH, EventStream())
     listening = make_stream(server.url).listen()
-    assert next(listening) == Connected()
+    assert next(listening) == StreamConnected()
     listening.close()
     server.wait_for(lambda: server.open_connections == 0)
 
@@ -113,7 +106,7 @@ def test_an_event_is_delivered_as_soon_as_it_came(server: ScriptedServer, framin
     next(listening)
     for second in range(3):  # each shorter than 128 bytes, and the connection stays silent after it
         stream.send(b'data: {"updated_at": %d}\n\n' % (1_795_372_800 + second))
-        assert next(listening) == EnvironmentUpdated((1_795_372_800 + second) * 1_000_000)
+        assert next(listening) == Announcement((1_795_372_800 + second) * 1_000_000)
     listening.close()
 
 
@@ -140,7 +133,7 @@ def test_only_updates_and_unnamed_events_count(server: ScriptedServer) -> None:
 
 
 def test_an_unfinished_event_is_not_delivered(server: ScriptedServer) -> None:
-    assert heard(server, EventStream([UPDATED[:-2]], end="clean")) == [Connected()]
+    assert heard(server, EventStream([UPDATED[:-2]], end="clean")) == [StreamConnected()]
 
 
 @pytest.mark.parametrize("framing", ["chunked", "close"])
@@ -153,22 +146,22 @@ def test_a_reset_is_an_error(server: ScriptedServer, framing: Any) -> None:
 def test_a_chunked_stream_that_is_cut_off_is_a_broken_connection(server: ScriptedServer, end: list[bytes]) -> None:
     start = head(200, {**SSE, "Transfer-Encoding": "chunked"}) + b"%x\r\n%b\r\n" % (len(UPDATED), UPDATED)
     messages = heard(server, Raw([start, *end]))
-    assert messages[:2] == [Connected(), EnvironmentUpdated(TIME)]
+    assert messages[:2] == [StreamConnected(), Announcement(TIME)]
     assert isinstance(messages[2], Unreachable)
     assert "broke" in str(messages[2])
 
 
 def test_a_stream_without_a_length_may_just_end(server: ScriptedServer) -> None:
     assert heard(server, EventStream([UPDATED], end="clean", framing="close")) == [
-        Connected(),
-        EnvironmentUpdated(TIME),
+        StreamConnected(),
+        Announcement(TIME),
     ]
 
 
 @pytest.mark.parametrize("piece", [b"x" * 50_000, b"data: x\n"], ids=["line", "event"])
 def test_what_has_no_end_closes_the_connection_at_the_bound(server: ScriptedServer, piece: bytes) -> None:
     *messages, error = heard(server, EventStream([UPDATED, b"data: ", *[piece] * 1_000], end="open"))
-    assert messages == [Connected(), EnvironmentUpdated(TIME)]
+    assert messages == [StreamConnected(), Announcement(TIME)]
     assert isinstance(error, UnexpectedAnswer)
     assert "more than 64 KiB" in str(error)
     server.wait_for(lambda: server.open_connections == 0)
@@ -226,7 +219,7 @@ def test_an_answer_that_is_no_stream_has_a_type_and_says_what_it_is(
 
 @pytest.mark.parametrize("content_type", ["text/event-stream", "Text/Event-Stream ; charset=utf-8"])
 def test_the_content_type_may_be_written_in_any_way(server: ScriptedServer, content_type: str) -> None:
-    assert heard(server, EventStream(end="clean", headers={"Content-Type": content_type})) == [Connected()]
+    assert heard(server, EventStream(end="clean", headers={"Content-Type": content_type})) == [StreamConnected()]
 
 
 def test_retry_after_is_reported(server: ScriptedServer) -> None:
@@ -255,7 +248,7 @@ def test_a_refused_connection_says_so() -> None:
 
 def test_a_silent_stream_is_dead_after_the_timeout(server: ScriptedServer) -> None:
     messages = heard(server, EventStream([UPDATED]), timeout=SHORT)
-    assert messages[:2] == [Connected(), EnvironmentUpdated(TIME)]
+    assert messages[:2] == [StreamConnected(), Announcement(TIME)]
     assert isinstance(messages[2], TimedOut)
 
 
@@ -355,7 +348,7 @@ def test_interrupt_ends_a_blocked_read_at_once(server: ScriptedServer, framing: 
     server.script(PATH, EventStream(framing=framing))
     stream, heard = make_stream(server.url, timeout=60), SimpleQueue[Any]()
     with listening_thread(stream, heard):
-        assert take(heard) == Connected()
+        assert take(heard) == StreamConnected()
         stream.interrupt()
 
 
@@ -410,7 +403,7 @@ def test_a_recorded_stream_is_read_as_it_came(
         else [piece for _, piece in recordings.stream_pieces(name)]
     )
     messages = heard(server, Raw(pieces))
-    assert messages[0] == Connected()
+    assert messages[0] == StreamConnected()
     assert times(messages) == expected
     assert isinstance(messages[-1], Unreachable) is not ends
     assert server.requests[-1].headers["accept-encoding"] == "identity"
@@ -430,8 +423,8 @@ class Reading:
         message: Message = take(self.reports)
         return message
 
-    def disconnected(self) -> Disconnected:
-        while not isinstance(message := self.take(), Disconnected):
+    def disconnected(self) -> StreamDisconnected:
+        while not isinstance(message := self.take(), StreamDisconnected):
             pass
         return message
 
@@ -510,10 +503,10 @@ def test_the_reader_reports_a_life_and_when_it_tries_again(
 ) -> None:
     server.script(PATH, EventStream([UPDATED], end="clean"))
     reading = read(make_stream(server.url))
-    assert [reading.take(), reading.take()] == [Connected(), EnvironmentUpdated(TIME)]
+    assert [reading.take(), reading.take()] == [StreamConnected(), Announcement(TIME)]
     ended = reading.disconnected()
     assert ended.error is None
-    assert 0 <= ended.lived < 1
+    assert not ended.is_routine
     assert ended.delay >= 15  # the stream's `retry:`
 
 
@@ -525,7 +518,7 @@ def test_the_reader_connects_again_when_the_wait_is_over(
     reading = read(make_stream(server.url))
     errors = [type(reading.disconnected().error) for _ in range(3)]
     assert errors == [type(None), ServerError, Unreachable]
-    assert [reading.take(), reading.take()] == [Connected(), EnvironmentUpdated(5_000_000)]
+    assert [reading.take(), reading.take()] == [StreamConnected(), Announcement(5_000_000)]
 
 
 @pytest.mark.slow
@@ -537,7 +530,7 @@ def test_the_reader_renews_a_stream_that_lived(
     reading = read(make_stream(server.url))
     for _ in range(2):
         ended = reading.disconnected()
-        assert ended.error is None
+        assert ended.is_routine
         assert 0 <= ended.delay <= 0.5
 
 
@@ -545,14 +538,14 @@ def test_each_refusal_is_reported_with_its_wait(server: ScriptedServer, read: Ca
     server.script(PATH, Refuse(429, retry_after=30))
     ended = read(make_stream(server.url)).disconnected()
     assert isinstance(ended.error, RateLimited)
-    assert (ended.lived, ended.delay) == (0.0, 30.0)
+    assert (ended.is_routine, ended.delay) == (False, 30.0)
 
 
 def test_a_bug_does_not_end_the_subscription(
     server: ScriptedServer, read: Callable[[Stream], Reading], caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken(Stream):
-        def listen(self) -> Iterator[Connected | EnvironmentUpdated]:
+        def listen(self) -> Iterator[StreamConnected | Announcement]:
             raise KeyError(KEY)
 
     with caplog.at_level(logging.CRITICAL):
@@ -565,7 +558,7 @@ def test_a_bug_does_not_end_the_subscription(
 def test_stop_ends_a_reader_that_reads(server: ScriptedServer, read: Callable[[Stream], Reading]) -> None:
     server.script(PATH, EventStream())
     reading = read(make_stream(server.url, timeout=60))
-    assert reading.take() == Connected()
+    assert reading.take() == StreamConnected()
     reading.stop_within_a_second()
     server.wait_for(lambda: server.open_connections == 0)
 
