@@ -21,7 +21,7 @@ from standin.server import StandIn
 from django_flagsmith_realtime import get_flags
 from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.environment.timestamps import parse_iso
-from django_flagsmith_realtime.listener.factory import build_store
+from django_flagsmith_realtime.storage.store import Store
 from tests.support.processes import Command, RedisServer, wait_until
 
 from .documents import MEDIUM, PLAIN, make_body
@@ -118,7 +118,7 @@ def _measure(what: str, count: int) -> list[str]:
             listener = Command(setting=flagsmith, cache=redis.cache(), log=directory / "log")
             stack.callback(listener.process.wait)
             stack.callback(listener.process.terminate)
-            store = build_store(get_config())
+            store = Store(get_config().cache, get_config().namespace)
             wait_until(store.read_head, timeout=30)
             store.close()
         make_read = read_here if listener else lambda: read_with_sdk(standin)
@@ -165,7 +165,7 @@ def _row(what: str, children: list[Child], standin: StandIn, redis: RedisServer,
 
 
 def _wait_for_publish(standin: StandIn) -> None:
-    store, updated_at = build_store(get_config()), parse_iso(standin.document["updated_at"])
+    store, updated_at = Store(get_config().cache, get_config().namespace), parse_iso(standin.document["updated_at"])
     wait_until(lambda: (head := store.read_head()) and head.updated_at == updated_at)
     store.close()
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from ..environment.diff import Update
 from ..environment.snapshot import Snapshot
 from ..exceptions import FlagsmithError, HttpError, StoreError
-from ..storage.status import Status
 
 
 class Event:
@@ -30,13 +29,6 @@ class BecameStandby(Event):
     """Another listener leads: `leader`, as "host:pid"."""
 
     leader: str
-
-
-@dataclass(frozen=True)
-class TookOver(Event):
-    """A new leader read the status that the one before it left."""
-
-    status: Status | None
 
 
 @dataclass(frozen=True)

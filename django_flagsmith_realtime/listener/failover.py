@@ -27,20 +27,16 @@ class Failover:
     patience: float = FIRST_PATIENCE
 
     def connect(self) -> Failover:
-        """Note that the stream is open."""
         return Failover(has_stream=True)
 
     def disconnect(self, now: float, error: FlagsmithError | None) -> Failover:
-        """Note that the stream ended, or did not open."""
         api_answers = None if self.has_stream else self.api_answers
         return replace(self, has_stream=False, api_answers=api_answers)._note_error(now, error)
 
     def answer(self) -> Failover:
-        """Note that the API answered."""
         return replace(self, api_answers=True, cut_off_since=None, patience=FIRST_PATIENCE)
 
     def fail(self, now: float, error: FlagsmithError) -> Failover:
-        """Note that a request to the API failed."""
         return replace(self, api_answers=False)._note_error(now, error)
 
     def _note_error(self, now: float, error: FlagsmithError | None) -> Failover:
@@ -55,7 +51,6 @@ class Failover:
         return self.cut_off_since is not None and self.api_answers is None
 
     def should_give_way(self, now: float) -> bool:
-        """Return whether to let another process try."""
         return self.cut_off_since is not None and now - self.cut_off_since >= self.patience
 
     def give_way(self) -> Failover:

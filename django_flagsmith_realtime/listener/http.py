@@ -8,7 +8,7 @@ import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from threading import Event, Timer
+from threading import Timer
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -110,13 +110,7 @@ class HttpClient(HTTPAdapter):
     @contextmanager
     def within(self, seconds: float, limit: str = "") -> Iterator[None]:
         """Raise `TimedOut` if what is inside takes longer, and end its exchange; `limit` names the setting."""
-        passed = Event()
-
-        def expire() -> None:
-            passed.set()
-            self._end()
-
-        timer = Timer(seconds, expire)
+        timer = Timer(seconds, self._end)
         timer.daemon = True
         self._is_ended = False
         began = time.monotonic()
@@ -124,7 +118,7 @@ class HttpClient(HTTPAdapter):
         try:
             yield
         except (FlagsmithError, *TRANSPORT_ERRORS):
-            if passed.is_set() or time.monotonic() - began >= seconds:
+            if time.monotonic() - began >= seconds:
                 raise TimedOut(f"Flagsmith did not answer within {seconds:g} s{limit}.") from None
             raise
         finally:

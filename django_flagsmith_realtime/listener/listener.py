@@ -75,7 +75,9 @@ class Listener:
     def run(self) -> None:
         """Listen until `stop` is called."""
         logger.info("Started")
-        self._leadership.start(is_alive=self._is_moving, wake=self._wake)
+        self._leadership.start(
+            is_alive=lambda: self._clock() - self.turn_began_at < STUCK_SECONDS, wake=partial(self._queue.put, None)
+        )
         try:
             while not self._stopping:
                 self.turn()
@@ -88,7 +90,7 @@ class Listener:
     def stop(self) -> None:
         """End `run` soon; a signal handler or any thread may call this."""
         self._stopping = True
-        self._wake()
+        self._queue.put(None)
 
     def give_way(self) -> None:
         """Let another listener lead although this one does not come to an end."""
@@ -109,10 +111,13 @@ class Listener:
             self._maintenance.send_due_signals()
             self._keep_stream_open()
             if not self._is_fetching and self._schedule.due() <= self._clock():
-                self._begin_fetch()
+                self._is_fetching, self._fetch_began_at = True, self._clock()
+                self._maintenance.begin_fetch()
+                self._schedule.begin_fetch(self._clock())
+                threading.Thread(target=self._fetch, args=(self._term,), name="flagsmith-fetch", daemon=True).start()
             self._maintenance.write_announcements()
             fetch_due = float("inf") if self._is_fetching else self._schedule.due()
-            next_due = min(next_due, self._maintenance.signals_due_at, fetch_due)
+            next_due = min(next_due, self._publisher.signals_due_at, fetch_due)
         self._notify(events.Tick())
         try:
             queued = self._queue.get(timeout=max(next_due - self._clock(), 0.0))
@@ -120,12 +125,6 @@ class Listener:
             return
         if queued and not self._stopping:
             self._handle(*queued)
-
-    def _wake(self) -> None:
-        self._queue.put(None)
-
-    def _is_moving(self) -> bool:
-        return self._clock() - self.turn_began_at < STUCK_SECONDS
 
     def _check_leadership(self) -> None:
         """Begin to lead, or to stand by, as the lease says; let another process try where this one is cut off."""
@@ -162,12 +161,6 @@ class Listener:
         if self._reader:
             self._reader.stop()
         self._reader = None
-
-    def _begin_fetch(self) -> None:
-        self._is_fetching, self._fetch_began_at = True, self._clock()
-        self._maintenance.begin_fetch()
-        self._schedule.begin_fetch(self._clock())
-        threading.Thread(target=self._fetch, args=(self._term,), name="flagsmith-fetch", daemon=True).start()
 
     def _fetch(self, term: int | None) -> None:
         result: Document | FlagsmithError

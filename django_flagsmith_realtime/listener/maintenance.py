@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 
 from ..environment.snapshot import Document
@@ -20,19 +19,6 @@ from .schedule import Announcements, Schedule
 from .status_tracker import StatusTracker
 
 HANGS_SECONDS = 0.5  # a failure that took longer is a cache that hangs: each further step would wait as long
-
-
-@dataclass
-class Leading:
-    """What this process, since it took over, last found in the cache or wrote there.
-
-    `announcements` are for the next leader; `nudge` is the mark of a process that asks for a fetch, `answering` the one
-    that the fetch under way answers.
-    """
-
-    announcements: Announcements
-    nudge: str | None = None
-    answering: str | None = None
 
 
 class Maintenance:
@@ -53,13 +39,17 @@ class Maintenance:
         self._status_tracker = status_tracker
         self._notify = notify
         self._clock = clock
-        self._leading: Leading | None = None  # another process leads, or what it left has not been read yet
+        self._has_taken_over = False  # since this process leads: else what another one left has not been read yet
+        self._stored: Announcements | None = None  # that the cache holds for the next leader
+        self._nudge: str | None = None  # the mark of a process that asks for a fetch, as last seen
+        self._answering: str | None = None  # the mark that the fetch under way answers
         self._unstored: Document | None = None  # that is to be published, and is not in the cache yet
         self._cache_works = True  # as far as the last step shows
 
     def stand_by(self) -> None:
         """Let another process lead; when this one leads next, it takes over anew."""
-        self._leading = None
+        self._has_taken_over = False
+        self._publisher.drop_signals()
 
     def read_published(self) -> None:
         """While another process leads: read what it publishes."""
@@ -86,42 +76,35 @@ class Maintenance:
             self._publish(document)
         return True
 
-    @property
-    def signals_due_at(self) -> float:
-        """When signals are due; `inf` for never."""
-        return self._publisher.signals_due_at if self._leading else float("inf")
-
     def send_due_signals(self) -> None:
         """Send the signals that are due."""
-        if self._leading:
-            try:
-                self._publisher.send_due_signals()
-            except Overtaken:
-                self._schedule.fetch_soon(self._clock())
+        try:
+            self._publisher.send_due_signals()
+        except Overtaken:
+            self._schedule.fetch_soon(self._clock())
 
     def begin_fetch(self) -> None:
         """Note that the fetch that begins answers the nudge that was seen, if there is one."""
-        if self._leading:
-            self._leading.answering = self._leading.nudge
+        self._answering = self._nudge
 
     def end_fetch(self) -> None:
         """Remove the nudge that was fetched for, unless what came is not in the cache yet."""
-        if self._leading and self._leading.answering and not self._unstored:
+        if self._answering and not self._unstored:
             with self._step():
-                self._store.clear_nudge(self._leading.answering)
-                self._leading.answering = None
+                self._store.clear_nudge(self._answering)
+                self._answering = None
 
     def write_announcements(self) -> None:
         """Keep what is known of announced times for the next leader, where it differs from what is kept."""
         announcements = self._schedule.announcements
-        if self._leading and self._cache_works and self._leading.announcements != announcements:
+        if self._has_taken_over and self._cache_works and self._stored != announcements:
             with self._step():
                 self._store.write_events(*announcements)
-                self._leading.announcements = announcements
+                self._stored = announcements
 
     def write_status(self) -> None:
         """Keep the status, unless the cache fails: one that hangs is waited for as seldom as possible."""
-        if self._leading and self._cache_works:
+        if self._has_taken_over and self._cache_works:
             known_ago = None if self._unstored else self._schedule.known_ago(self._clock())
             status = self._status_tracker.status(self._publisher.published, known_ago)
             with self._step():
@@ -146,11 +129,11 @@ class Maintenance:
     def _due_steps(self) -> Iterator[Callable[[], None]]:
         if self._unstored:  # before taking over: what is found then is newer than what was fetched before
             yield partial(self._publish, self._unstored)
-        if not self._leading:
+        if not self._has_taken_over:
             yield self._take_over
-        if self._leading:
-            yield partial(self._repair, self._leading)
-            yield partial(self._read_nudge, self._leading)
+        if self._has_taken_over:
+            yield self._repair
+            yield self._read_nudge
 
     def _publish(self, document: Document) -> None:
         update = self._publisher.publish(document)
@@ -167,17 +150,17 @@ class Maintenance:
 
     def _take_over(self) -> None:
         self._publisher.resume()
-        announcements, status = self._store.read_events(), self._store.read_status()
-        self._schedule.restore(announcements, self._clock())
-        self._notify(events.TookOver(status))
-        self._leading = Leading(announcements)
+        self._stored, status = self._store.read_events(), self._store.read_status()
+        self._schedule.restore(self._stored, self._clock())
+        self._status_tracker.continue_from(status)
+        self._nudge, self._has_taken_over = None, True
 
-    def _repair(self, leading: Leading) -> None:
-        leading.announcements = self._store.read_events()
+    def _repair(self) -> None:
+        self._stored = self._store.read_events()
         if self._publisher.repair():
             self._notify(events.Repaired())
 
-    def _read_nudge(self, leading: Leading) -> None:
-        before, leading.nudge = leading.nudge, self._store.read_nudge()
-        if leading.nudge and leading.nudge != before:
+    def _read_nudge(self) -> None:
+        before, self._nudge = self._nudge, self._store.read_nudge()
+        if self._nudge and self._nudge != before:
             self._schedule.fetch_soon(self._clock())

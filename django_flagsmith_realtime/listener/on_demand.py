@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from ..conf import Config
 from ..environment.diff import Update
 from ..storage.lease import STUCK_SECONDS, Alone, Leadership, LeaseKeeper
-from .factory import build_lease, build_publisher, build_store
+from ..storage.store import Store
+from .factory import build_lease, build_publisher
 
 POLL_SECONDS = 0.1  # between two reads of the nudge, which the leader removes when it has fetched
 
@@ -27,7 +28,7 @@ class Outcome:
 
 def refresh_now(config: Config, *, patience: float = 0.0) -> Outcome:
     """Fetch, publish and send the signals, or wait until the leader has, for some seconds. Raise `FlagsmithError`."""
-    lease, store = build_lease(config), build_store(config)
+    lease, store = build_lease(config), Store(config.cache, config.namespace)
     deadline = time.monotonic() + patience
     nudge: str | None = None
     try:

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ..environment.diff import Update
@@ -22,14 +22,6 @@ from .signal_sender import send_update
 from .sources import Source
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class PendingSignals:
-    """The signals of a version that is stored; they are due at `at`."""
-
-    update: Update
-    at: float
 
 
 class Publisher:
@@ -59,7 +51,7 @@ class Publisher:
         self.published: Snapshot | None = None
         self._seen: Head | None = None  # the head when this process last read or wrote it
         self._signaled: Head | None = None  # the last version whose signals were sent
-        self._pending_signals: deque[PendingSignals] = deque()
+        self._pending_signals: deque[tuple[float, Update]] = deque()  # when they are due
         self._history: list[PastChange] | None = None  # what the cache holds, unless another process published
         self._saved: tuple[Head, tuple[int, ...] | None] | None = None  # what this process wrote to the file
         self._freshness = freshness
@@ -91,11 +83,13 @@ class Publisher:
     def fetch(self) -> Document:
         """Fetch the document. Any thread may call this; all else is for one."""
         asked_at = time.time_ns() // 1_000
-        document = replace(self.source.fetch(), asked_at=asked_at)
+        document, published = replace(self.source.fetch(), asked_at=asked_at), self.published
         if not document.updated_at:  # content decides: what is new is as of now, and what is published as of before
-            document = replace(document, updated_at=self._date_content(document))
-        published = self.published if self.source.has_fixed_environment else None
-        if published and published.environment.api_key != document.environment.api_key:
+            before = published.head.updated_at if published else 0
+            is_known = published and published.version == document.environment.version
+            document = replace(document, updated_at=before if is_known else max(asked_at, before))
+        is_other = published and published.environment.api_key != document.environment.api_key
+        if published and is_other and self.source.is_flagsmith:
             raise WrongEnvironment(
                 f"Flagsmith answered with the environment {document.environment.name!r}, but "
                 f"{published.environment.name!r} is published under this key: check FLAGSMITH['API_URL']."
@@ -108,10 +102,11 @@ class Publisher:
         is_current = previous and document.environment.version == previous.version
         if previous and is_current and head and head.sequence == previous.sequence:
             if document.updated_at != previous.head.updated_at:
-                self._adopt(self.store.confirm(previous, document.updated_at))
+                self.published = self.store.confirm(previous, document.updated_at)
+                self._seen = self.published.head
             return None
-        snapshot = self.store.publish(document, after=self._seen)
-        self._adopt(snapshot)
+        self.published = snapshot = self.store.publish(document, after=self._seen)
+        self._seen = snapshot.head
         update = Update.between(previous, snapshot)
         self._queue_signals(update)
         return update
@@ -119,12 +114,16 @@ class Publisher:
     @property
     def signals_due_at(self) -> float:
         """When the next signals are due, by the clock; `inf` for none."""
-        return self._pending_signals[0].at if self._pending_signals else float("inf")
+        return self._pending_signals[0][0] if self._pending_signals else float("inf")
+
+    def drop_signals(self) -> None:
+        """Leave the signals that are not due yet to the next leader."""
+        self._pending_signals.clear()
 
     def send_due_signals(self) -> None:
         """Send the signals that are due; then add each update to the last changes, and note that it was signaled."""
         while self.signals_due_at <= self._clock():
-            update = self._pending_signals.popleft().update
+            _, update = self._pending_signals.popleft()
             if self._reader:
                 self._reader.current()
             send_update(update)
@@ -188,22 +187,13 @@ class Publisher:
             raise Overtaken("Another process published meanwhile.")
         return head
 
-    def _adopt(self, snapshot: Snapshot) -> None:
-        self.published, self._seen = snapshot, snapshot.head
-
     def _queue_signals(self, update: Update) -> None:
-        self._pending_signals.append(PendingSignals(update, self._clock() + self._freshness))
+        self._pending_signals.append((self._clock() + self._freshness, update))
 
     def _wait_and_send_signals(self) -> None:
         while self._pending_signals:
             time.sleep(max(self.signals_due_at - self._clock(), 0.0))
             self.send_due_signals()
-
-    def _date_content(self, document: Document) -> int:
-        published = self.published
-        before = published.head.updated_at if published else 0
-        is_known = published is not None and published.version == document.environment.version
-        return before if is_known else max(document.asked_at, before)
 
     def _may_be_stale(self, document: Document) -> bool:
         """Return whether a document is older than one published so lately that Flagsmith's caches may not know it."""
@@ -212,13 +202,10 @@ class Publisher:
         return head is not None and document.updated_at < head.updated_at and abs(published_ago) < CHASE_SECONDS
 
     def _remember(self, update: Update) -> None:
-        """Add to the last changes, unless all flags are new."""
-        if not (update.previous and update.changes):
-            return
-        if self._history is None:
-            self._history = self.store.read_history()
-        self._history = extend(self._history, past_changes(update))
-        self.store.write_history(self._history)
+        if update.previous and update.changes:  # else all flags are new
+            history = self.store.read_history() if self._history is None else self._history
+            self._history = extend(history, past_changes(update))
+            self.store.write_history(self._history)
 
     def _mark_signaled(self, head: Head) -> None:
         self.store.mark_signaled(head)

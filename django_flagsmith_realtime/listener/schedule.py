@@ -57,9 +57,8 @@ class Chase:
         """Return the seconds until the next fetch, None for no more, and the state after it."""
         chase = self if self.began is not None else replace(self, began=now)
         if 0 < self.target - updated_at < NEAR:
-            delay = dict(enumerate(NEAR_DELAYS)).get(self.near)
-            return delay, replace(chase, near=self.near + 1)
-        delay = dict(enumerate(FAR_DELAYS)).get(self.far, FAR_INTERVAL)
+            return next(iter(NEAR_DELAYS[self.near :]), None), replace(chase, near=self.near + 1)
+        delay = next(iter(FAR_DELAYS[self.far :]), FAR_INTERVAL)
         if chase.began is not None and now + delay - chase.began > CHASE_SECONDS:
             return None, chase
         return delay, replace(chase, far=self.far + 1)
@@ -93,7 +92,7 @@ class Schedule:
         self,
         *,
         poll_interval: float,
-        fallback_poll_interval: float,
+        fallback_poll_interval: float = 0.0,
         now: float,
         budget: Budget | None = None,
         retry: Backoff = FETCH,
@@ -106,7 +105,6 @@ class Schedule:
         self._may_be_behind = may_be_behind
         self._requested_at: float | None = now  # only a fetch that begins then or later will do
         self._began_at = -NEVER  # the last fetch
-        self._is_fetching = False
         self._fetched_at = now  # the beginning of the last fetch that succeeded
         self._chase: Chase | None = None
         self._chase_due: float | None = None
@@ -126,8 +124,7 @@ class Schedule:
         return max(soonest, self._not_before, self._began_at + COALESCE_SECONDS, self._budget.ready_at())
 
     def begin_fetch(self, now: float) -> None:
-        """Note that a fetch begins."""
-        self._began_at, self._is_fetching = now, True
+        self._began_at = now
         self._requested_at = self._chase_due = self._missed_at = None
 
     def fetch_soon(self, now: float) -> None:
@@ -171,7 +168,6 @@ class Schedule:
             self._missed_at = now + REPLAY_SECONDS
 
     def disconnect(self, now: float, *, clean: bool) -> None:
-        """Note that the stream is not open."""
         self._stream_health.disconnect(now, clean=clean)
 
     def stand_by(self, now: float) -> None:
@@ -183,13 +179,14 @@ class Schedule:
 
     def known_ago(self, now: float) -> float | None:
         """Return the seconds since Flagsmith was known to have nothing newer; None while there is more to find out."""
-        if self._is_fetching or self._chase or self._requested_at is not None or self._missed_at is not None:
+        is_fetching = self._began_at > self._fetched_at
+        if is_fetching or self._chase or self._requested_at is not None or self._missed_at is not None:
             return None
         return 0.0 if self._stream_health.is_reliable else now - self._fetched_at
 
     def accept(self, document: Document, published: Snapshot | None, now: float) -> bool:
         """Return whether to publish a document that was fetched; else it is held back while the chase goes on."""
-        self._fetched_at, self._is_fetching = self._began_at, False
+        self._fetched_at = self._began_at
         self._failures, self._not_before = self._retry, -NEVER
         if self._failing_since is not None and self._chase:  # it goes on as if the outage had taken no time
             began, lost = self._chase.began, now - self._failing_since
@@ -234,9 +231,7 @@ class Schedule:
 
     def fail(self, now: float, *, retry_after: float | None = None) -> None:
         """Note that a fetch failed: it is tried again for ever."""
-        self._is_fetching = False
         delay, self._failures = self._failures.next(floor=retry_after or 0.0)
         self._not_before = now + delay
         self._requested_at = now
-        if self._failing_since is None:
-            self._failing_since = now
+        self._failing_since = self._failing_since or now

@@ -27,13 +27,16 @@ KEY_REMEDY = (
 
 
 class Source(Protocol):
-    """A place that documents come from, and what the rest of the listener must know of it."""
+    """A place that documents come from, named by `setting`.
 
-    setting: ClassVar[str]  # that names the place
-    interval: ClassVar[float | None]  # seconds between fetches; None: as often as POLL_INTERVAL and the stream say
-    is_billed: ClassVar[bool]  # Flagsmith bills each fetch: they are counted, and those that bring nothing are rationed
-    may_be_behind: ClassVar[bool]  # a cache on the way may serve an older body for a while
-    has_fixed_environment: ClassVar[bool]  # a document of another environment is a mistake
+    `interval` is the seconds between fetches, None for as often as POLL_INTERVAL and the stream say. Flagsmith
+    (`is_flagsmith`) bills each fetch, may answer with an older document for a while, and with another environment only
+    by a mistake.
+    """
+
+    setting: ClassVar[str]
+    interval: ClassVar[float | None]
+    is_flagsmith: ClassVar[bool]
 
     def fetch(self) -> Document:
         """Return the document; raise `FlagsmithError`."""
@@ -52,9 +55,7 @@ class ApiSource(Source):
 
     setting = SETTING
     interval = None
-    is_billed = True
-    may_be_behind = True
-    has_fixed_environment = True
+    is_flagsmith = True
 
     def __init__(self, *, api_url: str, environment_key: str, timeout: float, headers: Mapping[str, str]) -> None:
         self._url = urljoin(api_url, "environment-document/")
@@ -124,9 +125,7 @@ class FileSource(Source):
 
     setting = "FLAGSMITH['SNAPSHOT_FILE']"
     interval = 0.5  # an edit is live before its author has switched to the browser; it costs one `stat`
-    is_billed = False
-    may_be_behind = False
-    has_fixed_environment = False
+    is_flagsmith = False
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -6,7 +6,7 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from math import ceil
 from textwrap import shorten
@@ -77,6 +77,12 @@ class StatusTracker:
             stream = replace(stream, state=POLL_ONLY, since=since, reason=reason)
         return replace(self._status, written_at=now, stream=stream)
 
+    def continue_from(self, before: Status | None) -> None:
+        """Count on from the status of the leader before this one."""
+        if before:
+            names = ("content", "requests", "suppressed", "repairs")
+            self._set(**{name: getattr(before, name) for name in names})
+
     def __call__(self, event: Event) -> None:
         """Note what happened."""
         now, status = self._clock(), self._status
@@ -84,13 +90,6 @@ class StatusTracker:
             case events.BecameLeader():
                 self._polls_for = dict.fromkeys(self._polls_for, now)
                 self._set(leader=replace(status.leader, since=now), stream=StreamStatus(CONNECTING, now))
-            case events.TookOver(status=Status() as before):  # the counts of a deployment go on
-                self._set(
-                    content=before.content,
-                    requests=before.requests,
-                    suppressed=before.suppressed,
-                    repairs=before.repairs,
-                )
             case events.StreamConnected():
                 self._set_stream(CONNECTED, None)
             case events.StreamDisconnected(error, is_routine=False):
@@ -118,7 +117,8 @@ class StatusTracker:
             case events.Published(latency=float(latency)):
                 self._latencies.append(latency)
                 ordered = sorted(self._latencies)
-                self._set(latency=Latency(latency, _rank(ordered, 0.5), _rank(ordered, 0.99), len(ordered)))
+                p50, p99 = (ordered[ceil(len(ordered) * share) - 1] for share in (0.5, 0.99))
+                self._set(latency=Latency(latency, p50, p99, len(ordered)))
             case events.Repaired():
                 self._set(repairs=status.repairs.add(now))
 
@@ -137,8 +137,3 @@ class StatusTracker:
         text = shorten(hide_password(text), MAX_TEXT, placeholder=" …")
         self._set(failure=Failure(self._clock(), text))
         return text
-
-
-def _rank(ordered: Sequence[float], share: float) -> float:
-    """Return the smallest value that a share of the ordered ones does not exceed."""
-    return ordered[ceil(len(ordered) * share) - 1]

@@ -34,13 +34,11 @@ class StreamHealth:
         return may_have_missed
 
     def disconnect(self, now: float, *, clean: bool) -> None:
-        """Note that the stream is not open."""
         if self._away_since is None:
             self._away_since = now
             self._ended_cleanly = clean
 
     def note_announcement(self) -> None:
-        """Note that the stream announced something."""
         self._has_announced, self._missed_change = True, False
 
     def note_document(self, *, realtime_enabled: bool) -> None:
@@ -62,7 +60,6 @@ class StreamHealth:
         return self._away_since is None and not (self._is_off or self._missed_change)
 
     def poll_at(self, fetched_at: float) -> float:
-        """Return when to poll next after a fetch."""
         if self._away_since is not None:
             return max(fetched_at, self._away_since) + self._fallback_interval
         return fetched_at + (self._poll_interval if self.is_reliable else self._fallback_interval)

@@ -13,9 +13,7 @@ class FakeSource(Source):
 
     setting = "FLAGSMITH['API_URL']"
     interval = None
-    is_billed = True
-    may_be_behind = True
-    has_fixed_environment = True
+    is_flagsmith = True
 
     def __init__(self, fetch: Callable[[], Document]) -> None:
         self._fetch = fetch

@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.environment.snapshot import Document
-from django_flagsmith_realtime.listener.factory import build_store
 from django_flagsmith_realtime.listener.maintenance import Maintenance
 from django_flagsmith_realtime.listener.publisher import Publisher
 from django_flagsmith_realtime.listener.schedule import Schedule
@@ -33,7 +31,7 @@ def schedule() -> Schedule:
 def maintenance(settings: Any, schedule: Schedule) -> Iterator[Maintenance]:
     use(settings, "tests.support.backends.SmallCache")
     SmallCache.limit = 1_000_000
-    publisher = Publisher(source=FakeSource(make_document), store=build_store(get_config()))
+    publisher = Publisher(source=FakeSource(make_document), store=configured_store())
     yield Maintenance(publisher, schedule, StatusTracker(), notify=lambda event: None, clock=time.monotonic)
     SmallCache.limit = 1_000_000
     publisher.close()

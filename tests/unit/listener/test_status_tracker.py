@@ -195,13 +195,13 @@ def test_the_next_leader_counts_on(status_tracker: StatusTracker, clock: Clock) 
     before = status_tracker.status(publish(), 0.0)
     clock.now += 50
     successor = StatusTracker(clock=clock)
-    successor(events.TookOver(before))
+    successor.continue_from(before)
     successor(fetched())
     found = status(successor)
     assert found.requests.within(DAY, clock.now) == 2
     assert found.content and found.content.known_at == START
     assert found.leader.since == clock.now
-    successor(events.TookOver(None))
+    successor.continue_from(None)
     assert status(successor).requests.within(DAY, clock.now) == 2
 
 
