@@ -11,14 +11,7 @@ from .events import Event
 
 logger = logging.getLogger("django_flagsmith_realtime.listener.listener")
 
-REALTIME_OFF = (
-    "Stream: Flagsmith says that the project's real-time updates are off. Polling. Switch them on in Flagsmith under "
-    "Project Settings; the plan must include them."
-)
-MISSED_CHANGE = (
-    "Stream: A change came without an event. Polling. See in Flagsmith under Project Settings whether real-time "
-    "updates are on; the plan must include them."
-)
+DOUBT = "Stream: %s Polling. Switch them on in Flagsmith under Project Settings; the plan must include them."
 
 
 class Outage:
@@ -53,7 +46,7 @@ class EventLog:
     def __init__(self, *, poll_only: str | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._poll_only = poll_only
         self._clock = clock
-        self._api, self._cache, self._stream, self._realtime, self._missed = (Outage(clock) for _ in range(5))
+        self._api, self._cache, self._stream, self._announcements = (Outage(clock) for _ in range(4))
         self._connected_at: float | None = None
         self._has_connected = False
         self._has_flags = False
@@ -62,9 +55,14 @@ class EventLog:
     def __call__(self, event: Event) -> None:
         """Log what happened, where it is worth a line."""
         match event:
-            case events.Tick():  # the stream is back once it has lived: one that breaks again and again is one outage
+            case events.Tick(doubt):
+                # The stream is back once it has lived: one that breaks again and again is one outage.
                 if self._connected_at is not None and self._clock() - self._connected_at >= stream.LIVED_SECONDS:
                     self._stream.end("Stream: connected again after %.0f s", self._connected_at)
+                if doubt:
+                    self._announcements.begin(DOUBT, doubt)
+                else:
+                    self._announcements.end("Stream: announces changes again after %.0f s")
             case events.BecameLeader():
                 self._connected_at, self._has_connected = None, False
                 logger.info("Leading")
@@ -80,20 +78,12 @@ class EventLog:
             case events.StreamDisconnected(error, is_routine=False):
                 self._connected_at = None
                 self._stream.begin("Stream: %s Polling until it is back.", error or "It ended too soon.")
-            case events.StreamMissedChange():
-                self._missed.begin(MISSED_CHANGE)
-            case events.ChangeAnnounced():
-                self._missed.end("Stream: announces changes again after %.0f s")
-            case events.Fetched(realtime_enabled=enabled, warnings=warnings):
+            case events.Fetched(warnings=warnings):
                 for warning in warnings:
                     if warning not in self._warnings:
                         logger.warning("Environment: %s", warning)
                 self._warnings = warnings
                 self._api.end("Flagsmith: answers again after %.0f s")
-                if enabled:
-                    self._realtime.end("Stream: real-time updates are on again after %.0f s")
-                else:
-                    self._realtime.begin(REALTIME_OFF)
             case events.FetchFailed(error):
                 self._api.begin("Flagsmith: %s The flags stay as they are; trying again.", error)
             case events.StoreFailed(error):

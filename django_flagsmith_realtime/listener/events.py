@@ -16,7 +16,9 @@ class Event:
 
 @dataclass(frozen=True)
 class Tick(Event):
-    """A turn of the listener's loop: time may have passed."""
+    """A turn of the listener's loop: time may have passed. `stream_doubt`: why a change would not be announced."""
+
+    stream_doubt: str | None = None
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,6 @@ class StreamDisconnected(Event):
 
 
 @dataclass(frozen=True)
-class StreamMissedChange(Event):
-    """A poll found a change that the open stream had not announced."""
-
-
-@dataclass(frozen=True)
 class Announcement:
     """A source says that the environment changed; `time` in microseconds, None where it says no time."""
 
@@ -72,7 +69,6 @@ class Fetched(Event):
     """A document came, `took` seconds after it was asked for."""
 
     took: float
-    realtime_enabled: bool
     warnings: tuple[str, ...] = ()
 
 

@@ -118,7 +118,7 @@ class Listener:
             self._maintenance.write_announcements()
             fetch_due = float("inf") if self._is_fetching else self._schedule.due()
             next_due = min(next_due, self._publisher.signals_due_at, fetch_due)
-        self._notify(events.Tick())
+        self._notify(events.Tick(self._schedule.stream_doubt if self._open_stream else None))
         try:
             queued = self._queue.get(timeout=max(next_due - self._clock(), 0.0))
         except Empty:
@@ -200,8 +200,7 @@ class Listener:
                 self._notify(events.FetchFailed(input))
             case Document():
                 self._failover = self._failover.answer()
-                realtime_enabled = input.realtime_enabled or not self._open_stream
-                self._notify(events.Fetched(now - self._fetch_began_at, realtime_enabled, input.warnings))
+                self._notify(events.Fetched(now - self._fetch_began_at, input.warnings))
                 is_accepted = self._schedule.accept(input, self._publisher.published, now)
                 if not (is_accepted and self._maintenance.publish(input)):
                     self._schedule.spend(now)

@@ -145,8 +145,7 @@ class Maintenance:
         else:
             self._notify(events.Unchanged(self._publisher.published))
             self._schedule.spend(now)
-        if self._schedule.note_published(has_changed=bool(update and update.previous and update.changes)):
-            self._notify(events.StreamMissedChange())
+        self._schedule.note_published(has_changed=bool(update and update.previous and update.changes))
 
     def _take_over(self) -> None:
         self._publisher.resume()

@@ -217,13 +217,16 @@ class Schedule:
             return True  # rather incomplete than meant: who deletes all flags at once?
         return document.updated_at < published.head.updated_at and document.updated_at != self._latest_announced
 
-    def note_published(self, *, has_changed: bool) -> bool:
-        """Note that an accepted document is in the cache; return whether the stream is doubted as of now.
+    @property
+    def stream_doubt(self) -> str | None:
+        """Why the stream, also while it is open, would not announce a change; None where it would."""
+        return self._stream_health.doubt
 
-        It is where it did not announce what has changed.
-        """
+    def note_published(self, *, has_changed: bool) -> None:
+        """Note that an accepted document is in the cache."""
         self.announced_at = None
-        return has_changed and self._stream_health.note_change()
+        if has_changed:
+            self._stream_health.note_change()
 
     def spend(self, now: float) -> None:
         """Note that a fetch brought no change."""

@@ -34,9 +34,6 @@ from .events import Event
 MEASURED = 100  # latencies: the fewest that have a 99th percentile
 MAX_TEXT = 300  # characters of an error: what a terminal shows in four lines
 
-REALTIME_OFF = "Flagsmith says that the project's real-time updates are off."
-MISSED_CHANGE = "A change came without an event: the project's real-time updates seem to be off."
-
 
 class StatusTracker:
     """A subscriber of the listener's events that knows its status.
@@ -58,7 +55,8 @@ class StatusTracker:
         self._is_billed = is_billed
         self._latencies: deque[float] = deque(maxlen=MEASURED)
         now = clock()
-        self._polls_for = {poll_only: now} if poll_only else {}  # why the stream announces nothing, and since when
+        self._poll_only = poll_only
+        self._polls_for, self._polls_since = poll_only, now  # why the stream announces nothing
         self._status = Status(now, Leader(socket.gethostname(), os.getpid(), now), StreamStatus(CONNECTING, now))
 
     def status(self, published: Snapshot | None, known_ago: float | None) -> Status:
@@ -73,8 +71,7 @@ class StatusTracker:
             self._set(content=Content(published.version, len(environment.flags), environment.name, known_at))
         stream = self._status.stream
         if self._polls_for:
-            reason, since = next(iter(self._polls_for.items()))
-            stream = replace(stream, state=POLL_ONLY, since=since, reason=reason)
+            stream = replace(stream, state=POLL_ONLY, since=self._polls_since, reason=self._polls_for)
         return replace(self._status, written_at=now, stream=stream)
 
     def continue_from(self, before: Status | None) -> None:
@@ -87,25 +84,20 @@ class StatusTracker:
         """Note what happened."""
         now, status = self._clock(), self._status
         match event:
+            case events.Tick(doubt) if (reason := self._poll_only or doubt) != self._polls_for:
+                self._polls_for, self._polls_since = reason, now
             case events.BecameLeader():
-                self._polls_for = dict.fromkeys(self._polls_for, now)
+                self._polls_since = now
                 self._set(leader=replace(status.leader, since=now), stream=StreamStatus(CONNECTING, now))
             case events.StreamConnected():
                 self._set_stream(CONNECTED, None)
             case events.StreamDisconnected(error, is_routine=False):
                 self._set_stream(BACKING_OFF, self._note_failure(error) if error else "It ended too soon.")
-            case events.StreamMissedChange():
-                self._polls_for.setdefault(MISSED_CHANGE, now)
             case events.ChangeAnnounced(is_new):
-                self._polls_for.pop(MISSED_CHANGE, None)
                 suppressed = status.suppressed if is_new else status.suppressed.add(now)
                 self._set(stream=replace(status.stream, event_at=now), suppressed=suppressed)
-            case events.Fetched(took, realtime_enabled, warnings):
+            case events.Fetched(took, warnings):
                 self._set(warnings=warnings)
-                if realtime_enabled:
-                    self._polls_for.pop(REALTIME_OFF, None)
-                else:
-                    self._polls_for.setdefault(REALTIME_OFF, now)
                 if self._is_billed:
                     self._set(requests=status.requests.add(now), fetch=Fetch(now, took))
             case events.FetchFailed(error):

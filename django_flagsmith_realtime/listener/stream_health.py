@@ -7,6 +7,9 @@ from __future__ import annotations
 GAP_SECONDS = 2.0
 NEVER = float("inf")
 
+REALTIME_OFF = "Flagsmith says that the project's real-time updates are off."
+MISSED_CHANGE = "A change came without an event: the project's real-time updates seem to be off."
+
 
 class StreamHealth:
     """What is known of the stream; the intervals are seconds between polls with a healthy stream, and without."""
@@ -47,17 +50,19 @@ class StreamHealth:
         self._should_have_announced = self._was_open and not self._has_announced
         self._was_open = self._away_since is None
 
-    def note_change(self) -> bool:
-        """Note that the last document changed the flags; return whether the stream is doubted from now on."""
-        if self._missed_change or not self._should_have_announced:
-            return False
-        self._missed_change = True
-        return True
+    def note_change(self) -> None:
+        """Note that the last document changed the flags."""
+        self._missed_change = self._missed_change or self._should_have_announced
+
+    @property
+    def doubt(self) -> str | None:
+        """Why the stream, also while it is open, would not announce a change; None where it would."""
+        return REALTIME_OFF if self._is_off else MISSED_CHANGE if self._missed_change else None
 
     @property
     def is_reliable(self) -> bool:
         """Whether a change now would be announced."""
-        return self._away_since is None and not (self._is_off or self._missed_change)
+        return self._away_since is None and self.doubt is None
 
     def poll_at(self, fetched_at: float) -> float:
         if self._away_since is not None:

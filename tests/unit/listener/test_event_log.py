@@ -9,10 +9,11 @@ import pytest
 from django_flagsmith_realtime.exceptions import Refused, ServerError, StoreError
 from django_flagsmith_realtime.listener import events
 from django_flagsmith_realtime.listener.event_log import EventLog
+from django_flagsmith_realtime.listener.stream_health import MISSED_CHANGE, REALTIME_OFF
 
 BROKEN = events.StreamDisconnected(ServerError("The host failed (503)."), is_routine=False)
 ROUTINE = events.StreamDisconnected(None, is_routine=True)
-FETCHED = events.Fetched(0.1, realtime_enabled=True)
+FETCHED = events.Fetched(0.1)
 Lines = list[tuple[str, str]]
 
 
@@ -92,34 +93,23 @@ def test_a_warning_of_the_document_is_logged_once_as_long_as_it_holds(
     event_log: EventLog, caplog: pytest.LogCaptureFixture
 ) -> None:
     for warnings in (("One.",), ("One.", "Two."), ("One.",), ("One.", "Two.")):
-        event_log(events.Fetched(0.1, realtime_enabled=True, warnings=warnings))
+        event_log(events.Fetched(0.1, warnings))
     assert lines(caplog) == [("WARNING", f"Environment: {text}") for text in ("One.", "Two.", "Two.")]
 
 
-@pytest.mark.parametrize(
-    ("begin", "end", "said"),
-    [
-        (events.Fetched(0.1, realtime_enabled=False), FETCHED, "real-time updates are on again after 30 s"),
-        (events.StreamMissedChange(), events.ChangeAnnounced(is_new=True), "announces changes again after 30 s"),
-    ],
-    ids=["off", "missed"],
-)
+@pytest.mark.parametrize("doubt", [REALTIME_OFF, MISSED_CHANGE])
 def test_a_stream_that_announces_nothing_is_an_outage(
-    begin: events.Event,
-    end: events.Event,
-    said: str,
-    event_log: EventLog,
-    clock: Clock,
-    caplog: pytest.LogCaptureFixture,
+    doubt: str, event_log: EventLog, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    event_log(begin)
-    event_log(begin)
+    event_log(events.Tick(doubt))
+    event_log(events.Tick(doubt))
     clock.now += 30
-    event_log(end)
+    event_log(events.Tick())
     (level, warning), recovery = lines(caplog)
     assert level == "WARNING"
+    assert doubt in warning
     assert "Project Settings" in warning
-    assert recovery == ("INFO", f"Stream: {said}")
+    assert recovery == ("INFO", "Stream: announces changes again after 30 s")
 
 
 def test_a_leader_says_why_it_polls(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:

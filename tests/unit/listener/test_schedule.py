@@ -9,7 +9,7 @@ import pytest
 
 from django_flagsmith_realtime.environment.snapshot import Document, Environment, Head, Snapshot
 from django_flagsmith_realtime.listener.schedule import CHASE_SECONDS, Budget, Schedule
-from django_flagsmith_realtime.listener.stream_health import NEVER
+from django_flagsmith_realtime.listener.stream_health import MISSED_CHANGE, NEVER, REALTIME_OFF
 
 SECOND = 1_000_000
 T = 1_795_372_800 * SECOND
@@ -110,6 +110,7 @@ def test_a_stream_that_stays_away_is_replaced_by_the_fallback_poll(clockwork: Cl
 def test_a_project_without_real_time_is_polled_at_the_fallback_interval(clockwork: Clockwork) -> None:
     clockwork.advance_to_due()
     clockwork.answer(body(T, realtime=False))
+    assert clockwork.schedule.stream_doubt == REALTIME_OFF
     assert clockwork.schedule.due() == clockwork.now + 30
 
 
@@ -118,13 +119,15 @@ def test_a_stream_that_did_not_announce_a_change_is_doubted_until_it_announces_o
     clockwork.answer(body(T))  # from here on the stream was open
     clockwork.advance_to_due()
     clockwork.answer(body(T + SECOND))
-    assert clockwork.schedule.note_published(has_changed=True)
+    clockwork.schedule.note_published(has_changed=True)
+    assert clockwork.schedule.stream_doubt == MISSED_CHANGE
     for _ in range(2):
         assert clockwork.schedule.due() == clockwork.now + 30
         clockwork.advance_to_due()
         clockwork.answer(body(T + SECOND))
-        assert not clockwork.schedule.note_published(has_changed=True), "it is doubted already"
+        clockwork.schedule.note_published(has_changed=True)
     clockwork.schedule.announce(T + SECOND, clockwork.now)
+    assert clockwork.schedule.stream_doubt is None
     assert clockwork.schedule.due() == clockwork.now + 300
 
 
@@ -133,13 +136,15 @@ def test_what_changed_while_the_stream_was_away_is_no_reason_for_doubt() -> None
     clockwork.schedule.connect(clockwork.now)
     clockwork.advance_to_due()
     clockwork.answer(body(T))
-    assert not clockwork.schedule.note_published(has_changed=True)
+    clockwork.schedule.note_published(has_changed=True)
+    assert clockwork.schedule.stream_doubt is None
     clockwork.schedule.disconnect(clockwork.now, clean=True)
     clockwork.now += 20
     clockwork.schedule.connect(clockwork.now)
     clockwork.advance_to_due()
     clockwork.answer(body(T + SECOND))
-    assert not clockwork.schedule.note_published(has_changed=True)
+    clockwork.schedule.note_published(has_changed=True)
+    assert clockwork.schedule.stream_doubt is None
 
 
 def test_an_event_is_fetched_at_once(clockwork: Clockwork) -> None:

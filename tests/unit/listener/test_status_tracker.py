@@ -10,7 +10,8 @@ import pytest
 from django_flagsmith_realtime.environment.diff import Update
 from django_flagsmith_realtime.exceptions import ServerError, StoreError
 from django_flagsmith_realtime.listener import events
-from django_flagsmith_realtime.listener.status_tracker import MAX_TEXT, MISSED_CHANGE, REALTIME_OFF, StatusTracker
+from django_flagsmith_realtime.listener.status_tracker import MAX_TEXT, StatusTracker
+from django_flagsmith_realtime.listener.stream_health import MISSED_CHANGE, REALTIME_OFF
 from django_flagsmith_realtime.storage.status import DAY, Status
 from tests.support.documents import publish
 
@@ -39,8 +40,8 @@ def status(status_tracker: StatusTracker) -> Status:
     return status_tracker.status(None, None)
 
 
-def fetched(took: float = 0.1, *, realtime: bool = True) -> events.Fetched:
-    return events.Fetched(took, realtime_enabled=realtime)
+def fetched(took: float = 0.1) -> events.Fetched:
+    return events.Fetched(took)
 
 
 def broke(text: str = "It broke.", *, routine: bool = False) -> events.StreamDisconnected:
@@ -97,20 +98,21 @@ def test_poll_only_lasts_while_flagsmith_says_that_real_time_is_off(
 ) -> None:
     status_tracker(events.StreamConnected())
     clock.now += 5
-    status_tracker(fetched(realtime=False))
+    status_tracker(events.Tick(REALTIME_OFF))
     clock.now += 5
-    status_tracker(fetched(realtime=False))
+    status_tracker(events.Tick(REALTIME_OFF))
     stream = status(status_tracker).stream
     assert (stream.state, stream.since, stream.reason) == ("poll only", START + 5, REALTIME_OFF)
-    status_tracker(fetched())
+    status_tracker(events.Tick())
     assert status(status_tracker).stream.state == "connected"
 
 
 def test_poll_only_lasts_until_a_silent_stream_announces_something(status_tracker: StatusTracker) -> None:
     status_tracker(events.StreamConnected())
-    status_tracker(events.StreamMissedChange())
+    status_tracker(events.Tick(MISSED_CHANGE))
     assert status(status_tracker).stream.reason == MISSED_CHANGE
     status_tracker(events.ChangeAnnounced(is_new=True))
+    status_tracker(events.Tick())
     assert status(status_tracker).stream.state == "connected"
     assert status(status_tracker).stream.event_at == START
 
@@ -206,7 +208,7 @@ def test_the_next_leader_counts_on(status_tracker: StatusTracker, clock: Clock) 
 
 
 def test_the_warnings_are_those_of_the_last_document(status_tracker: StatusTracker) -> None:
-    status_tracker(events.Fetched(0.1, realtime_enabled=True, warnings=("One.",)))
+    status_tracker(events.Fetched(0.1, ("One.",)))
     assert status(status_tracker).warnings == ("One.",)
     status_tracker(fetched())
     assert status(status_tracker).warnings == ()
