@@ -18,6 +18,7 @@ from django.core.management import call_command
 from django.db import connections
 from hypothesis import settings as examples
 from pytest_django import DjangoDbBlocker
+from standin.server import StandIn
 
 from django_flagsmith_realtime.reading import flags, reader, rendering
 from django_flagsmith_realtime.signals import snapshot_loaded
@@ -125,6 +126,13 @@ def redis_server(redis_process: RedisServer) -> Iterator[RedisServer]:
 def memcached_server(memcached_process: MemcachedServer) -> Iterator[MemcachedServer]:
     """An empty memcached of its own for the test, which may freeze and kill it."""
     yield from lend(memcached_process)
+
+
+@pytest.fixture
+def standin(tmp_path: Path) -> Iterator[StandIn]:
+    """A Flagsmith of the test's own; `standin.setting` is the `FLAGSMITH` of who reads from it."""
+    with StandIn(state_path=tmp_path / "flags.json", server_key=documents.KEY) as standin:
+        yield standin
 
 
 @pytest.fixture

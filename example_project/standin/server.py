@@ -75,6 +75,7 @@ class StandIn:
         self.api_url = f"{self.url}/api/v1/"
         self.realtime_url = f"{self.url}/"
         self.server_key = server_key
+        self.setting = {"ENVIRONMENT_KEY": server_key, "API_URL": self.api_url, "REALTIME_URL": self.realtime_url}
 
     def __enter__(self) -> StandIn:
         threading.Thread(target=self.serve_forever, name="standin", daemon=True).start()
@@ -91,7 +92,7 @@ class StandIn:
 
     def serve_forever(self) -> None:
         """Serve until the process is interrupted or the block is left."""
-        self._server.serve_forever(poll_interval=0.05)
+        self._server.serve_forever(poll_interval=0.01)
 
     def close(self) -> None:
         """Close the port and all connections."""

@@ -139,13 +139,11 @@ class Deployment:
 @contextmanager
 def deployed(standin: StandIn, **more: Any) -> Iterator[Deployment]:
     """Run a listener in a thread and readers in others over the cache of the settings."""
-    setting = {
-        "ENVIRONMENT_KEY": standin.server_key,
-        "API_URL": standin.api_url,
-        "REALTIME_URL": standin.realtime_url,
-        **more,
-    }
-    with override_settings(FLAGSMITH=setting), listening(stops_within=10), Readers().reading() as readers:
+    with (
+        override_settings(FLAGSMITH={**standin.setting, **more}),
+        listening(stops_within=10),
+        Readers().reading() as readers,
+    ):
         deployment = Deployment(standin, readers)
 
         def note(*, snapshot: Snapshot, **kwargs: Any) -> None:

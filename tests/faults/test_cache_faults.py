@@ -20,18 +20,12 @@ from django_flagsmith_realtime.environment.snapshot import Head, Snapshot
 from django_flagsmith_realtime.storage.snapshot_file import write_snapshot_file
 from tests.faults.conftest import Healing
 from tests.faults.deployment import FIRST, Deployment, delete, deployed, is_there, put, read_in_new_process
-from tests.support.documents import HEAD, KEY, PREFIX, configured_store, make_document, payload_key, publish
+from tests.support.documents import HEAD, PREFIX, configured_store, make_document, payload_key, publish
 from tests.support.processes import MemcachedServer, RedisServer, wait_until
 
 Server = RedisServer | MemcachedServer
 Deploy = Callable[..., AbstractContextManager[Deployment]]
 HEALS_WITHIN = 5.0  # seconds
-
-
-@pytest.fixture
-def standin(tmp_path: Path) -> Iterator[StandIn]:
-    with StandIn(state_path=tmp_path / "flags.json", server_key=KEY) as standin:
-        yield standin
 
 
 @pytest.fixture(params=["redis", "memcached"])

@@ -22,7 +22,7 @@ from tests.faults.conftest import Healing
 from tests.faults.deployment import FIRST, Readers, deployed
 from tests.faults.flagsmith import DOCUMENT_PATH, STREAM_PATH, event
 from tests.support.backends import RecordingCache, use
-from tests.support.documents import KEY, LEASE, RECORDED, configured_store, make_document
+from tests.support.documents import LEASE, RECORDED, configured_store, make_document
 from tests.support.http_server import Answer, EventStream, Refuse, Reply, ScriptedServer, Silence
 from tests.support.processes import Command, RedisServer, free_port, wait_until
 from tests.support.sources import FakeSource
@@ -43,25 +43,18 @@ STEPS = {
 
 
 @pytest.fixture
-def standin(tmp_path: Path) -> Iterator[StandIn]:
-    with StandIn(state_path=tmp_path / "flags.json", server_key=KEY) as standin:
-        yield standin
-
-
-@pytest.fixture
 def start(standin: StandIn, redis_server: RedisServer, tmp_path: Path, settings: Any) -> Iterator[Start]:
     """Start a listener as a process; keywords in capitals are settings, the others environment variables."""
     settings.CACHES = {"default": redis_server.cache()}
     started: list[Command] = []
 
     def start(*arguments: str, backend: str | None = None, socket_timeout: float = 1, **more: Any) -> Command:
-        setting = {"ENVIRONMENT_KEY": KEY, "API_URL": standin.api_url, "REALTIME_URL": standin.realtime_url}
         variables = {name: more.pop(name) for name in tuple(more) if name.startswith("TEST_")}
         cache = redis_server.cache(socket_timeout=socket_timeout)
         cache["BACKEND"] = backend or cache["BACKEND"]
         log = tmp_path / f"log-{len(started)}"
         variables["TEST_SIGNALS"] = str(tmp_path / "signals")
-        started.append(Command(*arguments, setting={**setting, **more}, cache=cache, log=log, **variables))
+        started.append(Command(*arguments, setting={**standin.setting, **more}, cache=cache, log=log, **variables))
         return started[-1]
 
     (tmp_path / "signals").touch()

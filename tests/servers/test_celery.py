@@ -21,7 +21,7 @@ from django.core.exceptions import ImproperlyConfigured
 from standin.server import StandIn
 
 from django_flagsmith_realtime.celery import ListenerStep
-from tests.support.documents import KEY, LEASE, configured_store
+from tests.support.documents import LEASE, configured_store
 from tests.support.paths import ROOT
 from tests.support.processes import RedisServer, die_with_parent, project_environment, wait_until
 
@@ -72,12 +72,6 @@ Ask = Callable[..., Any]
 
 
 @pytest.fixture
-def standin(tmp_path: Path) -> Iterator[StandIn]:
-    with StandIn(state_path=tmp_path / "flags.json", server_key=KEY) as standin:
-        yield standin
-
-
-@pytest.fixture
 def broker() -> Iterator[RedisServer]:
     """A Redis of its own for the queue, which the cache of the flags outlives."""
     server = RedisServer()
@@ -91,9 +85,8 @@ def broker() -> Iterator[RedisServer]:
 @pytest.fixture
 def environment(standin: StandIn, redis_server: RedisServer, broker: RedisServer, settings: Any) -> dict[str, str]:
     settings.CACHES = {"default": redis_server.cache()}
-    urls = {"API_URL": standin.api_url, "REALTIME_URL": standin.realtime_url}
     return {
-        **project_environment({"ENVIRONMENT_KEY": KEY, "LEASE_SECONDS": 8, **urls}, redis_server.cache()),
+        **project_environment({**standin.setting, "LEASE_SECONDS": 8}, redis_server.cache()),
         "DJANGO_SETTINGS_MODULE": "tests.support.celery_project.settings",
         "TEST_BROKER": broker.url(),
         "TEST_LISTENS": "1",

@@ -20,20 +20,13 @@ Start = Callable[..., Command]
 
 
 @pytest.fixture
-def standin(tmp_path: Path) -> Iterator[StandIn]:
-    with StandIn(state_path=tmp_path / "flags.json", server_key=KEY) as standin:
-        yield standin
-
-
-@pytest.fixture
 def start(standin: StandIn, redis_server: RedisServer, tmp_path: Path, settings: Any) -> Iterator[Start]:
     """Start a listener as a process, with the shortest lease."""
     settings.CACHES = {"default": redis_server.cache()}
-    urls = {"API_URL": standin.api_url, "REALTIME_URL": standin.realtime_url}
     started: list[Command] = []
 
     def start(*arguments: str, **more: Any) -> Command:
-        setting = {"ENVIRONMENT_KEY": KEY, "LEASE_SECONDS": 8, **urls, **more}
+        setting = {**standin.setting, "LEASE_SECONDS": 8, **more}
         variables = {"TEST_SIGNALS": str(tmp_path / "signals")}
         log = tmp_path / f"log-{len(started)}"
         command = Command(*arguments, setting=setting, cache=redis_server.cache(), log=log, **variables)

@@ -15,7 +15,7 @@ import pytest
 from standin.server import StandIn
 
 from django_flagsmith_realtime.storage.cache import SCHEMA
-from tests.support.documents import KEY, PREFIX
+from tests.support.documents import PREFIX
 from tests.support.paths import EXAMPLE_PROJECT, ROOT
 from tests.support.processes import RedisServer, project_environment, wait_until
 from tests.tools.soak import DjangoProcess, Listener, Reader
@@ -44,9 +44,7 @@ class Deployment:
     """Listeners and readers of two releases, and a flag whose value only grows."""
 
     def __init__(self, standin: StandIn, redis: RedisServer, stack: ExitStack) -> None:
-        urls = {"API_URL": standin.api_url, "REALTIME_URL": standin.realtime_url}
-        setting = {"ENVIRONMENT_KEY": KEY, "LEASE_SECONDS": 8, **urls}
-        self.environment = project_environment(setting, redis.cache())
+        self.environment = project_environment({**standin.setting, "LEASE_SECONDS": 8}, redis.cache())
         self.environment["PYTHONPATH"] = os.pathsep.join((str(ROOT), str(EXAMPLE_PROJECT)))
         self.standin, self.redis, self.stack = standin, redis, stack
         self.complaints: list[str] = []
@@ -111,8 +109,8 @@ class Deployment:
 
 
 @pytest.fixture
-def deployment(tmp_path: Path, redis_server: RedisServer) -> Iterator[Deployment]:
-    with StandIn(state_path=tmp_path / "flags.json", server_key=KEY) as standin, ExitStack() as stack:
+def deployment(standin: StandIn, redis_server: RedisServer) -> Iterator[Deployment]:
+    with ExitStack() as stack:
         yield Deployment(standin, redis_server, stack)
 
 

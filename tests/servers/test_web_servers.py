@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
-import json
-import os
-import sys
 import threading
-from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,83 +14,13 @@ from django_flagsmith_realtime.signals import flags_updated
 from tests.faults.deployment import FIRST
 from tests.support.documents import publish
 from tests.support.listening import listening
-from tests.support.paths import ROOT
-from tests.support.processes import RedisServer, ServerProcess, wait_until
+from tests.support.processes import RedisServer, wait_until
+from tests.support.web_servers import GUNICORN, UVICORN, WebServer, serving
 
 REQUESTS = 1_000
 CLIENTS = 100
 UPDATES = 50
 THREADS = 4
-UVICORN = (
-    "uvicorn",
-    "tests.support.project.asgi:application",
-    "--port={port}",
-    "--log-level=warning",
-    "--lifespan=off",
-)
-
-
-class WebServer(ServerProcess):
-    """`arguments` are those of a Python module that serves; `{port}` in them is replaced."""
-
-    program = sys.executable
-
-    def __init__(self, cache: dict[str, Any], *arguments: str, **setting: Any) -> None:
-        super().__init__()
-        self.cache = cache
-        self.setting = {"ENVIRONMENT_KEY": "ser.tests", **setting}
-        self.arguments = arguments
-
-    def command(self) -> list[str]:
-        return [self.path, "-m", *(argument.format(port=self.port) for argument in self.arguments)]
-
-    def environment(self) -> dict[str, str]:
-        return {
-            **os.environ,
-            "DJANGO_SETTINGS_MODULE": "tests.support.project.settings",
-            "PYTHONPATH": str(ROOT),
-            "TEST_CACHES": json.dumps({"default": self.cache}),
-            "TEST_FLAGSMITH": json.dumps(self.setting),
-        }
-
-    def answers(self) -> bool:
-        try:
-            return self.get("/none/") == "none"
-        except OSError:
-            return False
-
-    @contextmanager
-    def connect(self) -> Iterator[http.client.HTTPConnection]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
-            yield connection
-        finally:
-            connection.close()
-
-    def get(self, *paths: str, headers: Mapping[str, str] = {}) -> str:
-        """Return the last answer's text; all come over one connection."""
-        text = ""
-        with self.connect() as connection:
-            for path in paths:
-                connection.request("GET", path, headers=dict(headers))
-                response = connection.getresponse()
-                text = response.read().decode()
-                assert response.status == 200, f"{response.status} {text}"
-        return text
-
-    def end(self) -> None:
-        self.terminate()
-        super().end()
-
-
-@contextmanager
-def serving(*arguments: Any, **setting: Any) -> Iterator[WebServer]:
-    server = WebServer(*arguments, **setting)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.end()
 
 
 @pytest.fixture
@@ -163,53 +86,50 @@ def test_workers_that_gunicorn_forks_after_preloading_see_each_update(cache: dic
 @pytest.mark.parametrize(
     ("arguments", "url"),
     [
-        (("gunicorn", "tests.support.project.wsgi:application", "--bind=127.0.0.1:{port}"), "/banner/"),
+        (GUNICORN, "/banner/"),
         (UVICORN, "/abanner/"),
     ],
     ids=["WSGI", "ASGI"],
 )
 def test_a_receiver_of_flags_updated_finds_no_process_with_the_flags_of_before(
-    cache: dict[str, Any], arguments: tuple[str, ...], url: str, tmp_path: Path
+    cache: dict[str, Any], arguments: tuple[str, ...], url: str, standin: StandIn
 ) -> None:
     """It may purge a page cache, which must not be filled again with the old flags."""
     found: list[str] = []
     ended = threading.Event()
-    with StandIn(state_path=tmp_path / "flags.json") as standin:
-        setting = {"ENVIRONMENT_KEY": standin.server_key, "FRESHNESS": 1}
-        urls = {"API_URL": standin.api_url, "REALTIME_URL": standin.realtime_url}
-        with (
-            override_settings(FLAGSMITH={**setting, **urls}),
-            listening(),
-            serving(cache, *arguments, **setting) as server,
-            ThreadPoolExecutor(1) as visitors,
-        ):
+    with (
+        override_settings(FLAGSMITH={**standin.setting, "FRESHNESS": 1}),
+        listening(),
+        serving(cache, *arguments, FRESHNESS=1) as server,
+        ThreadPoolExecutor(1) as visitors,
+    ):
 
-            def read() -> str:
-                return server.get(url).split(" ", 1)[1]
+        def read() -> str:
+            return server.get(url).split(" ", 1)[1]
 
-            def visit() -> None:
-                while not ended.is_set():
-                    read()
+        def visit() -> None:
+            while not ended.is_set():
+                read()
 
-            def note(*, changes: Any, **kwargs: Any) -> None:
-                if changes.keys() == {"banner_text"}:  # not the first publication, whose signal may still be due
-                    found.append(read())
+        def note(*, changes: Any, **kwargs: Any) -> None:
+            if changes.keys() == {"banner_text"}:  # not the first publication, whose signal may still be due
+                found.append(read())
 
-            wait_until(lambda: standin.counts.open_streams == 1 and read() == FIRST)
-            flags_updated.connect(note)
-            visits = visitors.submit(visit)
-            try:
-                standin.set_flag("banner_text", value="Sale")
-                wait_until(lambda: found)
-            finally:
-                ended.set()
-                flags_updated.disconnect(note)
-            visits.result()
+        wait_until(lambda: standin.counts.open_streams == 1 and read() == FIRST)
+        flags_updated.connect(note)
+        visits = visitors.submit(visit)
+        try:
+            standin.set_flag("banner_text", value="Sale")
+            wait_until(lambda: found)
+        finally:
+            ended.set()
+            flags_updated.disconnect(note)
+        visits.result()
     assert found == ["Sale"]
 
 
 def gunicorn(*options: str) -> tuple[str, ...]:
-    return ("gunicorn", "tests.support.project.wsgi:application", "--bind=127.0.0.1:{port}", "--workers=2", *options)
+    return (*GUNICORN, "--workers=2", *options)
 
 
 STACKS = {

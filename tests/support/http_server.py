@@ -437,9 +437,3 @@ def take(queue: SimpleQueue[Any], seconds: float = DEADLINE) -> Any:
         return queue.get(timeout=seconds)
     except Empty:
         raise AssertionError(f"nothing came within {seconds:g} s") from None
-
-
-def free_port() -> int:
-    """Return a port of the loopback on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

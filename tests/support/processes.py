@@ -35,6 +35,7 @@ def wait_until(condition: Callable[[], Any], what: str = "the condition", timeou
 
 
 def free_port() -> int:
+    """Return a port of the loopback on which nobody listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

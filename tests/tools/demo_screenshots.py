@@ -27,7 +27,7 @@ from tests.support.processes import wait_until
 PICTURES = DOCS / "images"
 WIDTH, HEIGHT = 1600, 1240  # pixels of the picture
 BAR, MARGIN = 46, 24  # pixels, of a window's title bar and around the windows
-COLOURS, RARE = 255, 20  # of a picture's palette; pixels of a colour that need not be in it
+COLORS, RARE = 255, 20  # of a picture's palette; pixels of a color that need not be in it
 REST, SAVED, FOLLOWED = 1_400, 700, 2_600  # milliseconds
 
 
@@ -147,11 +147,11 @@ def film_demo(path: Path) -> None:
 
 
 def palette_of(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Return the colours of all pictures together: one that is rare in them counts as much as one that is not."""
-    colours = {colour for picture in pictures for count, colour in picture.getcolors(WIDTH * HEIGHT) if count > RARE}
-    strip = Image.new("RGB", (len(colours), 1))
-    strip.putdata(sorted(colours))
-    return strip.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    """Return the colors of all pictures together: one that is rare in them counts as much as one that is not."""
+    colors = {color for picture in pictures for count, color in picture.getcolors(WIDTH * HEIGHT) if count > RARE}
+    strip = Image.new("RGB", (len(colors), 1))
+    strip.putdata(sorted(colors))
+    return strip.quantize(COLORS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
 
 
 def shoot_panel(path: Path) -> None:
@@ -167,7 +167,7 @@ def shoot_panel(path: Path) -> None:
         wait_until(lambda: "Welcome back" in browser.find_element(By.ID, "shop").text, "shopping as Alice")
         browser.get(demo.shop_url)
         open_panel(browser)
-        screenshot(browser).quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+        screenshot(browser).quantize(COLORS, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def main(directory: Path) -> None:

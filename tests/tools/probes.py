@@ -21,10 +21,10 @@ from urllib.request import urlopen
 
 from standin.server import StandIn
 
-from tests.servers.test_web_servers import WebServer
 from tests.support.fault_proxy import CANNED, FaultProxy, canned
 from tests.support.paths import ROOT
 from tests.support.processes import Command, RedisServer, die_with_parent, project_environment, wait_until
+from tests.support.web_servers import WebServer
 
 EVERY = 0.1  # seconds between looks
 MAX_STALE = 60
@@ -151,9 +151,6 @@ def health_of(deployment: Deployment) -> Iterator[Callable[[], str]]:
 
 class HealthServer(WebServer):
     setting: dict[str, Any]
-
-    def environment(self) -> dict[str, str]:
-        return {**project_environment(self.setting, self.cache), "PYTHONPATH": str(ROOT)}
 
     def answers(self) -> bool:
         return self.ask_health() != "no answer"

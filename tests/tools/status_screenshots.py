@@ -43,7 +43,7 @@ pre { margin: 0; padding: 12px 14px; background: #16181d; color: #d7dae0; border
 
 
 class Terminal:
-    """A tmux of its own that runs one command; what it shows is kept with its colours."""
+    """A tmux of its own that runs one command; what it shows is kept with its colors."""
 
     def __init__(self, deployment: Deployment, *arguments: str) -> None:
         environment = project_environment(deployment.setting, deployment.redis.cache())
@@ -125,7 +125,7 @@ def show(inflict: Callable[[Deployment], None], text: str, *arguments: str) -> s
 
 
 def to_html(shown: str) -> str:
-    """Return what a terminal shows, with the colours and the weight that Django's styles use."""
+    """Return what a terminal shows, with the colors and the weight that Django's styles use."""
     parts, classes = [], set[str]()
     for text, codes in re.findall(r"([^\x1b]*)(?:\x1b\[([\d;]*)m)?", shown.rstrip("\n")):
         if text:

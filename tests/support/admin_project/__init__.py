@@ -76,12 +76,7 @@ class AdminProject:
         self.redis = RedisServer()
         stack.callback(self.redis.end)
         self.redis.start()
-        self.setting = {
-            "ENVIRONMENT_KEY": self.standin.server_key,
-            "API_URL": self.standin.api_url,
-            "REALTIME_URL": self.standin.realtime_url,
-            **setting,
-        }
+        self.setting = {**self.standin.setting, **setting}
         self.environment = {
             **project_environment(self.setting, self.redis.cache()),
             "DJANGO_SETTINGS_MODULE": "tests.support.admin_project.settings",

@@ -39,7 +39,7 @@ def complaints(browser: WebDriver) -> list[str]:
 def lay_out(
     browser: WebDriver, width: float = 1280, height: float = 900, *, scale: float = 1, scheme: str = "light"
 ) -> None:
-    """Give the current window a size, a colour scheme, no scrollbars and no motion."""
+    """Give the current window a size, a color scheme, no scrollbars and no motion."""
     metrics = {"width": round(width), "height": round(height), "deviceScaleFactor": scale, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     features = {"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce"}

@@ -37,8 +37,9 @@ from django_flagsmith_realtime.listener.http import (
     read_retry_after,
 )
 from tests.support.cases import each_case
-from tests.support.http_server import Answer, Refuse, ScriptedServer, Silence, free_port
+from tests.support.http_server import Answer, Refuse, ScriptedServer, Silence
 from tests.support.paths import ROOT
+from tests.support.processes import free_port
 from tests.support.socks_proxy import SocksProxy
 
 URL = "https://user:password@flagsmith.example:8000/api/v1/ser.secret/?key=secret"

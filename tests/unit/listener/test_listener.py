@@ -6,7 +6,7 @@ import logging
 import random
 import string
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -29,16 +29,9 @@ Listening = Callable[..., AbstractContextManager[Listener]]
 
 
 @pytest.fixture
-def standin(tmp_path: Path) -> Iterator[StandIn]:
-    with StandIn(state_path=tmp_path / "flags.json") as standin:
-        yield standin
-
-
-@pytest.fixture
 def listening(standin: StandIn) -> Listening:
     """Run a listener for the stand-in in a thread; the settings may be added to."""
-    urls = {"API_URL": standin.api_url, "REALTIME_URL": standin.realtime_url}
-    return lambda **more: listening_module.listening(**{"ENVIRONMENT_KEY": standin.server_key, **urls, **more})
+    return lambda **more: listening_module.listening(**{**standin.setting, **more})
 
 
 def banner() -> object:
@@ -161,7 +154,7 @@ def test_a_routine_end_of_the_stream_is_silent_and_costs_no_request(
 ) -> None:
     with (
         StandIn(state_path=tmp_path / "other.json", stream_seconds=0.2) as short,
-        listening(API_URL=short.api_url, REALTIME_URL=short.realtime_url, ENVIRONMENT_KEY=short.server_key),
+        listening(**short.setting),
     ):
         wait_until(lambda: short.counts.stream >= 2)
         short.set_flag("banner_text", value="Sale")
@@ -175,9 +168,8 @@ def test_a_listener_that_starts_before_flagsmith_heals_by_itself(
     caplog.set_level(logging.INFO)
     state = tmp_path / "late.json"
     with StandIn(state_path=state) as standin:
-        urls = {"API_URL": standin.api_url, "REALTIME_URL": standin.realtime_url}
         port = int(standin.url.rpartition(":")[2])
-    with listening(**urls):
+    with listening(**standin.setting):
         wait_until(lambda: "refused the connection" in caplog.text)
         with StandIn(state_path=state, port=port) as standin:
             wait_until(lambda: banner() == "Welcome to Northwind")

@@ -30,12 +30,6 @@ Listening = Callable[..., AbstractContextManager[Listener]]
 
 
 @pytest.fixture
-def standin(tmp_path: Path) -> Iterator[StandIn]:
-    with StandIn(state_path=tmp_path / "flags.json") as standin:
-        yield standin
-
-
-@pytest.fixture
 def proxy(standin: StandIn) -> Iterator[FaultProxy]:
     """Stands before the stand-in, and fails when told to."""
     proxy = FaultProxy(int(standin.url.rpartition(":")[2]))

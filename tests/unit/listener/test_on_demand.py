@@ -17,7 +17,7 @@ from django_flagsmith_realtime.listener.factory import build_lease
 from django_flagsmith_realtime.listener.on_demand import Outcome, refresh_now
 from django_flagsmith_realtime.signals import flags_updated
 from django_flagsmith_realtime.storage.lease import Lease
-from tests.support.documents import KEY, LEASE, PREFIX
+from tests.support.documents import LEASE, PREFIX
 from tests.support.processes import wait_until
 from tests.unit.listener.test_listener import banner
 
@@ -26,11 +26,8 @@ FIRST = "Welcome to Northwind"
 
 
 @pytest.fixture(autouse=True)
-def standin(tmp_path: Path, settings: Any) -> Iterator[StandIn]:
-    with StandIn(state_path=tmp_path / "flags.json", server_key=KEY) as standin:
-        urls = {"API_URL": standin.api_url, "REALTIME_URL": standin.realtime_url}
-        settings.FLAGSMITH = {"ENVIRONMENT_KEY": KEY, **urls}
-        yield standin
+def configured(standin: StandIn, settings: Any) -> None:
+    settings.FLAGSMITH = standin.setting
 
 
 @pytest.fixture

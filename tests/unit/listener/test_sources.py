@@ -44,9 +44,9 @@ from tests.support.http_server import (
     ScriptedServer,
     Silence,
     Truncated,
-    free_port,
     head,
 )
+from tests.support.processes import free_port
 
 KEY = "ser.a-very-secret-key"
 PATH = "/api/v1/environment-document/"

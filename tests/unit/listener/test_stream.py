@@ -42,10 +42,10 @@ from tests.support.http_server import (
     Reset,
     ScriptedServer,
     Silence,
-    free_port,
     head,
     take,
 )
+from tests.support.processes import free_port
 
 KEY = "client-side-key"
 PATH = f"/sse/environments/{KEY}/stream"

@@ -5,23 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import re
-import subprocess
-import sys
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from standin.server import StandIn
 
 from django_flagsmith_realtime import Identity, get_flags
 from django_flagsmith_realtime.environment.snapshot import parse_document
 from tests.support.backends import use
 from tests.support.cases import each_case
 from tests.support.documents import RECORDED, configured_store, publish
-from tests.support.paths import ROOT
-from tests.support.processes import RedisServer, project_environment
+from tests.support.processes import RedisServer
 
 
 @pytest.fixture(autouse=True)
@@ -232,45 +228,3 @@ def test_an_identity_that_cannot_be_evaluated_is_shown_and_reported(caplog: pyte
     assert plain("banner_text", "--identity", "x", "--trait", "age=7")["banner_text"]["reason"] == "STATIC"
     assert caplog.records[0].levelno == logging.WARNING
     assert "'banner_text' is the environment's, not the identity's" in caplog.text
-
-
-# As a process
-
-
-@pytest.mark.slow
-def test_a_projects_process_shows_what_the_listener_published(redis_server: RedisServer, tmp_path: Path) -> None:
-    with StandIn(state_path=tmp_path / "flags.json") as standin:
-        standin.set_flag("banner_text", value="x" * 1_000)
-        urls = {"API_URL": standin.api_url, "REALTIME_URL": standin.realtime_url}
-        setting = {"ENVIRONMENT_KEY": standin.server_key, **urls}
-        environment = project_environment(setting, redis_server.cache())
-
-        def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-            return subprocess.run(
-                [sys.executable, "-m", "django", *arguments],
-                env={**environment, **variables},
-                cwd=ROOT,
-                capture_output=True,
-                text=True,
-            )
-
-        before = run("flagsmith_flags")
-        assert (before.returncode, before.stdout) == (1, "")
-        assert before.stderr.startswith("CommandError: There are no flags in the cache 'default' yet.")
-        assert len(before.stderr.splitlines()) == 1
-
-        assert run("flagsmith_listen", "--once").returncode == 0
-        requests = standin.counts.environment_document
-        for columns in ("60", "300"):
-            lines = run("flagsmith_flags", COLUMNS=columns).stdout.splitlines()
-            assert max(map(len, lines[2:])) == int(columns)
-        assert max(map(len, run("flagsmith_flags", COLUMNS="").stdout.splitlines()[2:])) == 120, "of a pipe"
-
-        one = run("flagsmith_flags", "banner_text", "--identity", "42", "--trait", "plan=gold", "--json")
-        assert one.stderr == ""
-        assert json.loads(one.stdout)["banner_text"]["reason"] == "TARGETING_MATCH; segment=gold_members"
-        typo = run("flagsmith_flags", "banner_txt")
-        assert (typo.returncode, typo.stdout) == (1, "")
-        assert typo.stderr == "CommandError: There is no flag 'banner_txt'. Did you mean 'banner_text'?\n"
-        assert run("flagsmith_flags", "--trait").returncode == 2
-        assert standin.counts.environment_document == requests, "it asks Flagsmith nothing"

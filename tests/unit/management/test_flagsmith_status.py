@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
-import signal
-import subprocess
-import sys
 import time
-from contextlib import suppress
 from dataclasses import replace
 from io import StringIO
 from typing import Any
@@ -23,8 +17,6 @@ from django_flagsmith_realtime.storage.status import Content
 from tests.support.backends import use
 from tests.support.cases import each_case
 from tests.support.documents import PREFIX, configured_store, publish
-from tests.support.paths import ROOT
-from tests.support.processes import RedisServer, project_environment, wait_until
 from tests.unit.storage.test_status import FULL
 
 
@@ -103,65 +95,3 @@ def test_a_process_that_listens_for_itself_is_asked_elsewhere(settings: Any) -> 
     settings.FLAGSMITH = {**settings.FLAGSMITH, "LISTENER": "inline"}
     with pytest.raises(CommandError, match="health/ shows the status"):
         run()
-
-
-class Terminal:
-    """A `flagsmith_status` that runs in a terminal."""
-
-    def __init__(self, *arguments: str, cache: dict[str, Any]) -> None:
-        self.screen, side = pty.openpty()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "django", "flagsmith_status", *arguments],
-            env={**project_environment({"ENVIRONMENT_KEY": "ser.tests"}, cache), "TERM": "xterm", "COLUMNS": "80"},
-            cwd=ROOT,
-            stdin=side,
-            stdout=side,
-            stderr=side,
-        )
-        os.close(side)
-        os.set_blocking(self.screen, False)
-        self.said = b""
-
-    def read(self) -> bytes:
-        with suppress(OSError):  # nothing new
-            self.said += os.read(self.screen, 65536)
-        return self.said
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait(10)
-        os.close(self.screen)
-
-
-@pytest.mark.slow
-def test_watch_refreshes_in_place_until_ctrl_c(redis_server: RedisServer) -> None:
-    terminal = Terminal("--watch", "--interval", "0.05", cache=redis_server.cache())
-    try:
-        wait_until(lambda: b"Nobody is listening" in terminal.read())
-        wait_until(lambda: terminal.read().count(b"\x1b[H") >= 3)
-        redis_server.kill()
-        wait_until(lambda: b"refused" in terminal.read())
-        redis_server.restart()
-        seen = terminal.said.count(b"\x1b[H")
-        wait_until(lambda: terminal.read().count(b"\x1b[H") > seen)
-        terminal.process.send_signal(signal.SIGINT)
-        assert terminal.process.wait(5) == 0
-        assert b"Traceback" not in terminal.read()
-    finally:
-        terminal.close()
-
-
-@pytest.mark.slow
-def test_watch_that_is_piped_has_a_line_of_json_for_each_look(redis_server: RedisServer) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "django", "flagsmith_status", "--watch", "--json", "--interval", "0.05"],
-        env=project_environment({"ENVIRONMENT_KEY": "ser.tests"}, redis_server.cache()),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout
-        for _ in range(3):
-            assert json.loads(process.stdout.readline())["troubles"] == ["no snapshot", "no listener"]
-        process.send_signal(signal.SIGINT)
-        assert process.wait(5) == 0

@@ -18,11 +18,7 @@ from django.test import AsyncClient, Client, RequestFactory
 from django_flagsmith_realtime import Flags, Identity, get_flags
 from django_flagsmith_realtime.environment.snapshot import Snapshot
 from django_flagsmith_realtime.test import override_flags
-from tests.support.browser import chromium, complaints, lay_out
-from tests.support.browser.axe import violations
 from tests.support.cases import each_case
-from tests.support.demo import running_demo
-from tests.support.demo_browser import open_panel
 from tests.support.documents import configured_store, pin, publish
 from tests.support.processes import RedisServer
 from tests.unit.panels import views
@@ -365,17 +361,3 @@ def test_the_package_can_be_used_without_the_toolbar() -> None:
     }
     assert {path.relative_to(package).as_posix() for path in importing} == {"panels/panel.py"}
     assert configured_store().reads == 0
-
-
-CONTENT = {"include": [{"fromShadowDom": ["#djDebugRoot", "#FlagsmithPanel .djDebugPanelContent"]}]}
-
-
-@pytest.mark.slow
-def test_the_panel_of_the_running_shop_is_open_to_everybody(tmp_path: Path) -> None:
-    with running_demo(tmp_path, "--settings", "storefront.toolbar") as demo, chromium() as browser:
-        for width, scheme in ((1280, "light"), (1280, "dark"), (400, "light")):
-            lay_out(browser, width, scheme=scheme)
-            browser.get(demo.shop_url)
-            open_panel(browser)
-            assert violations(browser, CONTENT) == []
-        assert complaints(browser) == []

@@ -28,26 +28,22 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.slow
 def test_the_suite_passes_under_pytest_on_two_workers() -> None:
     result = run("-m", "pytest", "-n", "2", "-q", "-p", "no:cacheprovider")
     assert re.search(r"^38 passed", result.stdout, re.MULTILINE), result.stdout + result.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--parallel", "2")])
 def test_the_suite_passes_under_djangos_runner(options: tuple[str, ...]) -> None:
     result = run("manage.py", "test", "django_tests", *options)
     assert re.search(r"^Ran 10 tests.*\n\nOK$", result.stderr, re.MULTILINE), result.stdout + result.stderr
 
 
-@pytest.mark.slow
 def test_the_suite_would_notice_a_read_that_asks_the_cache() -> None:
     result = run("-m", "pytest", "-p", "no:flagsmith_realtime", "-p", "no:cacheprovider", "-k", "test_nothing_is_left")
     assert "assert [('127.0.0.1', 1)] == []" in result.stdout, result.stdout + result.stderr
 
 
-@pytest.mark.slow
 def test_a_project_without_django_notices_nothing(tmp_path: Path) -> None:
     """The plugin is there wherever the package is installed."""
     (tmp_path / "test_it.py").write_text(
