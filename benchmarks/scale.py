@@ -20,7 +20,7 @@ from standin.server import StandIn
 
 from django_flagsmith_realtime import get_flags
 from django_flagsmith_realtime.conf import get_config
-from django_flagsmith_realtime.environment.timestamps import parse_iso
+from django_flagsmith_realtime.environment.timestamps import parse_time
 from django_flagsmith_realtime.storage.store import Store
 from tests.support.processes import Command, RedisServer, wait_until
 
@@ -165,7 +165,7 @@ def _row(what: str, children: list[Child], standin: StandIn, redis: RedisServer,
 
 
 def _wait_for_publish(standin: StandIn) -> None:
-    store, updated_at = Store(get_config().cache, get_config().namespace), parse_iso(standin.document["updated_at"])
+    store, updated_at = Store(get_config().cache, get_config().namespace), parse_time(standin.document["updated_at"])
     wait_until(lambda: (head := store.read_head()) and head.updated_at == updated_at)
     store.close()
 

@@ -6,8 +6,7 @@ to what is wrong, so that nothing unchecked reaches the cache.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from decimal import Decimal
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ..exceptions import InvalidDocument
@@ -41,7 +40,7 @@ def parse_updated_at(body: object) -> int:
     """Return when the environment was last changed, in microseconds, 0 if it isn't said; raise `InvalidDocument`."""
     found = _Node(body).get("updated_at", str, int, float, default=None)
     try:
-        return 0 if found is None else parse_time(Decimal(str(found)) if isinstance(found, float) else found)
+        return 0 if found is None else parse_time(found)
     except ValueError as error:
         raise InvalidDocument(f"updated_at is {error}.") from error
 
@@ -50,14 +49,6 @@ def server_key_only(document: Plain) -> frozenset[str]:
     """Return the names of the features that are marked as server-side only."""
     ids = set(document["project"]["server_key_only_feature_ids"])
     return frozenset(state["feature"]["name"] for state in document["feature_states"] if state["feature"]["id"] in ids)
-
-
-def targeted(document: Plain) -> frozenset[str]:
-    """Return the names of the flags that may differ between identities: by a segment, an override or a percentage."""
-    states = [state for segment in document["project"]["segments"] for state in segment["feature_states"]]
-    states += [state for identity in document["identity_overrides"] for state in identity["identity_features"]]
-    states += [state for state in document["feature_states"] if "multivariate_feature_state_values" in state]
-    return frozenset(state["feature"]["name"] for state in states)
 
 
 def may_read_flags(owner: Plain) -> bool:
@@ -69,21 +60,16 @@ def may_read_flags(owner: Plain) -> bool:
 
 
 class _Node:
-    """One JSON object of the document, which knows its path for errors."""
+    """One JSON object of the document, and its path for errors."""
 
-    def __init__(self, value: object, parent: _Node | None = None, key: str = "", index: int | None = None) -> None:
-        self.parent = parent
-        self.key = key
-        self.index = index
-        if not isinstance(value, (dict, Mapping)):  # a dict is the fast answer
-            raise InvalidDocument(f"{self.path or 'the body'} is {_type_name(value)}, not an object.")
-        self.value: Mapping[str, Any] = value
+    def __init__(self, value: object, path: str = "") -> None:
+        if not isinstance(value, dict):
+            raise InvalidDocument(f"{path or 'the body'} is {_type_name(value)}, not an object.")
+        self.value = value
+        self.path = path
 
-    @property
-    def path(self) -> str:
-        place = self.key if self.index is None else f"{self.key}[{self.index}]"
-        before = self.parent.path if self.parent else ""
-        return f"{before}.{place}" if before else place
+    def at(self, key: str) -> str:
+        return f"{self.path}.{key}" if self.path else key
 
     def get(self, key: str, *types: type, default: object = MISSING) -> Any:
         found = self.value.get(key, default)
@@ -91,24 +77,21 @@ class _Node:
             return found
         if found is None and default is not MISSING:
             return default
-        raise InvalidDocument(f"{self._at(key)} is {_type_name(found)}.")
+        raise InvalidDocument(f"{self.at(key)} is {_type_name(found)}.")
 
     def child(self, key: str) -> _Node:
-        return _Node(self.value.get(key, MISSING), self, key)
+        return _Node(self.value.get(key, MISSING), self.at(key))
 
     def each(self, key: str, parse: Callable[[_Node], T], default: object = MISSING) -> list[T]:
-        items = self.get(key, list, default=default)
-        return [parse(_Node(item, self, key, index)) for index, item in enumerate(items)]
+        path = self.at(key)
+        return [parse(_Node(item, f"{path}[{i}]")) for i, item in enumerate(self.get(key, list, default=default))]
 
     def integers(self, key: str) -> list[int]:
         items: list[int] = self.get(key, list, default=[])
         for index, item in enumerate(items):
             if type(item) is not int:
-                raise InvalidDocument(f"{self._at(key)}[{index}] is {_type_name(item)}.")
+                raise InvalidDocument(f"{self.at(key)}[{index}] is {_type_name(item)}.")
         return items
-
-    def _at(self, key: str) -> str:
-        return f"{self.path}.{key}" if self.path else key
 
 
 def _type_name(value: object) -> str:

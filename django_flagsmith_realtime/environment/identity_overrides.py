@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from .document import Plain
 
 TRAIT = "flagsmith-realtime:identity-overrides"
+HAS_TRAIT = {"property_": TRAIT, "operator": "EQUAL"}
 NAME = "identity_overrides"  # as in the SDK, which tells it in a flag's reason
 FIRST = float("-inf")  # a priority before that of any segment, as in the SDK
 
@@ -36,7 +37,7 @@ def with_segments(document: Plain) -> tuple[Plain, Mapping[str, str]]:
             {
                 "id": -number,  # Flagsmith's own are positive
                 "name": NAME,
-                "rules": [_requires(trait)],
+                "rules": [{"type": "ALL", "rules": [], "conditions": [{**HAS_TRAIT, "value": trait}]}],
                 "feature_states": [
                     {**state, "featurestate_uuid": "", "feature_segment": {"priority": FIRST}}
                     for state in overrides[identifiers[0]].values()
@@ -44,7 +45,3 @@ def with_segments(document: Plain) -> tuple[Plain, Mapping[str, str]]:
             }
         )
     return {**document, "project": {**document["project"], "segments": segments}, "identity_overrides": []}, traits
-
-
-def _requires(trait: str) -> Plain:
-    return {"type": "ALL", "rules": [], "conditions": [{"property_": TRAIT, "operator": "EQUAL", "value": trait}]}

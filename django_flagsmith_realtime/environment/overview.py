@@ -118,7 +118,12 @@ def describe_flags(document: Plain) -> dict[str, FlagDescription]:
 
 
 def digest(document: Plain, flags: Mapping[str, FlagDescription]) -> str:
-    """Return the version of a normalized document with these flags: a digest of all that evaluation uses."""
+    """Return the version of a normalized document with these flags: a digest of all that evaluation uses.
+
+    The order of lists isn't in it: Flagsmith promises none, and another order alone must not become a new version. The
+    SDK goes by it only where two segments of a flag have the same priority, or an identifier is there twice: Flagsmith
+    numbers a flag's segments in turn, and an environment has an identifier once.
+    """
     content = [document["api_key"], document["name"], *flags.values()]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 

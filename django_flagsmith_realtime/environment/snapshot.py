@@ -9,18 +9,18 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, NamedTuple, cast
 
 from django.utils.functional import cached_property
 from flagsmith import Flagsmith
-from flagsmith.api.types import EnvironmentModel
 from flagsmith.models import Flag
 from flagsmith.models import Flags as SdkFlags
+from flagsmith.offline_handlers import OfflineHandler
 
 from ..exceptions import InvalidDocument
 from . import identity_overrides
-from .document import Plain, may_read_flags, normalize, parse_updated_at, server_key_only, targeted
+from .document import Plain, may_read_flags, normalize, parse_updated_at, server_key_only
 from .overview import FlagDescription, describe_flags, digest
 from .timestamps import to_datetime
 from .warnings import find_warnings
@@ -90,8 +90,11 @@ class Environment:
 
     @cached_property
     def targeted(self) -> frozenset[str]:
-        """The names of the flags that may differ between identities; `flags` has all others for everybody."""
-        return targeted(self.document)
+        """The names of the flags that may differ between identities: by a segment, an override or a percentage."""
+        states = [state for segment in self.document["project"]["segments"] for state in segment["feature_states"]]
+        states += [state for identity in self.document["identity_overrides"] for state in identity["identity_features"]]
+        states += [state for state in self.document["feature_states"] if "multivariate_feature_state_values" in state]
+        return frozenset(state["feature"]["name"] for state in states)
 
     @cached_property
     def server_key_only(self) -> frozenset[str]:
@@ -118,17 +121,10 @@ class Environment:
     def _sdk(self) -> tuple[Flagsmith, Mapping[str, str]]:
         """The SDK, and the trait that makes an identity's overrides apply there, by identifier."""
         document, override_traits = identity_overrides.with_segments(self.document)
-        sdk = Flagsmith(offline_mode=True, offline_handler=_Offline(document))
+        handler = SimpleNamespace(get_environment=lambda: document)
+        sdk = Flagsmith(offline_mode=True, offline_handler=cast(OfflineHandler, handler))
         sdk.offline_handler = None  # the SDK has converted the document, and would keep it in memory
         return sdk, override_traits
-
-
-@dataclass(frozen=True)
-class _Offline:
-    document: Plain
-
-    def get_environment(self) -> EnvironmentModel:
-        return cast(EnvironmentModel, self.document)
 
 
 @dataclass(frozen=True)
@@ -146,14 +142,14 @@ def parse_document(body: object) -> Document:
     """Parse the body of an environment document; raise `InvalidDocument` for anything else."""
     environment = Environment(normalize(body))
     updated_at = parse_updated_at(body)
-    assert isinstance(body, Mapping)  # `normalize` saw to it
+    assert isinstance(body, dict)  # `normalize` saw to it
     try:
         environment.evaluate()
         _ = environment.version
     except UNREADABLE as error:
         raise InvalidDocument(f"{error}.") from error
     realtime_enabled = body["project"].get("enable_realtime_updates") is not False
-    return Document(environment, updated_at, realtime_enabled, find_warnings(body, environment.document))
+    return Document(environment, updated_at, realtime_enabled, tuple(find_warnings(body, environment.document)))
 
 
 class Head(NamedTuple):

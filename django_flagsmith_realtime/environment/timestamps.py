@@ -21,37 +21,30 @@ def to_datetime(microseconds: int) -> datetime:
     return EPOCH + min(max(microseconds, 0), LATEST) * MICROSECOND
 
 
-def parse_iso(text: str) -> int:
-    """Parse ISO 8601, in UTC where it names no zone; raise ValueError for anything else."""
-    moment = parse_datetime(text.strip())
-    if moment is not None:
-        microseconds = (moment.replace(tzinfo=moment.tzinfo or timezone.utc) - EPOCH) // MICROSECOND
-        if 0 <= microseconds <= LATEST:
-            return microseconds
+def parse_time(value: object) -> int:
+    """Parse a time in any form that Flagsmith's services use; raise ValueError for anything else.
+
+    A number, also as text, is seconds, milliseconds or microseconds, by its size. Other texts are ISO 8601.
+    """
+    if type(value) not in (int, float, Decimal, str):  # exactly: true is not a number
+        raise ValueError(f"not a point in time: {value!r}")
+    text = str(value).strip()
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return _parse_iso(text)
+    if number.is_finite() and number >= 0:
+        for bound, factor in UNITS:
+            if number < bound:
+                return int(number * factor)
     raise ValueError(f"not a point in time: {text!r}")
 
 
-def parse_number(value: int | Decimal | str) -> int:
-    """Parse seconds, milliseconds or microseconds, by their size; raise ValueError for anything else."""
-    try:
-        number = Decimal(value)
-    except InvalidOperation as error:
-        raise ValueError(f"not a number: {value!r}") from error
-    if not number.is_finite() or number < 0:
-        raise ValueError(f"not a point in time: {value!r}")
-    for bound, factor in UNITS:
-        if number < bound:
-            return int(number * factor)
-    raise ValueError(f"too far in the future: {value!r}")
-
-
-def parse_time(value: object) -> int:
-    """Parse a time in any form that Flagsmith's services use; raise ValueError for anything else."""
-    if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
-        return parse_number(value)
-    if not isinstance(value, str):
-        raise ValueError(f"not a point in time: {value!r}")
-    try:
-        return parse_number(value)
-    except ValueError:
-        return parse_iso(value)
+def _parse_iso(text: str) -> int:
+    moment = parse_datetime(text)
+    if moment is not None:
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+        microseconds = (moment - EPOCH) // MICROSECOND
+        if 0 <= microseconds <= LATEST:
+            return microseconds
+    raise ValueError(f"not a point in time: {text!r}")

@@ -21,12 +21,8 @@ NO_OVERRIDES = (
 )
 
 
-def find_warnings(body: Mapping[str, Any], document: Plain) -> tuple[str, ...]:
-    """Return a sentence for each thing, with what to do about it; `document` is the normalized body."""
-    return tuple(_find(body, document))
-
-
-def _find(body: Mapping[str, Any], document: Plain) -> Iterator[str]:
+def find_warnings(body: Mapping[str, Any], document: Plain) -> Iterator[str]:
+    """Yield a sentence for each thing, with what to do about it; `document` is the normalized body."""
     segments = document["project"]["segments"]
     conditions = [(segment["name"], condition) for segment in segments for condition in _conditions(segment["rules"])]
     states = [*document["feature_states"], *(state for segment in segments for state in segment["feature_states"])]
