@@ -9,15 +9,16 @@ from django import forms
 
 from ..environment.traits import InvalidTraits, parse_traits
 from ..identity import Identity
-from .rows import FlagRow
 
-STATES: dict[str, tuple[str, Callable[[FlagRow], object]]] = {
+Row = dict[str, Any]  # "flag", a `FlagDescription`, and "last", its last change where that is known
+
+STATES: dict[str, tuple[str, Callable[[Row], object]]] = {
     "": ("All", lambda row: True),
-    "on": ("On", lambda row: row.flag.state.enabled),
-    "off": ("Off", lambda row: not row.flag.state.enabled),
-    "overridden": ("With overrides", lambda row: row.flag.has_overrides),
-    "split": ("Split by percentage", lambda row: row.flag.state.variants),
-    "changed": ("Changed lately", lambda row: row.last),
+    "on": ("On", lambda row: row["flag"].state.enabled),
+    "off": ("Off", lambda row: not row["flag"].state.enabled),
+    "overridden": ("With overrides", lambda row: row["flag"].has_overrides),
+    "split": ("Split by percentage", lambda row: row["flag"].state.variants),
+    "changed": ("Changed lately", lambda row: row["last"]),
 }
 
 
@@ -31,12 +32,12 @@ class FilterForm(forms.Form):
         label="Show", required=False, choices=[(key, label) for key, (label, _) in STATES.items()]
     )
 
-    def select(self, rows: Iterable[FlagRow]) -> list[FlagRow]:
+    def select(self, rows: Iterable[Row]) -> list[Row]:
         """Return the flags in the chosen state that have each word in their name, value, variants or segments."""
         self.full_clean()
         words = self.cleaned_data.get("q", "").casefold().split()
         _, matches = STATES[self.cleaned_data.get("state", "")]
-        return [row for row in rows if matches(row) and all(word in row.flag.text for word in words)]
+        return [row for row in rows if matches(row) and all(word in row["flag"].text for word in words)]
 
 
 class IdentityForm(forms.Form):

@@ -18,7 +18,6 @@ from ..monitoring.status_text import status_rows
 from ..reading import overrides
 from ..reading.reader import get_reader
 from .forms import FilterForm, IdentityForm
-from .rows import ChangeRow, EvaluatedRow, FlagRow
 
 PER_PAGE = 100  # flags, as many as Django's own change lists have
 
@@ -32,11 +31,13 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
         history = store.read_history()  # the newest first
     except StoreError:  # the status shows this error
         history = []
-    changes = [ChangeRow(change, format_age(health.now - change.published_at / 1_000_000)) for change in history]
-    last = {row.change.name: row for row in reversed(changes)}
+    changes: list[dict[str, Any]] = [
+        {"change": change, "age": format_age(health.now - change.published_at / 1_000_000)} for change in history
+    ]
+    last = {row["change"].name: row for row in reversed(changes)}
     snapshot = get_flags(request, identity=None).snapshot
     flags = describe_flags(snapshot.environment.read_document()) if snapshot else {}
-    rows = [FlagRow(flag, last.get(name)) for name, flag in flags.items()]
+    rows = [{"flag": flag, "last": last.get(name)} for name, flag in flags.items()]
     filters = FilterForm(request.GET)
     form = IdentityForm(request.POST if request.method == "POST" else None)
     return {
@@ -67,10 +68,10 @@ def status_context(health: Health | None = None) -> dict[str, Any]:
 def evaluate(request: HttpRequest, identity: Identity) -> dict[str, Any]:
     """Return the rows of an identity's flags: those that differ from the environment's, and the others."""
     flags, environment_flags = get_flags(request, identity=identity), get_flags(request, identity=None)
-    own: list[EvaluatedRow] = []
-    shared: list[EvaluatedRow] = []
+    own: list[dict[str, Any]] = []
+    shared: list[dict[str, Any]] = []
     for name in sorted(flags):
         flag, other = flags.get_flag(name), environment_flags.get_flag(name)
         differs = (flag.enabled, flag.value) != (other.enabled, other.value)
-        (own if differs else shared).append(EvaluatedRow(flag, show_value(flag.value)))
+        (own if differs else shared).append({"flag": flag, "value": show_value(flag.value)})
     return {"own": own, "shared": shared, "count": len(flags)}

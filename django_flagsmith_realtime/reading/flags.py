@@ -18,7 +18,7 @@ from ..environment.defaults import default_flag, unknown_flag
 from ..environment.snapshot import Environment, Snapshot
 from ..exceptions import UnknownFlag
 from ..identity import UNSET, Identity, IdentityOrUnset, is_same
-from ..storage.snapshot_file import load_snapshot
+from ..storage.snapshot_file import load_snapshot, signature
 from . import overrides
 from .reader import get_reader
 from .request_identity import RequestIdentity
@@ -251,10 +251,9 @@ def file_snapshot() -> Snapshot | None:
     config = get_read_config()
     if config.environment_key or not config.snapshot_file:
         return None
-    path = Path(config.snapshot_file)
-    return _load_snapshot(path, path.stat().st_mtime_ns if path.exists() else 0)
+    return _load_snapshot(config.snapshot_file, signature(config.snapshot_file))
 
 
 @lru_cache(maxsize=1)
-def _load_snapshot(path: Path, changed_at: int) -> Snapshot:
+def _load_snapshot(path: Path, signature: object) -> Snapshot:
     return load_snapshot(path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from functools import partial
 from typing import TYPE_CHECKING
 
 from . import event_loop
@@ -34,14 +33,14 @@ def enter(flags: Mapping[str, Flag]) -> Callable[[], None]:
     _entered_here.set((*_entered_here.get(), layer))
     with _lock:
         entered = (*entered, layer)
-    return partial(_leave, layer)
 
+    def leave() -> None:
+        global entered
+        with _lock:
+            entered = tuple(other for other in entered if other is not layer)
+        _entered_here.set(tuple(other for other in _entered_here.get() if other is not layer))
 
-def _leave(layer: Layer) -> None:
-    global entered
-    with _lock:
-        entered = tuple(other for other in entered if other is not layer)
-    _entered_here.set(tuple(other for other in _entered_here.get() if other is not layer))
+    return leave
 
 
 def are_active() -> bool:

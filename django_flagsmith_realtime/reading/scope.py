@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import partial
 
 from django.http import HttpRequest
 
@@ -119,15 +118,15 @@ class flags_scope(ContextDecorator):  # noqa: N801 - read as a statement
             flags = Flags(pin=Pin(max_age=0))  # the receiver of a signal may have started what runs inside
         scope = Scope(flags.of(self._identity))
         innermost.set(scope)
-        return partial(self._end, scope)
 
-    @staticmethod
-    def _end(scope: Scope) -> None:
-        scope.end()
-        outer = innermost.get()
-        while outer is not None and outer.flags is None:
-            outer = outer.outer
-        innermost.set(outer)
+        def leave() -> None:
+            scope.end()
+            outer = innermost.get()
+            while outer is not None and outer.flags is None:
+                outer = outer.outer
+            innermost.set(outer)
+
+        return leave
 
     def __call__(self, function: Function) -> Function:
         if isinstance(function, type):

@@ -19,24 +19,15 @@ def read_as(value: Any, kind: type) -> Any:
     """
     if kind not in KINDS:
         raise TypeError(f"type is one of {', '.join(each.__name__ for each in KINDS)}, not {kind!r}.")
-    if kind in (dict, list) and isinstance(value, str):
-        value = _decode(value)
-    if kind is float and type(value) is int:
-        value = _to_float(value)
+    try:
+        if kind in (dict, list) and isinstance(value, str):
+            value = json.loads(value)
+        elif kind is float and type(value) is int:
+            value = float(value)
+    except OverflowError as error:
+        raise WrongKind("it is too large for a float") from error
+    except (ValueError, RecursionError) as error:
+        raise WrongKind("it isn't JSON") from error
     if type(value) is not kind:
         raise WrongKind(f"it is of type {type(value).__name__}, not {kind.__name__}")
     return value
-
-
-def _decode(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise WrongKind("it is no JSON") from error
-
-
-def _to_float(number: int) -> float:
-    try:
-        return float(number)
-    except OverflowError as error:
-        raise WrongKind("it is too large for a float") from error
