@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -20,19 +21,21 @@ View = TypeVar("View", bound=Callable[..., Any])
 Fallback = str | Callable[..., Any] | None
 
 
+@dataclass(frozen=True)
 class RequiredFlags:
     """The flags that a view needs, and what answers instead of it while they are not as required."""
 
-    def __init__(self, names: tuple[str, ...], enabled: bool, fallback: Fallback) -> None:
-        if not names or not all(isinstance(name, (str, Promise)) and name for name in names):
-            raise TypeError(f'Name the flags, as in flag_enabled("new_checkout"), not {names!r}.')
-        if not isinstance(enabled, bool):
-            raise TypeError(f"enabled is True or False, not {enabled!r}.")
-        if not (fallback is None or isinstance(fallback, str) or callable(fallback)):
-            raise TypeError(f"A fallback is a view, or what django.shortcuts.redirect takes, not {fallback!r}.")
-        self.names = names
-        self.enabled = enabled
-        self.fallback = fallback
+    names: tuple[str, ...]
+    enabled: bool
+    fallback: Fallback
+
+    def __post_init__(self) -> None:
+        if not self.names or not all(isinstance(name, (str, Promise)) and name for name in self.names):
+            raise TypeError(f'Name the flags, as in flag_enabled("new_checkout"), not {self.names!r}.')
+        if not isinstance(self.enabled, bool):
+            raise TypeError(f"enabled is True or False, not {self.enabled!r}.")
+        if not (self.fallback is None or isinstance(self.fallback, str) or callable(self.fallback)):
+            raise TypeError(f"A fallback is a view, or what django.shortcuts.redirect takes, not {self.fallback!r}.")
 
     def are_met(self, flags: Flags) -> bool:
         return all(flags.is_feature_enabled(name) is self.enabled for name in self.names)

@@ -46,33 +46,20 @@ def to_text(health: Health, *, width: int = 100, style: Callable[[str, str], str
 
 def status_rows(health: Health) -> Iterator[Row]:
     """Yield the rows of the status; one without a label continues the row before."""
+    now, head, status, report = health.now, health.head, health.status, health.leader_status
     if health.is_healthy:
         as_of = "" if health.age is None else f": the flags are what Flagsmith has, as of {format_age(health.age)}"
         yield Row("Health", as_of, "good", SUCCESS)
     for number, problem in enumerate(health.problems):
         yield Row("" if number else "Health", f": {problem.text}", problem.kind, ERROR)
-    yield from _process_rows(health)
-    if health.head:
-        flags = f", {health.content.flags} flags of {health.content.environment}" if health.content else ""
-        yield Row("Snapshot", f"version {health.head.version[:8]}{flags}")
-        changed = format_date(to_datetime(health.head.updated_at), health.now)
-        published = format_age(health.now - health.head.published_at / 1_000_000)
-        yield Row("", f"changed {changed}; published {published}")
-    yield from _figure_rows(health)
-
-
-def _process_rows(health: Health) -> Iterator[Row]:
-    now, status, report = health.now, health.status, health.leader_status
-    if health.leader and report:
-        silent = now - report.written_at
+    if health.leader:
+        since = f"for {format_duration(now - report.leader.since)}" if report else "since a moment ago"
+        silent = now - report.written_at if report else 0
         seen = f"; last seen {format_age(silent)}" if silent > SILENT_SECONDS else ""
-        yield Row("Listener", f"{_process(health.leader)}, for {format_duration(now - report.leader.since)}{seen}")
-    elif health.leader:
-        yield Row("Listener", f"{_process(health.leader)}, since a moment ago")
+        yield Row("Listener", f"{_process(health.leader)}, {since}{seen}")
     elif status:
-        yield Row(
-            "Listener", f"none; the last was {_process(str(status.leader))}, {format_age(now - status.written_at)}"
-        )
+        ended = f"{_process(str(status.leader))}, {format_age(now - status.written_at)}"
+        yield Row("Listener", f"none; the last was {ended}")
     if health.standby:
         yield Row("Standby", _process(health.standby))
     if report:
@@ -82,15 +69,11 @@ def _process_rows(health: Health) -> Iterator[Row]:
         reason = f". {stream.reason}" if stream.reason else ""
         text = f" for {format_duration(now - stream.since)}{event}{reason}"
         yield Row("Stream", text, stream.state, STREAM_LEVELS.get(stream.state, WARNING))
-
-
-def _process(name: str) -> str:
-    host, _, pid = name.rpartition(":")
-    return f"{host}, process {pid}"
-
-
-def _figure_rows(health: Health) -> Iterator[Row]:
-    now, status, report = health.now, health.status, health.leader_status
+    if head:
+        flags = f", {health.content.flags} flags of {health.content.environment}" if health.content else ""
+        yield Row("Snapshot", f"version {head.version[:8]}{flags}")
+        changed = format_date(to_datetime(head.updated_at), now)
+        yield Row("", f"changed {changed}; published {format_age(now - head.published_at / 1_000_000)}")
     if not status:
         return
     if latency := status.latency:
@@ -107,3 +90,8 @@ def _figure_rows(health: Health) -> Iterator[Row]:
         yield Row("" if number else "Warning", warning)
     if status.failure and not (report and report.stream.reason == status.failure.text):  # said there already
         yield Row("Last error", f"{format_age(now - status.failure.at)}: {status.failure.text}")
+
+
+def _process(name: str) -> str:
+    host, _, pid = name.rpartition(":")
+    return f"{host}, process {pid}"

@@ -22,8 +22,7 @@ from ...listener.preconditions import find_command_problems, find_inline_problem
 from ...monitoring.formatting import format_age, printable
 from ...reading.reader import get_reader
 from ...storage.snapshot_file import SEQUENCE
-from ..output import Output
-from ..table import format_flag, format_table
+from ..terminal import Output, format_flag, format_table
 
 PIPED_WIDTH = 120  # columns, where no terminal says how many it has
 

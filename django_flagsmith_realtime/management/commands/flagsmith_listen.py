@@ -19,7 +19,7 @@ from ...listener.factory import build_listener
 from ...listener.listener import Listener
 from ...listener.on_demand import refresh_now
 from ...listener.preconditions import find_command_problems
-from ..output import Output
+from ..terminal import Output
 
 STOP_SECONDS = 0.6  # for a clean stop: a signal ends the process within a second, also while the cache hangs
 LEVELS = {0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG, 3: logging.DEBUG}

@@ -9,7 +9,7 @@ import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import datetime, timezone
 from typing import Any, NoReturn
 
@@ -21,7 +21,7 @@ from ...monitoring.health import CACHE, NO_LISTENER, NO_SNAPSHOT, STALE, Health,
 from ...monitoring.status_json import to_plain
 from ...monitoring.status_text import to_text
 from ...storage.store import Store
-from ..output import Output
+from ..terminal import Output
 
 EXIT_CODES = {CACHE: 6, NO_SNAPSHOT: 3, NO_LISTENER: 4, STALE: 5}  # 1 and 2 are Django's: an error, wrong arguments
 HOME, CLEAR_LINE, CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
@@ -55,8 +55,7 @@ class Command(BaseCommand):
         if problems := find_command_problems():
             raise CommandError(explain(problems[0]))
         config = get_config()
-        store = Store(config.cache, config.namespace)
-        try:
+        with closing(Store(config.cache, config.namespace)) as store:
             if watch:
                 with suppress(KeyboardInterrupt):
                     self._watch(lambda: check_health(config, store, max_age=max_age), as_json, interval)
@@ -65,8 +64,6 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(to_plain(health), indent=2) if as_json else self._format(health))
             if health.problems:
                 sys.exit(EXIT_CODES[health.problems[0].kind])
-        finally:
-            store.close()
 
     def _watch(self, check: Callable[[], Health], as_json: bool, interval: float) -> NoReturn:
         in_place = not as_json and self.stdout.isatty()

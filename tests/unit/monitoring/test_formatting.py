@@ -10,13 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_flagsmith_realtime.monitoring.formatting import (
-    cut,
     format_age,
     format_date,
     format_duration,
     format_value,
     printable,
-    text_width,
 )
 from tests.support.cases import each_case
 
@@ -69,13 +67,3 @@ def test_printable_text_can_be_printed(text: str) -> None:
     assert printable(text).isprintable()
     printable(text).encode()
     assert printable(printable(text)) == printable(text)
-
-
-@given(st.text(), st.integers(1, 30))
-def test_a_text_is_cut_to_the_width_and_only_where_it_is_wider(text: str, width: int) -> None:
-    shown = cut(printable(text), width)
-    if text_width(printable(text)) <= width:
-        assert shown == printable(text)
-    else:
-        assert shown.endswith("…")
-        assert width - 1 <= text_width(shown) <= width
