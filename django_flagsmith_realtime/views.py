@@ -12,7 +12,6 @@ from django.views.decorators.http import require_safe
 
 from .conf import get_config
 from .monitoring.health import check_health
-from .monitoring.status_json import to_plain
 from .reading.reader import get_reader
 
 
@@ -29,7 +28,7 @@ def health(request: HttpRequest) -> JsonResponse:
         found = check_health(config, get_reader(config).store)
     except ImproperlyConfigured:  # a wrong key, or a cache that doesn't exist; manage.py check explains it
         return JsonResponse({"healthy": False, "troubles": ["settings"]}, status=503)
-    return JsonResponse(to_plain(found, private=_is_staff(request)), status=200 if found.is_healthy else 503)
+    return JsonResponse(found.to_plain(private=_is_staff(request)), status=200 if found.is_healthy else 503)
 
 
 def _is_staff(request: HttpRequest) -> bool:

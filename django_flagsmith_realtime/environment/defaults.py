@@ -1,4 +1,4 @@
-"""Flags that don't come from Flagsmith: those of `DEFAULTS`, of tests and of hand-written files, and unknown ones."""
+"""Flags that don't come from Flagsmith: those of `DEFAULTS`, of tests and of hand-written files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 from flagsmith.models import Flag
 
 DEFAULTS_REASON = "DEFAULTS"
-UNKNOWN_REASON = "ERROR; code=FLAG_NOT_FOUND"
 
 
 def default_flag(name: str, form: Any) -> Flag:
@@ -21,8 +20,3 @@ def default_flag(name: str, form: Any) -> Flag:
         reason=DEFAULTS_REASON,
         is_default=True,
     )
-
-
-def unknown_flag(name: str) -> Flag:
-    """Return the flag for a name that neither Flagsmith nor `DEFAULTS` has: off, without a value."""
-    return Flag(False, None, feature_id=0, feature_name=name, reason=UNKNOWN_REASON, is_default=True)

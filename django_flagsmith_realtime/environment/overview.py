@@ -47,30 +47,23 @@ class SegmentOverride(NamedTuple):
     state: State
 
 
-class IdentityOverride(NamedTuple):
-    """The state of a flag for one identity: personal data, which is never shown."""
-
-    identifier: str
-    state: State
-
-
 class FlagDescription(NamedTuple):
-    """One flag with its overrides: those of segments in the order in which they count.
+    """One flag with its overrides: those of segments in the order in which they count, of identities by identifier.
 
-    `seeds` are the ids that decide which identity gets which variant.
+    Identifiers are personal data, and never shown. `seeds` are the ids that decide which identity gets which variant.
     """
 
     name: str
     state: State
     segment_overrides: tuple[SegmentOverride, ...]
-    identity_overrides: tuple[IdentityOverride, ...]
+    identity_overrides: tuple[tuple[str, State], ...]
     is_server_only: bool
     seeds: tuple[str, ...]
 
     @property
     def identities(self) -> int:
         """How many identities have an override."""
-        return len({override.identifier for override in self.identity_overrides})
+        return len({identifier for identifier, _ in self.identity_overrides})
 
     @property
     def has_overrides(self) -> bool:
@@ -90,7 +83,7 @@ def describe_flags(document: Plain) -> dict[str, FlagDescription]:
     states = {state["feature"]["name"]: state for state in document["feature_states"]}
     seeds: defaultdict[str, list[str]] = defaultdict(list)
     segments: defaultdict[str, list[SegmentOverride]] = defaultdict(list)
-    identities: defaultdict[str, list[IdentityOverride]] = defaultdict(list)
+    identities: defaultdict[str, list[tuple[str, State]]] = defaultdict(list)
     for name, state in states.items():
         seeds[name] += _seeds(state, owner=None)
     for segment in document["project"]["segments"]:
@@ -102,7 +95,7 @@ def describe_flags(document: Plain) -> dict[str, FlagDescription]:
             seeds[name] += _seeds(state, owner)
     for identity in document["identity_overrides"]:
         for state in identity["identity_features"]:
-            identities[state["feature"]["name"]].append(IdentityOverride(identity["identifier"], _state(state)))
+            identities[state["feature"]["name"]].append((identity["identifier"], _state(state)))
     hidden = server_key_only(document)
     return {
         name: FlagDescription(

@@ -14,7 +14,7 @@ from flagsmith.models import Flag
 from flagsmith.models import Flags as SdkFlags
 
 from ..conf import Config, get_read_config
-from ..environment.defaults import default_flag, unknown_flag
+from ..environment.defaults import default_flag
 from ..environment.snapshot import Environment, Snapshot
 from ..exceptions import UnknownFlag
 from ..identity import UNSET, Identity, IdentityOrUnset, is_same
@@ -27,6 +27,7 @@ from .values import WrongKind, read_as
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
+UNKNOWN_REASON = "ERROR; code=FLAG_NOT_FOUND"
 MAX_LOGGED = 1_000  # names that are reported once each: they may come from outside, and must not fill the memory
 MAX_IDENTITIES = 100  # whose evaluated flags a scope keeps: a task may go through all customers
 
@@ -195,7 +196,7 @@ class Flags(Mapping[str, Flag]):
                 return default_flag(name, config.defaults[name])
             if not (name and has_default):
                 _report_unknown(name, snapshot, is_test=overridden is not None, is_strict=config.strict)
-            return unknown_flag(name)
+            return Flag(False, None, feature_id=0, feature_name=name, reason=UNKNOWN_REASON, is_default=True)
         identity = self.identity
         if identity is None or name not in snapshot.environment.targeted:
             return flag

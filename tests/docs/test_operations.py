@@ -10,7 +10,6 @@ from typing import Any
 from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.management.commands.flagsmith_status import EXIT_CODES
 from django_flagsmith_realtime.monitoring.health import CACHE, NO_LISTENER, NO_SNAPSHOT, STALE, check_health
-from django_flagsmith_realtime.monitoring.status_json import to_plain
 from django_flagsmith_realtime.monitoring.status_text import to_text
 from django_flagsmith_realtime.storage import status
 from tests.docs.pages import table
@@ -37,7 +36,7 @@ def test_each_exit_code_is_told() -> None:
 
 def test_the_json_is_told_key_by_key() -> None:
     led(publish())
-    plain: dict[str, Any] = to_plain(check_health(get_config(), configured_store(), now=NOW))
+    plain: dict[str, Any] = check_health(get_config(), configured_store(), now=NOW).to_plain()
     told = {key.strip("`"): text for key, text in rows("key")}
     assert told.keys() == plain.keys()
     states = {status.CONNECTING, status.CONNECTED, status.BACKING_OFF, status.POLL_ONLY}

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 import django_flagsmith_realtime
 from django_flagsmith_realtime import Flags, Identity, aget_flags, get_flags
 from django_flagsmith_realtime.decorators import flag_enabled
-from django_flagsmith_realtime.environment.defaults import UNKNOWN_REASON, default_flag
+from django_flagsmith_realtime.environment.defaults import default_flag
 from django_flagsmith_realtime.environment.snapshot import parse_document
 from django_flagsmith_realtime.exceptions import FlagsmithError, UnknownFlag
 from django_flagsmith_realtime.middleware import FlagsmithMiddleware
@@ -156,7 +156,7 @@ class TestUnknownFlags:
         for _ in range(3):
             assert get_flags().is_feature_enabled("typo") is False
             assert get_flags().get_feature_value("typo") is None
-            assert get_flags()["typo"].reason == UNKNOWN_REASON
+            assert get_flags()["typo"].reason == "ERROR; code=FLAG_NOT_FOUND"
         get_flags().is_feature_enabled("other_typo")
         messages = [record.getMessage() for record in caplog.records]
         assert len(messages) == 2

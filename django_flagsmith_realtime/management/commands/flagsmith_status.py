@@ -18,7 +18,6 @@ from django.core.management.base import BaseCommand, CommandError
 from ...conf import explain, get_config
 from ...listener.preconditions import find_command_problems
 from ...monitoring.health import CACHE, NO_LISTENER, NO_SNAPSHOT, STALE, Health, check_health
-from ...monitoring.status_json import to_plain
 from ...monitoring.status_text import to_text
 from ...storage.store import Store
 from ..terminal import Output
@@ -61,7 +60,7 @@ class Command(BaseCommand):
                     self._watch(lambda: check_health(config, store, max_age=max_age), as_json, interval)
                 return
             health = check_health(config, store, max_age=max_age)
-            self.stdout.write(json.dumps(to_plain(health), indent=2) if as_json else self._format(health))
+            self.stdout.write(json.dumps(health.to_plain(), indent=2) if as_json else self._format(health))
             if health.problems:
                 sys.exit(EXIT_CODES[health.problems[0].kind])
 
@@ -69,7 +68,7 @@ class Command(BaseCommand):
         in_place = not as_json and self.stdout.isatty()
         while True:
             health = check()
-            text = json.dumps(to_plain(health)) if as_json else self._format(health)
+            text = json.dumps(health.to_plain()) if as_json else self._format(health)
             if in_place:
                 lines = [f"{datetime.now(timezone.utc):%H:%M:%S} UTC, Ctrl-C to end", "", *text.splitlines()]
                 text = HOME + "".join(f"{line}{CLEAR_LINE}\n" for line in lines) + CLEAR_BELOW

@@ -14,7 +14,6 @@ from django.test import override_settings
 from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.environment.snapshot import Snapshot
 from django_flagsmith_realtime.monitoring.health import Health, check_health
-from django_flagsmith_realtime.monitoring.status_json import to_plain
 from django_flagsmith_realtime.monitoring.status_text import to_text
 from django_flagsmith_realtime.storage.status import Content, Failure, Status, StreamStatus
 from tests.support.backends import RecordingCache, use
@@ -120,7 +119,7 @@ def test_garbage_instead_of_a_status_or_a_process_is_ignored(garbage: Any) -> No
         caches["default"].set(f"{PREFIX}:{key}", garbage)
     assert (health().status, health().leader, health().standby) == (None, None, None)
     assert to_text(health())
-    assert json.dumps(to_plain(health()))
+    assert json.dumps(health().to_plain())
 
 
 def test_on_a_cache_without_a_lease_the_listener_that_has_just_reported_leads(settings: Any, tmp_path: Path) -> None:
@@ -136,7 +135,7 @@ def test_on_a_cache_without_a_lease_the_listener_that_has_just_reported_leads(se
 def test_a_new_leader_is_shown_without_the_report_of_the_one_before() -> None:
     led(publish())
     lead("web-2:7")
-    plain = to_plain(health())
+    plain = health().to_plain()
     assert (plain["leader"]["host"], plain["leader"]["pid"], plain["leader"]["since"]) == ("web-2", 7, None)
     assert plain["stream"] is None
     assert "Listener    web-2, process 7, since a moment ago" in to_text(health())
@@ -145,7 +144,7 @@ def test_a_new_leader_is_shown_without_the_report_of_the_one_before() -> None:
 def test_a_standby_is_shown() -> None:
     led(publish())
     lead("web-2:7", role="standby")
-    assert to_plain(health())["leader"]["standby"] == "web-2:7"
+    assert health().to_plain()["leader"]["standby"] == "web-2:7"
     assert "\nStandby     web-2, process 7\n" in to_text(health())
 
 
@@ -161,7 +160,7 @@ def test_a_standby_that_has_just_become_the_leader_is_not_shown_as_standby() -> 
 def test_the_json_has_what_the_documentation_promises() -> None:
     snapshot = publish()
     led(snapshot)
-    plain = json.loads(json.dumps(to_plain(health())))
+    plain = json.loads(json.dumps(health().to_plain()))
     assert plain["healthy"] is True
     assert plain["leader"]["host"] == "web-1"
     assert plain["stream"]["state"] == "connected"
@@ -180,18 +179,18 @@ def test_the_json_has_what_the_documentation_promises() -> None:
 
 def test_the_public_json_has_no_host_no_reason_and_no_error() -> None:
     led(publish(), stream=StreamStatus("backing off", NOW, "secret.host refused"), failure=Failure(NOW, "secret.host"))
-    shown = json.dumps(to_plain(health(max_age=1), private=False))
+    shown = json.dumps(health(max_age=1).to_plain(private=False))
     assert "stale" in shown
     assert "backing off" in shown
     for hidden in ("web-1", '"pid"', "secret.host", "remedies", "left out"):
         assert hidden not in shown
-        assert hidden in json.dumps(to_plain(health(max_age=1)))
+        assert hidden in json.dumps(health(max_age=1).to_plain())
 
 
 def test_a_leader_that_is_gone_is_not_shown_as_one() -> None:
     led(publish())
     caches["default"].delete(f"{PREFIX}:lease")
-    plain = to_plain(health())
+    plain = health().to_plain()
     assert (plain["leader"], plain["stream"]) == (None, None)
     assert plain["requests"]["last_hour"] == 3
 
@@ -199,7 +198,7 @@ def test_a_leader_that_is_gone_is_not_shown_as_one() -> None:
 def test_a_version_that_another_process_published_has_no_counts() -> None:
     led(publish())
     publish(banner_text="by another")
-    assert to_plain(health())["snapshot"]["flags"] is None
+    assert health().to_plain()["snapshot"]["flags"] is None
     assert "22 flags" not in to_text(health())
 
 
