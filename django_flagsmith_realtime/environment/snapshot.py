@@ -31,32 +31,40 @@ UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, Type
 class Environment:
     """One version of an environment, with its flags as the SDK evaluates them. Nothing in it changes.
 
-    `api_key` is the client-side key, which names the environment in the stream's URL.
+    All that needs no identity is evaluated at once, so that a document that can't be evaluated fails here.
     """
 
-    def __init__(self, document: Plain) -> None:
-        self.document = document
-        self.api_key: str = document["api_key"]
+    def __init__(self, document: Plain, payload: bytes | None = None) -> None:
+        self.api_key: str = document["api_key"]  # the client-side key, which names the environment in the stream's URL
         self.name: str = document["name"]
+        self.server_key_only = server_key_only(document)
+        states = [state for segment in document["project"]["segments"] for state in segment["feature_states"]]
+        states += [state for identity in document["identity_overrides"] for state in identity["identity_features"]]
+        states += [state for state in document["feature_states"] if "multivariate_feature_state_values" in state]
+        # The names of the flags that may differ between identities; `flags` has all others for everybody.
+        self.targeted = frozenset(state["feature"]["name"] for state in states)
+        # If a segment may depend on a flag, the SDK must evaluate all flags at once: else it doesn't know the others.
+        self._has_dependencies = any(map(may_read_flags, document["project"]["segments"]))
+        with_segments, self._override_traits = identity_overrides.with_segments(document)
+        handler = SimpleNamespace(get_environment=lambda: with_segments)
+        self._sdk = Flagsmith(offline_mode=True, offline_handler=cast(OfflineHandler, handler))
+        self._sdk.offline_handler = None  # the SDK has converted the document, and would keep it in memory
+        # The environment's flags by name. The SDK's `Flag` is mutable: hand out copies only.
+        self.flags: Mapping[str, Flag] = MappingProxyType(
+            {flag.feature_name: flag for flag in self._sdk.get_environment_flags().all_flags()}
+        )
+        if payload is None:
+            self.document = document
+        else:  # the document, which takes much memory, is not kept
+            self.payload = payload
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Environment:
-        """Load what `payload` stored; raise ValueError for anything else.
-
-        What reads need is evaluated now. The document, which takes much memory, is not kept.
-        """
+        """Load what `payload` stored; raise ValueError for anything else."""
         try:
-            environment = cls(json.loads(zlib.decompress(payload)))
-            environment.evaluate()
+            return cls(json.loads(zlib.decompress(payload)), payload)
         except (*UNREADABLE, zlib.error) as error:
             raise ValueError("not a payload of this package") from error
-        environment.payload = payload
-        del environment.document
-        return environment
-
-    def evaluate(self) -> None:
-        """Evaluate everything that needs no identity, so that a document that can't be evaluated fails here."""
-        _ = self.flags, self.targeted, self.server_key_only, self._has_dependencies
 
     @cached_property
     def document(self) -> Plain:
@@ -83,48 +91,15 @@ class Environment:
         """What the document says of each flag, by name."""
         return describe_flags(self.document)
 
-    @cached_property
-    def flags(self) -> Mapping[str, Flag]:
-        """The environment's flags by name. The SDK's `Flag` is mutable: hand out copies only."""
-        return MappingProxyType({flag.feature_name: flag for flag in self._sdk[0].get_environment_flags().all_flags()})
-
-    @cached_property
-    def targeted(self) -> frozenset[str]:
-        """The names of the flags that may differ between identities: by a segment, an override or a percentage."""
-        states = [state for segment in self.document["project"]["segments"] for state in segment["feature_states"]]
-        states += [state for identity in self.document["identity_overrides"] for state in identity["identity_features"]]
-        states += [state for state in self.document["feature_states"] if "multivariate_feature_state_values" in state]
-        return frozenset(state["feature"]["name"] for state in states)
-
-    @cached_property
-    def server_key_only(self) -> frozenset[str]:
-        """The names of the features that are marked as server-side only: no browser may see them."""
-        return server_key_only(self.document)
-
     def identity_flags(self, identifier: str, traits: Mapping[str, Any]) -> SdkFlags:
         """Return the SDK's flags of an identity, which evaluate each flag when it is first read."""
-        sdk, override_traits = self._sdk
-        if override_traits:  # also for an identity without overrides, whose own traits may not claim some
-            traits = {**traits, identity_overrides.TRAIT: override_traits.get(identifier, "")}
-        flags = sdk.get_identity_flags(identifier, traits)
+        if self._override_traits:  # also for an identity without overrides, whose own traits may not claim some
+            traits = {**traits, identity_overrides.TRAIT: self._override_traits.get(identifier, "")}
+        flags = self._sdk.get_identity_flags(identifier, traits)
         if self._has_dependencies:
             with suppress(Exception):  # a flag that can't be evaluated must not spoil the others
                 flags.all_flags()
         return flags
-
-    @cached_property
-    def _has_dependencies(self) -> bool:
-        """Whether a segment may depend on a flag: the SDK knows the other flags only if it evaluates all at once."""
-        return any(map(may_read_flags, self.document["project"]["segments"]))
-
-    @cached_property
-    def _sdk(self) -> tuple[Flagsmith, Mapping[str, str]]:
-        """The SDK, and the trait that makes an identity's overrides apply there, by identifier."""
-        document, override_traits = identity_overrides.with_segments(self.document)
-        handler = SimpleNamespace(get_environment=lambda: document)
-        sdk = Flagsmith(offline_mode=True, offline_handler=cast(OfflineHandler, handler))
-        sdk.offline_handler = None  # the SDK has converted the document, and would keep it in memory
-        return sdk, override_traits
 
 
 @dataclass(frozen=True)
@@ -140,16 +115,15 @@ class Document:
 
 def parse_document(body: object) -> Document:
     """Parse the body of an environment document; raise `InvalidDocument` for anything else."""
-    environment = Environment(normalize(body))
-    updated_at = parse_updated_at(body)
+    document, updated_at = normalize(body), parse_updated_at(body)
     assert isinstance(body, dict)  # `normalize` saw to it
     try:
-        environment.evaluate()
+        environment = Environment(document)
         _ = environment.version
     except UNREADABLE as error:
         raise InvalidDocument(f"{error}.") from error
     realtime_enabled = body["project"].get("enable_realtime_updates") is not False
-    return Document(environment, updated_at, realtime_enabled, tuple(find_warnings(body, environment.document)))
+    return Document(environment, updated_at, realtime_enabled, tuple(find_warnings(body, document)))
 
 
 class Head(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -86,11 +86,12 @@ class ObservedFlags(Flags):
         """The snapshot, or None where no read has asked for it yet."""
         return self._pin.get() if self._pin.is_set else None
 
-    def _snapshot(self, overridden: Mapping[str, Flag] | None) -> Snapshot | None:
+    @property
+    def snapshot(self) -> Snapshot | None:
         if self._pin.is_set:
-            return super()._snapshot(overridden)
+            return super().snapshot
         with self.observation.count_cache_reads():
-            return super()._snapshot(overridden)
+            return super().snapshot
 
     def _record(self, flag: Flag) -> None:
         self.observation.reads.append(Read(flag, self, caller()))

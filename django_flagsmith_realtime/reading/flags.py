@@ -85,10 +85,7 @@ class Flags(Mapping[str, Flag]):
     @property
     def snapshot(self) -> Snapshot | None:
         """The snapshot that these flags are read from; the first read asks the cache for it."""
-        return self._snapshot(overrides.visible())
-
-    def _snapshot(self, overridden: Mapping[str, Flag] | None) -> Snapshot | None:
-        return self._pin.get() if overridden is None else file_snapshot()
+        return file_snapshot() if overrides.are_active() else self._pin.get()
 
     @property
     def identity(self) -> Identity | None:
@@ -177,8 +174,7 @@ class Flags(Mapping[str, Flag]):
     @property
     def _by_name(self) -> Mapping[str, Flag]:
         """The environment's flags, and those that tests set."""
-        overridden = overrides.visible()
-        snapshot = self._snapshot(overridden)
+        overridden, snapshot = overrides.visible(), self.snapshot
         flags = snapshot.environment.flags if snapshot else {}
         return {**flags, **overridden} if overridden else flags
 
@@ -186,16 +182,16 @@ class Flags(Mapping[str, Flag]):
         """Return a flag that must not leave this object: others share it, and it can be changed."""
         name = flag_name(name)
         overridden = overrides.visible()
-        if overridden and name in overridden:
+        if name in overridden:
             return overridden[name]
-        snapshot = self._snapshot(overridden)
+        snapshot = self.snapshot
         flag = snapshot.environment.flags.get(name) if snapshot else None
         if snapshot is None or flag is None:
             config = get_read_config()
             if name in config.defaults:
                 return default_flag(name, config.defaults[name])
             if not (name and has_default):
-                _report_unknown(name, snapshot, is_test=overridden is not None, is_strict=config.strict)
+                _report_unknown(name, snapshot, is_strict=config.strict)
             return Flag(False, None, feature_id=0, feature_name=name, reason=UNKNOWN_REASON, is_default=True)
         identity = self.identity
         if identity is None or name not in snapshot.environment.targeted:
@@ -223,8 +219,9 @@ def flag_name(name: object) -> str:
     return "" if name is None else str(name)  # None: an unknown variable of a template
 
 
-def _report_unknown(name: str, snapshot: Snapshot | None, *, is_test: bool, is_strict: bool) -> None:
+def _report_unknown(name: str, snapshot: Snapshot | None, *, is_strict: bool) -> None:
     """Log once that a flag is off because nobody knows it; raise `UnknownFlag` if `STRICT` is on."""
+    is_test = overrides.are_active()
     remedy = " Create it, or name it in FLAGSMITH['DEFAULTS']."
     if not name:
         why, remedy = 'its name is empty. In a template, names stand in quotes: {% flag "new_checkout" %}', ""

@@ -48,10 +48,10 @@ def are_active() -> bool:
     return bool(entered)
 
 
-def visible() -> Mapping[str, Flag] | None:
-    """Return the flags that are set for the caller, those of upper layers over those of lower ones; None: no layer."""
+def visible() -> Mapping[str, Flag]:
+    """Return the flags that are set for the caller, those of upper layers over those of lower ones."""
     if not (layers := entered):
-        return None
+        return {}
     here, thread = _entered_here.get(), threading.get_ident()
     own = [layer for layer in layers if layer in here or layer.thread == thread]
     return {name: flag for layer in own or layers for name, flag in layer.flags.items()}

@@ -94,7 +94,7 @@ def test_reason_and_variant_are_the_ones_of_the_official_sdk() -> None:
 
 def test_nobody_gets_it_by_a_trait() -> None:
     environment = parse_document(document({"alice": "hello"})).environment
-    claimed = {TRAIT: environment._sdk[1]["alice"]}
+    claimed = {TRAIT: environment._override_traits["alice"]}
     assert environment.identity_flags("alice", {}).get_flag("banner_text").reason == REASON
     assert environment.identity_flags("mallory", claimed).get_flag("banner_text").reason != REASON
 

@@ -30,7 +30,7 @@ def environment(*names: str) -> Environment:
         {
             "api_key": "key",
             "name": "Tests",
-            "project": {"segments": []},
+            "project": {"segments": [], "server_key_only_feature_ids": []},
             "feature_states": states,
             "identity_overrides": [],
         }

@@ -194,13 +194,12 @@ def test_a_fork_while_another_thread_evaluates_leaves_no_lock_behind(
     publish(banner_text="one")
     evaluating, go_on = threading.Event(), threading.Event()
 
-    def evaluate_slowly(environment: Environment) -> dict[str, Any]:
+    def evaluate_slowly(environment: Environment, document: Any) -> None:
         evaluating.set()
         go_on.wait()
-        return {}
 
-    monkeypatch.setattr(Environment.__dict__["flags"], "func", evaluate_slowly)
-    thread = threading.Thread(target=lambda: Environment({"api_key": "", "name": ""}).flags)
+    monkeypatch.setattr(Environment, "__init__", evaluate_slowly)
+    thread = threading.Thread(target=Environment, args=({},))
     thread.start()
     try:
         evaluating.wait()
