@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from urllib.parse import parse_qs, urlsplit
 
-from django.core.cache import caches
+from django.core.cache import InvalidCacheBackendError, caches
+from django.core.cache.backends.db import DatabaseCache
 from django.core.checks import CheckMessage, Error, Tags, Warning
+from django.db import DatabaseError, connections, router
 
 from ..conf import Config
-from ..storage.backends import find_missing_client, get_backend
+from ..storage.backends import find_unusable_client, get_backend
 from .setting import checks_config
 
 OWN_ALIAS = 'Give the flags an alias of their own in CACHES and name it in FLAGSMITH["CACHE"]'
@@ -19,7 +22,36 @@ SHARED_CACHES = "Redis, memcached or the database"
 @checks_config(Tags.caches)
 def check_client(config: Config) -> list[Error]:
     """Report a cache whose client library is not installed."""
-    return find_missing_client(config.cache)
+    return find_unusable_client(config.cache)
+
+
+@checks_config(Tags.caches, Tags.database)
+def find_missing_table(config: Config, databases: Iterable[str]) -> Iterator[CheckMessage]:
+    """Warn of a `DatabaseCache` without its table. No error: `migrate`, which runs this, comes before the command."""
+    with suppress(InvalidCacheBackendError, DatabaseError):  # both are Django's to report
+        cache = caches.create_connection(config.cache)
+        if not isinstance(cache, DatabaseCache):
+            return
+        database, table = router.db_for_read(cache.cache_model_class), cache.cache_model_class._meta.db_table
+        if database in databases and table not in connections[database].introspection.table_names():
+            yield Warning(
+                f"The cache {config.cache!r} has no table {table!r}: nothing can be stored there.",
+                hint="Create it: manage.py createcachetable.",
+                id="flagsmith.W022",
+            )
+
+
+@checks_config(Tags.caches)
+def find_key_function(config: Config) -> Iterator[CheckMessage]:
+    """Warn of a function for keys, which may separate tenants: their flags are the same."""
+    if caches.settings.get(config.cache, {}).get("KEY_FUNCTION"):
+        yield Warning(
+            f"The cache {config.cache!r} has a KEY_FUNCTION. The flags are stored without it: they are the same for "
+            "every tenant, request and task.",
+            hint=f"{OWN_ALIAS}, without a KEY_FUNCTION; a KEY_PREFIX is used. If you share the alias on purpose, list "
+            '"flagsmith.W023" in SILENCED_SYSTEM_CHECKS.',
+            id="flagsmith.W023",
+        )
 
 
 @checks_config(Tags.caches)

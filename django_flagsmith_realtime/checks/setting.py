@@ -7,7 +7,7 @@ from typing import Any
 
 from django.apps import apps
 from django.contrib.auth import get_permission_codename
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
@@ -15,17 +15,22 @@ from ..conf import Config, find_missing, find_missing_cache, find_problems, get_
 
 TAG = "flagsmith"  # manage.py check --tag flagsmith
 
-Find = Callable[[Config], Iterable[CheckMessage]]
+Find = Callable[..., Iterable[CheckMessage]]
 
 
 def checks_config(*tags: str, deploy: bool = False) -> Callable[[Find], Find]:
-    """Register a function that finds something wrong in a valid `FLAGSMITH`; `check_setting` reports invalid ones."""
+    """Register a function that finds something wrong in a valid `FLAGSMITH`; `check_setting` reports invalid ones.
+
+    One tagged with Django's `database` also gets the aliases of `--database`, and runs only for those.
+    """
 
     def decorate(find: Find) -> Find:
         @register(TAG, *tags, deploy=deploy)
-        def check(**kwargs: Any) -> list[CheckMessage]:
+        def check(databases: Iterable[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
             try:
-                return list(find(get_config()))
+                if Tags.database not in tags:
+                    return list(find(get_config()))
+                return list(find(get_config(), databases)) if databases else []
             except ImproperlyConfigured:
                 return []
 

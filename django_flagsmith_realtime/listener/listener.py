@@ -103,7 +103,7 @@ class Listener:
         if self._clock() >= self._maintenance_due:
             self._maintenance_due = self._clock() + MAINTENANCE_SECONDS
             if self._term is None:
-                self._maintenance.read_published()
+                self._maintenance.read_published(self._leadership.error)
             else:
                 self._maintenance.run()
         next_due = self._maintenance_due

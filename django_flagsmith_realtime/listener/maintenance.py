@@ -51,11 +51,13 @@ class Maintenance:
         self._has_taken_over = False
         self._publisher.drop_signals()
 
-    def read_published(self) -> None:
-        """While another process leads: read what it publishes."""
+    def read_published(self, lease_error: StoreError | None = None) -> None:
+        """While another process leads, or the lease can't be had: read what is published."""
         with self._step():
             if self._publisher.read_published():
                 self._unstored = None  # the process that published knew more
+            if lease_error:
+                raise lease_error
 
     def run(self) -> None:
         """While this process leads: do all that is due; end with the first step if the cache hangs."""

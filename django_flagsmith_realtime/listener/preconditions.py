@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.core.checks import Error
 
 from ..conf import find_missing, find_missing_cache, find_problems, get_config, get_setting
-from ..storage.backends import find_missing_client, get_backend
+from ..storage.backends import find_unusable_client, get_backend
 
 CACHES_TO_PASTE = """
 CACHES = {
@@ -29,7 +29,7 @@ def find_inline_problems() -> list[Error]:
         return problems
     if not get_backend(config.cache).keeps_entries:
         return [Error(f"The cache {config.cache!r} keeps nothing.", hint=f"Use another one:\n{CACHES_TO_PASTE}")]
-    return find_missing_client(config.cache)
+    return find_unusable_client(config.cache)
 
 
 def find_command_problems() -> list[Error]:

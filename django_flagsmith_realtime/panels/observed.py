@@ -37,9 +37,9 @@ class Observation:
     @contextmanager
     def count_cache_reads(self) -> Iterator[None]:
         store = get_reader().store
-        before = store.reads
+        before = store.cache.reads
         yield
-        self.cache_reads += store.reads - before
+        self.cache_reads += store.cache.reads - before
 
 
 class ObservedFlags(Flags):

@@ -56,14 +56,13 @@ class Reader:
         self._retry_at = -float("inf")
         self._file_read_at = -float("inf")
         self._lower_since: float | None = None
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="flagsmith-reader")
-        self._signal_executor = ThreadPoolExecutor(1, thread_name_prefix="flagsmith-signals")
+        self._executor, self._signal_executor = _executor("reader"), _executor("signals")
         self._task: Future[None] | None = None  # the last one of the executor
         self._task_since = -float("inf")
 
     def after_fork(self) -> None:
         """Keep the snapshot, drop what belongs to the parent: connections, locks, threads."""
-        self.store.handle.drop()
+        self.store.cache.drop()
         self._reset()
 
     def current(self, max_age: float = 0) -> Snapshot | None:
@@ -105,12 +104,22 @@ class Reader:
         """Ask the cache in the process's reading thread; a task that has not begun yet serves all who wait."""
         self._task_since = max(self._task_since, since)  # before the next line: a task reads it when it begins
         if self._task is None or self._task.running() or self._task.done():
-            self._task = self._executor.submit(self._ask_in_reading_thread)
+            try:
+                self._task = self._executor.submit(self._ask_in_reading_thread)
+            except RuntimeError:  # no thread can start: the interpreter ends, or the system has too many
+                self._executor = _executor("reader")  # the other one keeps the task for later
+                _send_loaded(self._ask(since))
+                self._task = Future()
+                self._task.set_result(None)
         return self._task
 
     def _ask_in_reading_thread(self) -> None:
         if change := self._ask(self._task_since):
-            self._signal_executor.submit(_send_loaded_and_close, change)  # a receiver may be slow, or read flags
+            try:
+                self._signal_executor.submit(_send_loaded_and_close, change)  # a receiver may be slow, or read flags
+            except RuntimeError:  # no thread can start
+                self._signal_executor = _executor("signals")
+                _send_loaded(change)
         close_old_connections()  # of DatabaseCache: no request ends in this thread
 
     def _ask(self, since: float) -> Change | None:
@@ -133,7 +142,11 @@ class Reader:
     def _refresh(self) -> None:
         began, error = time.monotonic(), None
         try:
-            self._adopt(self.store.read_head(), began)
+            head = self.store.read_head()
+            if head is None and self._held and not began < self._retry_at <= began + RETRY_SECONDS:
+                self._retry_at = began + RETRY_SECONDS
+                self.store.close()  # a client that hides errors may have given up its server
+            self._adopt(head, began)
         except StoreError as raised:
             error = raised
         if self._held is None and self._snapshot_file and began - self._file_read_at >= RETRY_SECONDS:
@@ -174,6 +187,10 @@ class Reader:
                 self._held = Snapshot(head, held.environment)
         elif environment := self.store.read_environment(head.sequence):
             self._held = Snapshot(head, environment)
+
+
+def _executor(name: str) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix=f"flagsmith-{name}")
 
 
 def _send_loaded(change: Change | None) -> None:

@@ -1,16 +1,19 @@
-"""Connections to Django's cache that outlive requests, and one error for all that a cache's client raises."""
+"""The keys of an environment in Django's cache, and one error for all that its client raises, or hides."""
 
 from __future__ import annotations
 
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from functools import wraps
+from dataclasses import dataclass
+from inspect import iscoroutine
 from pickle import PickleError
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
+from types import SimpleNamespace
+from typing import Any, TypeVar
 
-from django.core.cache import InvalidCacheBackendError, caches
+from django.core.cache import CacheHandler, InvalidCacheBackendError
 from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.db import DatabaseCache
 from django.core.cache.backends.redis import RedisCache
@@ -18,29 +21,47 @@ from django.db import connections, router, transaction
 
 from ..compat import keep_redis_clients
 from ..conf import explain, find_missing_cache
-from ..exceptions import FlagsmithError, StoreError
-from .backends import BACKENDS, get_backend
+from ..exceptions import StoreError
+from .backends import BACKENDS, get_backend, own_entries
 
 SCHEMA = 3  # of what is stored; a release that stores something else has keys, and a lease, of its own
 UNREADABLE = (AttributeError, EOFError, ImportError, LookupError, PickleError, TypeError, ValueError, zlib.error)
-ADVICE = {
+
+# Seconds after which an answer is no good: a read that found nothing has met an error that its client hides, and after
+# an error no other server is tried. Redis answers in 1 ms; clients wait for one that hangs for 1 s, as our pages say.
+SLOW_SECONDS = 0.5
+
+# Seconds before each try to read back what was written, half a second in all: something between may read from a
+# replica, which lags behind. From a server of its own the first try, without a wait, succeeds.
+READ_BACK_DELAYS = (0.0, 0.01, 0.04, 0.15, 0.3)
+
+SERVER = "that CACHES names"
+ADVICE = {  # what to do about an error, by what its text contains; the first one counts
     "too large": "Raise memcached's limit for one item: its option -I, for instance -I 8m.",
     "too big": "Raise memcached's limit for one item: its option -I, for instance -I 8m.",
     "no such table": "Create the cache's table: manage.py createcachetable.",
-    "does not exist": "Create the cache's table: manage.py createcachetable.",
-    "timeout": "Is the server that CACHES names busy, or cut off?",
-    "timed out": "Is the server that CACHES names busy, or cut off?",
-    "refused": "Is the server that CACHES names running?",
+    'relation "': "Create the cache's table: manage.py createcachetable.",
+    "doesn't exist": "Create the cache's table: manage.py createcachetable.",
+    "read only": f"The first server {SERVER} must be the primary: this one is a replica, or became one.",
+    "misconf": f"Redis can't save to its disk, and refuses writes until it can: see the log of the server {SERVER}.",
+    "maxmemory": "Raise Redis's maxmemory, or let it evict other keys: its maxmemory-policy.",
+    "noreplicas": "Redis has fewer replicas than its min-replicas-to-write, and refuses writes.",
+    "loading": "Redis has just started, and reads its data from the disk.",
+    "no permission": "Allow its user in Redis's ACL: get, set, expire, pexpire, persist and del of *flagsmith:*.",
+    "invalid username-password": "Correct the user and the password in CACHES.",
+    "authenticat": f"The server {SERVER} wants a password: add it to LOCATION.",
+    "timeout": f"Is the server {SERVER} busy, or cut off?",
+    "timed out": f"Is the server {SERVER} busy, or cut off?",
+    "refused": f"Is the server {SERVER} running?",
+    "name or service not known": f"Is the host {SERVER} spelled right, and known to this machine?",
     **{
         f"no module named '{each.package}'": f"Install its client: pip install {each.requirement}."
         for each in BACKENDS.values()
         if each.package
     },
-    "maxmemory": "Raise Redis's maxmemory, or let it evict other keys: its maxmemory-policy.",
 }
 
-P = ParamSpec("P")
-R = TypeVar("R")
+T = TypeVar("T")
 
 
 def cache_key(namespace: str, name: str) -> str:
@@ -48,79 +69,147 @@ def cache_key(namespace: str, name: str) -> str:
     return f"flagsmith:{SCHEMA}:{namespace}:{name}"
 
 
-def read(cache: BaseCache, key: str, unreadable: Any = None) -> Any:
-    """Return the value of a key; `unreadable` where another backend, serializer or Python wrote it."""
-    try:
-        return cache.get(key)
-    except UNREADABLE:
-        cache.get(f"{key}:nothing")  # raises too where the client is to blame, not the value
-        return unreadable
+@dataclass(frozen=True)
+class Unreadable:
+    """Stands for a value that another backend, serializer or Python wrote."""
+
+    error: Exception
 
 
-class CacheHandle:
-    """A connection to a cache that outlives requests; one for each thread where the client isn't thread-safe."""
+class Cache:
+    """The keys of one namespace, on connections that outlive requests; `reads` counts the keys that were read.
 
-    def __init__(self, alias: str) -> None:
+    Methods raise `StoreError`. There is one connection for each thread where the client isn't thread-safe.
+    """
+
+    def __init__(self, alias: str, namespace: str) -> None:
         if problems := find_missing_cache(alias):
             raise InvalidCacheBackendError(explain(problems[0]))
-        self._alias = alias
-        self._per_thread = not get_backend(alias).is_thread_safe
+        self.reads = 0
+        self.namespace = namespace
+        self._backend = get_backend(alias)
+        self._entries = own_entries(alias)
         self.drop()
 
     def drop(self) -> None:
         """Forget the connections without closing them: after a fork, the parent still uses them."""
-        self._local = threading.local()
-        self._shared: BaseCache | None = None
+        self._opened: Any = SimpleNamespace() if self._backend.is_thread_safe else threading.local()
 
     def close(self) -> None:
         """Close the connection of this thread; the next use opens a new one."""
-        opened: BaseCache | None = getattr(self._local, "cache", self._shared)
+        opened: BaseCache | None = getattr(self._opened, "cache", None)
         self.drop()
         if opened is not None:
-            with suppress(Exception):  # some clients raise when what they close is broken
-                opened.close()
+            _close(opened)
 
-    def get(self) -> BaseCache:
-        """Return the cache to use in this thread."""
-        if self._per_thread:
-            if not hasattr(self._local, "cache"):
-                self._local.cache = _open(self._alias)
-            return cast(BaseCache, self._local.cache)
-        if self._shared is None:
-            self._shared = _open(self._alias)
-        return self._shared
+    @property
+    def connection(self) -> BaseCache:
+        """The connection to use in this thread."""
+        opened = self._opened  # another thread may close it
+        if not hasattr(opened, "cache"):
+            opened.cache = _open(self._entries[0])
+        cache: BaseCache = opened.cache
+        return cache
+
+    def get(self, name: str, *, from_replica: bool = False) -> Any:
+        """Return a value, `Unreadable` or None. A replica answers only where it may and the primary has failed."""
+        self.reads += 1
+        key = cache_key(self.namespace, name)
+
+        def read(cache: BaseCache) -> Any:
+            try:
+                return cache.get(key)
+            except UNREADABLE as error:
+                cache.get(f"{key}:nothing")  # raises too where the client is to blame, not the value
+                return Unreadable(error)
+
+        return self._ask(read, is_read=True, any_server=from_replica)
+
+    def set(self, name: str, value: Any, timeout: float | None = None) -> None:
+        self._ask(lambda cache: cache.set(cache_key(self.namespace, name), value, timeout))
+
+    def add(self, name: str, value: Any, timeout: float | None = None) -> bool:
+        return bool(self._ask(lambda cache: cache.add(cache_key(self.namespace, name), value, timeout)))
+
+    def touch(self, name: str, timeout: float | None) -> bool:
+        key = cache_key(self.namespace, name)
+
+        def touch(cache: BaseCache) -> bool:
+            try:
+                return bool(cache.touch(key, timeout))
+            except (AttributeError, NotImplementedError):  # such as django-bmemcached's
+                value = cache.get(key)
+                if value is not None:
+                    cache.set(key, value, timeout)
+                return value is not None
+
+        return self._ask(touch)
+
+    def delete(self, name: str) -> None:
+        self._ask(lambda cache: cache.delete(cache_key(self.namespace, name)))
+
+    def read_back(self, name: str, value: Any, is_expected: Callable[[Any], bool] | None = None) -> Any:
+        """Return what is found where `value` was written; raise `StoreError` where it isn't that, or as expected."""
+        for delay in READ_BACK_DELAYS:
+            time.sleep(delay)
+            found = self.get(name)
+            if is_expected(found) if is_expected else found == value:
+                return found
+        self.close()  # a client that hides errors may have given up its server
+        name = name.partition(":")[0]  # without the sequence: an outage is logged once
+        if isinstance(found, Unreadable):
+            raise StoreError(
+                f"The cache can't read back {name!r} as it was written: {type(found.error).__name__}: {found.error}. "
+                "See the serializer in its OPTIONS, and decode_responses, which must be off for pickles."
+            )
+        size = f"{len(value):,} {'bytes' if isinstance(value, str) else 'fields'}"
+        raise StoreError(
+            f"The cache did not keep {name!r} ({size}). Raise its limit for the size of an item (memcached's option "
+            "-I), for memory (Redis's maxmemory) or for entries (MAX_ENTRIES), or find out who locks its database."
+        )
+
+    def _ask(self, operation: Callable[[BaseCache], T], *, is_read: bool = False, any_server: bool = False) -> T:
+        """Return what a server answers: this is the one place that knows whether it did, failed, or hid an error.
+
+        A server may have closed a connection that was idle: an error that comes at once is tried again on a new one,
+        and then on the other servers in LOCATION.
+        """
+        began, errors = time.monotonic(), list[Exception]()
+        entries = self._entries if any_server or not self._backend.has_replicas else self._entries[:1]
+        with ExitStack() as spares:
+            for entry in entries[:1] * hasattr(self._opened, "cache") + entries:
+                try:
+                    cache = self.connection if entry is entries[0] else _open(entry)
+                    if entry is not entries[0]:
+                        spares.callback(_close, cache)
+                    with savepoints(cache):
+                        answer = operation(cache)
+                    took = time.monotonic() - began
+                    if iscoroutine(answer):
+                        answer.close()
+                        raise TypeError("its class is asynchronous; name the library's other one in CACHES")
+                    if is_read and answer is None and took >= SLOW_SECONDS:
+                        raise TimeoutError(f"its client found nothing in {took:.1f} s, which hides a timeout")
+                    return answer
+                except Exception as error:
+                    errors.append(error)
+                    self.close()  # pymemcache asks a server that failed no more for a minute
+                    _close_broken_connections()
+                    if time.monotonic() - began >= SLOW_SECONDS:
+                        break
+        raise StoreError(describe(errors[0])) from errors[0]
 
 
-def _open(alias: str) -> BaseCache:
-    cache = caches.create_connection(alias)
+def _open(entry: dict[str, Any]) -> BaseCache:
+    cache = CacheHandler({"": entry}).create_connection("")
     if isinstance(cache, RedisCache):
         keep_redis_clients(cache)
     return cache
 
 
-class HasHandle(Protocol):
-    handle: CacheHandle
-
-
-S = TypeVar("S", bound=HasHandle)
-
-
-def cache_errors(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
-    """Decorate a method so that whatever the cache's client raises becomes a `StoreError`."""
-
-    @wraps(method)
-    def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            with savepoints(self.handle.get()):
-                return method(self, *args, **kwargs)
-        except FlagsmithError:
-            raise
-        except Exception as error:
-            self.handle.close()  # pymemcache asks a server that failed no more for a minute
-            _close_broken_connections()
-            raise StoreError(describe(error)) from error
-
-    return call
+def _close(cache: BaseCache) -> None:
+    with suppress(Exception):  # some clients raise when what they close is broken
+        cache.close()
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from typing import Protocol
 from django.db import connections
 
 from ..exceptions import StoreError
-from .cache import CacheHandle, cache_errors, cache_key, read
+from .cache import Cache
 from .lock_file import LockFile, is_abandoned
 
 # Seconds by which the cache forgets the lease before LEASE_SECONDS are over, so that a standby leads by then: a
@@ -45,14 +45,11 @@ class Lease:
     def __init__(
         self, alias: str, namespace: str, *, seconds: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.handle = CacheHandle(alias)
+        self.cache = Cache(alias, namespace)
         self.token = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}"
         self.timeout = seconds - EXPIRY_MARGIN
         self.holder: str | None = None
         self._lock_file = LockFile(self.token)
-        self._key, self._standby_key, self._offer_key = (
-            cache_key(namespace, name) for name in ("lease", "standby", "offer")
-        )
         self._clock = clock
         self._held_until = self._renew_at = -float("inf")
 
@@ -67,70 +64,66 @@ class Lease:
         is_lost = self.holder == self.token and not self.is_held
         return self.holder.rpartition(":")[0] if self.holder and not is_lost else None
 
-    @cache_errors
     def acquire(self) -> bool:
         """Acquire the lease where it is free, or renew it when that is due; return whether this process holds it."""
         began = self._clock()
         self.holder = self._read_holder()
         if self.holder == self.token and began < min(self._renew_at, self._held_until):
             return True
-        cache = self.handle.get()
-        if self.holder is None or (self.holder == self.token and not cache.touch(self._key, self.timeout)):
+        if self.holder is None or (self.holder == self.token and not self.cache.touch("lease", self.timeout)):
             self._lock_file.lock()  # before another process can read the token
-            cache.add(self._key, self.token, self.timeout)
-            self.holder = self._read_holder()
+            self.cache.add("lease", self.token, self.timeout)
+            self.holder = self.cache.read_back("lease", self.token, lambda found: isinstance(found, str))
             if self.holder != self.token:
                 self._lock_file.remove()
         self._renew_at = began + self.timeout / RENEWALS
         self._held_until = began + self.timeout - HOLD_MARGIN if self.holder == self.token else -float("inf")
         return self.is_held
 
-    @cache_errors
     def release(self) -> None:
         """Let another process acquire it at once."""
         was_held, self._held_until, self.holder = self.is_held, -float("inf"), None
         if was_held and self._read_holder() == self.token:
-            self.handle.get().delete(self._key)
+            self.cache.delete("lease")
         self._lock_file.remove()
 
-    @cache_errors
     def offer(self) -> None:
         """Release it to processes that reach Flagsmith: this one does not."""
-        self.handle.get().set(self._offer_key, self.token, OFFER_SECONDS)
+        self.cache.set("offer", self.token, OFFER_SECONDS)
         self.release()
 
-    @cache_errors
     def read_offer(self) -> str | None:
         """Return the token of the process that offered it within the last `OFFER_SECONDS`."""
-        offer = read(self.handle.get(), self._offer_key)
+        offer = self.cache.get("offer")
         return offer if isinstance(offer, str) else None
 
-    @cache_errors
     def write_standby(self) -> None:
         """Let the holder know that this process waits for it."""
-        self.handle.get().set(self._standby_key, self.token, self.timeout)
+        self.cache.set("standby", self.token, self.timeout)
 
-    @cache_errors
     def read_standby(self) -> str | None:
         """Return the token of another process that waits for it."""
-        standby = read(self.handle.get(), self._standby_key)
+        standby = self.cache.get("standby")
         return standby if isinstance(standby, str) and standby != self.token else None
 
     def close(self) -> None:
         """Close the connections to the cache."""
         self._lock_file.close()
-        self.handle.close()
+        self.cache.close()
 
     def _read_holder(self) -> str | None:
-        holder = read(self.handle.get(), self._key, unreadable=b"")
+        holder = self.cache.get("lease")
         if holder is None or (isinstance(holder, str) and not is_abandoned(holder)):
             return holder
-        self.handle.get().delete(self._key)  # not a lease, which would stay for ever, or that of a process that died
+        self.cache.delete("lease")  # not a lease, which would stay for ever, or that of a process that died
         return None
 
 
 class Leadership(Protocol):
-    """Whether this process leads. `term` grows each time that it begins to; it is None while it stands by."""
+    """Whether this process leads. `term` grows each time that it begins to; it is None while it stands by.
+
+    `error` is why it can't, where the cache can be read and not written.
+    """
 
     @property
     def term(self) -> int | None: ...
@@ -140,6 +133,9 @@ class Leadership(Protocol):
 
     @property
     def has_standby(self) -> bool: ...
+
+    @property
+    def error(self) -> StoreError | None: ...
 
     def start(self, *, is_alive: Callable[[], bool], wake: Callable[[], None]) -> None: ...
 
@@ -151,7 +147,7 @@ class Leadership(Protocol):
 class Alone:
     """Leads for ever: for a cache that can't carry a lease."""
 
-    term, leader, has_standby = 1, None, False
+    term, leader, has_standby, error = 1, None, False, None
 
     def start(self, *, is_alive: Callable[[], bool], wake: Callable[[], None]) -> None: ...
 
@@ -172,6 +168,7 @@ class LeaseKeeper:
         self._can_reach = can_reach
         self._term = 0
         self.has_standby = False  # as far as it has read
+        self.error: StoreError | None = None  # of the last step
         self._stopping = False
         self._offering = False
         self._woken = threading.Event()
@@ -205,8 +202,11 @@ class LeaseKeeper:
     def _run(self) -> None:
         while not self._stopping:
             before = self.term, self.leader
-            with suppress(StoreError):  # the lease expires; the owner meets the same cache, and reports it
+            try:
                 self._step()
+                self.error = None
+            except StoreError as error:  # the lease expires; the owner reports it
+                self.error = error
             if (self.term, self.leader) != before:
                 self._wake()
             self._woken.wait(CHECK_SECONDS)

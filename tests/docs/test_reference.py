@@ -21,7 +21,7 @@ from django_flagsmith_realtime import signals
 from django_flagsmith_realtime.conf import KEYS, get_config
 from django_flagsmith_realtime.jinja2 import FlagsmithExtension
 from django_flagsmith_realtime.signals import RobustSignal
-from django_flagsmith_realtime.storage.cache import SCHEMA
+from django_flagsmith_realtime.storage.cache import SCHEMA, cache_key
 from django_flagsmith_realtime.storage.lease import OFFER_SECONDS, Lease
 from django_flagsmith_realtime.storage.status import CONNECTED, Leader, Status, StreamStatus
 from django_flagsmith_realtime.templatetags.flagsmith import register
@@ -142,7 +142,7 @@ def stored_keys() -> dict[str, float | None]:
     lease = Lease("default", get_config().namespace, seconds=15)
     lease.acquire()
     lease.write_standby()
-    lease.handle.get().set(lease._offer_key, lease.token, OFFER_SECONDS)
+    lease.cache.connection.set(cache_key(lease.cache.namespace, "offer"), lease.token, OFFER_SECONDS)
     kept: Any = caches["default"]
     lives = {key.removeprefix(f":1:{PREFIX}:"): ends for key, ends in kept._expire_info.items()}
     lease.release()

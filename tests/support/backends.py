@@ -151,15 +151,15 @@ class SmallCache(LocMemCache):
     limit = 1_000_000
     refused = 0
 
-    def _check(self, value: Any) -> None:
-        if isinstance(value, bytes) and len(value) > self.limit:
+    def _check(self, key: str, value: Any) -> None:
+        if ":payload:" in key and len(value) > self.limit:
             SmallCache.refused += 1
             raise ValueError("object too large for cache")
 
     def add(self, key: Any, value: Any, *args: Any, **kwargs: Any) -> bool:
-        self._check(value)
+        self._check(key, value)
         return bool(super().add(key, value, *args, **kwargs))
 
     def set(self, key: Any, value: Any, *args: Any, **kwargs: Any) -> None:
-        self._check(value)
+        self._check(key, value)
         super().set(key, value, *args, **kwargs)

@@ -179,10 +179,17 @@ class PostgresServer(ServerProcess):
 
 
 class RedisServer(ServerProcess):
+    """A Redis; `options` are those of its configuration file."""
+
     program = "redis-server"
+
+    def __init__(self, **options: object) -> None:
+        super().__init__()
+        self.options = {name.replace("_", "-"): value for name, value in options.items()}
 
     def command(self) -> list[str]:
         arguments = {"bind": "127.0.0.1", "port": self.port, "save": "", "appendonly": "no", "dir": self.directory}
+        arguments |= {"unixsocket": self.directory / "socket", **self.options}
         return [self.path, *(str(part) for key, value in arguments.items() for part in (f"--{key}", value))]
 
     def answers(self) -> bool:

@@ -75,6 +75,18 @@ FAULTS: dict[str, tuple[Any, dict[str, Any], str, str]] = {
         "No module named 'tests.nowhere'",
         "from_user",
     ),
+    "E009": (
+        GOOD,
+        {"cache": {"BACKEND": "tests.unit.storage.test_cache.AsyncCache"}},
+        "get() is a coroutine",
+        "aget_flags() works with it",
+    ),
+    "W023": (
+        GOOD,
+        {"cache": {**REDIS, "KEY_FUNCTION": "django_tenants.cache.make_key"}},
+        "the same for every tenant",
+        "a KEY_PREFIX is used",
+    ),
     "W002": (GOOD, {"cache": LOCMEM}, "lives in one process", '"LISTENER": "inline"'),
     "W003": ({**GOOD, "LISTENER": "inline"}, {"cache": LOCMEM}, "each process opens its own stream", "Redis"),
     "W004": (GOOD, {"cache": DUMMY}, "keeps nothing", "SILENCED_SYSTEM_CHECKS"),
@@ -119,7 +131,7 @@ FAULTS: dict[str, tuple[Any, dict[str, Any], str, str]] = {
     ),
     "W017": ({**GOOD, "STRICT": True}, {}, "STRICT", "development and tests"),
 }
-ELSEWHERE = {"E008", "W016", "W021"}  # take a library that is not there, a file, and a status
+ELSEWHERE = {"E008", "W016", "W021", "W022"}  # take a library that is not there, a file, a status, and a database
 DEPLOY = {"W003", "W009", "W016", "W017", "W021"}
 
 
@@ -191,6 +203,21 @@ def test_a_database_cache_of_its_own_may_be_small() -> None:
     assert messages(setting, CACHES={"default": LOCMEM, "flags": DATABASE}) == []
     found = messages(setting, CACHES={"default": LOCMEM, "flags": DATABASE, "pages": DATABASE})
     assert named(found) == ["W005"]
+
+
+def test_a_missing_table_is_a_warning_where_its_database_is_checked(database_cache: dict[str, Any]) -> None:
+    def found(databases: list[str] | None) -> list[CheckMessage]:
+        return run_checks(tags=["caches"], databases=databases)
+
+    large = {**database_cache, "OPTIONS": {"MAX_ENTRIES": 10_000}}
+    with override_settings(CACHES={"default": large}):
+        assert found(["cache"]) == []
+    with override_settings(CACHES={"default": {**large, "LOCATION": "gone"}}):
+        [message] = found(["cache"])
+        assert (message.id, message.is_serious()) == ("flagsmith.W022", False)
+        assert "no table 'gone'" in message.msg
+        assert "createcachetable" in str(message.hint)
+        assert found(None) == found(["default"]) == []
 
 
 @each_case(

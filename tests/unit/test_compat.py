@@ -74,7 +74,7 @@ class TestRedisClients:
         client.connection_pool.disconnect()
 
     def test_a_store_makes_one(self) -> None:
-        cache: Any = configured_store().handle.get()
+        cache: Any = configured_store().cache.connection
         assert cache._cache.get_client() is cache._cache.get_client()
 
     def test_a_store_that_is_closed_leaves_no_connection(self) -> None:
@@ -83,7 +83,7 @@ class TestRedisClients:
         gc.disable()
         try:
             store = configured_store()
-            cache: Any = store.handle.get()
+            cache: Any = store.cache.connection
             own = str(cache._cache.get_client().client_id())
             assert own in [client["id"] for client in connected()]
             del cache

@@ -18,6 +18,7 @@ from django_flagsmith_realtime.environment.snapshot import Document, Snapshot, p
 from django_flagsmith_realtime.exceptions import WrongEnvironment
 from django_flagsmith_realtime.listener.publisher import Publisher
 from django_flagsmith_realtime.signals import flag_changed, flags_updated
+from django_flagsmith_realtime.storage.cache import cache_key
 from django_flagsmith_realtime.storage.store import Store
 from tests.support.documents import RECORDED
 from tests.support.sources import FakeSource
@@ -314,7 +315,9 @@ def test_an_emptied_cache_is_filled_again_without_a_signal(publisher: Publisher,
 def test_an_unreadable_payload_is_replaced(publisher: Publisher, source: EditedSource, store: Store) -> None:
     update = publisher.refresh()
     assert update
-    store.handle.get().set(store._payload_key(update.snapshot.sequence), b"not a payload")
+    store.cache.connection.set(
+        cache_key(store.cache.namespace, f"payload:{update.snapshot.sequence}"), b"not a payload"
+    )
     fresh = Publisher(source=source, store=store)
     repaired = fresh.refresh()
     assert repaired and repaired.snapshot.sequence > update.snapshot.sequence
@@ -364,7 +367,9 @@ def test_a_clock_that_was_set_back_does_not_keep_an_older_body_out(
     update = publisher.refresh()
     assert update
     head, in_an_hour = update.snapshot.head, (time.time_ns() // 1_000) + 3_600_000_000
-    store.handle.get().set(store._key("head"), [head.sequence, head.version, head.updated_at, in_an_hour])
+    store.cache.connection.set(
+        cache_key(store.cache.namespace, "head"), [head.sequence, head.version, head.updated_at, in_an_hour]
+    )
     source.body["updated_at"] = "2020-01-01T00:00:00+00:00"
     source.state("banner_text")["feature_state_value"] = "restored"
     assert Publisher(source=source, store=store).refresh()
@@ -391,6 +396,6 @@ def test_a_foreign_payload_counts_as_absent(publisher: Publisher, source: Edited
     update = publisher.refresh()
     assert update
     broken = zlib.compress(b'{"feature_states": [{}], "project": {"segments": []}, "api_key": "a", "name": "n"}')
-    store.handle.get().set(store._payload_key(update.snapshot.sequence), broken)
+    store.cache.connection.set(cache_key(store.cache.namespace, f"payload:{update.snapshot.sequence}"), broken)
     assert store.read_environment(update.snapshot.sequence) is None
     assert Publisher(source=source, store=store).refresh()

@@ -16,11 +16,28 @@ from django.core.cache.backends.memcached import PyLibMCCache, PyMemcacheCache
 from django.core.cache.backends.redis import RedisCache
 from django.utils.module_loading import import_string
 
-from django_flagsmith_realtime.storage.backends import BACKENDS, Backend, find_missing_client, get_backend
+from django_flagsmith_realtime.storage.backends import BACKENDS, Backend, find_unusable_client, get_backend
 from tests.support.cases import each_case
 
-REDIS = ("socket_connect_timeout", "socket_timeout")
-CAPITALS = ("SOCKET_CONNECT_TIMEOUT", "SOCKET_TIMEOUT")
+REDIS = {
+    "package": "redis",
+    "timeouts": ("socket_connect_timeout", "socket_timeout"),
+    "separator": "[;,]",
+    "has_replicas": True,
+}
+PYMEMCACHE = {
+    "package": "pymemcache",
+    "timeouts": ("connect_timeout", "timeout"),
+    "separator": "[;,]",
+    "own_options": (("ignore_exc", False),),
+}
+PYLIBMC = {"package": "pylibmc", "is_thread_safe": False, "separator": "[;,]"}
+VALKEY = {
+    "package": "django_valkey",
+    "timeouts": ("SOCKET_CONNECT_TIMEOUT", "SOCKET_TIMEOUT"),
+    "own_options": (("IGNORE_EXCEPTIONS", False),),
+}
+REPLICATED_VALKEY = {**VALKEY, "separator": ",", "has_replicas": True}
 
 
 class Metered:
@@ -59,15 +76,13 @@ FACTS: dict[str, dict[str, Any]] = {
     "django.core.cache.backends.locmem.LocMemCache": {"is_per_process": True, "culls_at": 300},
     "django.core.cache.backends.filebased.FileBasedCache": {"carries_lease": False, "culls_at": 300},
     "django.core.cache.backends.db.DatabaseCache": {"culls_at": 300},
-    "django.core.cache.backends.redis.RedisCache": {"package": "redis", "timeouts": REDIS},
-    "django.core.cache.backends.memcached.PyMemcacheCache": {
-        "package": "pymemcache",
-        "timeouts": ("connect_timeout", "timeout"),
-    },
-    "django.core.cache.backends.memcached.PyLibMCCache": {"package": "pylibmc", "is_thread_safe": False},
-    "django_redis.cache.RedisCache": {"package": "django_redis", "timeouts": CAPITALS},
-    "django_valkey.cache.ValkeyCache": {"package": "django_valkey", "timeouts": CAPITALS},
-    "django_valkey.cluster_cache.cache.ClusterValkeyCache": {"package": "django_valkey", "timeouts": CAPITALS},
+    "django.core.cache.backends.redis.RedisCache": REDIS,
+    "django.core.cache.backends.memcached.PyMemcacheCache": PYMEMCACHE,
+    "django.core.cache.backends.memcached.PyLibMCCache": PYLIBMC,
+    "django_bmemcached.memcached.BMemcached": {"package": "bmemcached", "timeouts": ("socket_timeout",)},
+    "django_redis.cache.RedisCache": {**REPLICATED_VALKEY, "package": "django_redis"},
+    "django_valkey.cache.ValkeyCache": REPLICATED_VALKEY,
+    "django_valkey.cluster_cache.cache.ClusterValkeyCache": VALKEY,
     **{
         f"{__name__}.{name}": facts
         for name, facts in {
@@ -77,9 +92,9 @@ FACTS: dict[str, dict[str, Any]] = {
             "MeteredFilesOfAProject": {"carries_lease": False, "culls_at": 300},
             "reexported": {"carries_lease": False, "culls_at": 300},
             "MeteredDatabase": {"culls_at": 300},
-            "MeteredRedis": {"package": "redis", "timeouts": REDIS},
-            "MeteredPyMemcache": {"package": "pymemcache", "timeouts": ("connect_timeout", "timeout")},
-            "MeteredPyLibMC": {"package": "pylibmc", "is_thread_safe": False},
+            "MeteredRedis": REDIS,
+            "MeteredPyMemcache": PYMEMCACHE,
+            "MeteredPyLibMC": PYLIBMC,
             "Metered": {},
         }.items()
     },
@@ -144,10 +159,10 @@ def test_a_wrapper_around_another_package_s_backend_has_its_facts(install: Insta
     )
     install("their_metrics.cache", "from django_redis import cache\nclass RedisCache(cache.RedisCache): ...")
     assert facts("their_metrics.cache.RedisCache", settings) == FACTS["django_redis.cache.RedisCache"]
-    assert find_missing_client("default") == []
+    assert find_unusable_client("default") == []
 
 
 def test_a_backend_that_is_not_installed_is_an_error_with_the_package_to_install(settings: Any) -> None:
     settings.CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache"}}
-    [error] = find_missing_client("default")
+    [error] = find_unusable_client("default")
     assert (error.id, error.hint) == ("flagsmith.E008", "pip install django-redis")

@@ -97,13 +97,13 @@ class TestOnEachCache:
     def test_a_renewed_one_outlives_its_timeout(self, leases: Leases) -> None:
         renewed, waiting = leases(seconds=6), leases(seconds=6)
         watched = leases(seconds=6, clock=Clock())
-        watched._key = cache_key(NAMESPACE, "watched")
+        watched.cache.namespace = "watched"
         assert renewed.acquire() and watched.acquire()
 
         def watched_expired() -> bool:
             assert renewed.acquire()
             assert not waiting.acquire()
-            return caches["default"].get(watched._key) is None
+            return caches["default"].get(cache_key("watched", "lease")) is None
 
         wait_until(watched_expired)
 

@@ -285,7 +285,7 @@ class TestKeeping:
         publisher.publish(make_document(banner_text="new"))
         publisher.save()
 
-        publisher.store.handle.get().set(HEAD, list(old.head))  # it wakes before it has written the head
+        publisher.store.cache.connection.set(HEAD, list(old.head))  # it wakes before it has written the head
         frozen.save()
         assert banner(load_snapshot(path)) == "old"
         with pytest.raises(Overtaken):

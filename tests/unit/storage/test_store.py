@@ -17,7 +17,7 @@ from django_flagsmith_realtime.exceptions import StoreError
 from django_flagsmith_realtime.reading.reader import drop_readers, get_reader
 from django_flagsmith_realtime.storage import cache
 from django_flagsmith_realtime.storage.backends import Backend
-from django_flagsmith_realtime.storage.cache import CacheHandle
+from django_flagsmith_realtime.storage.cache import Cache
 from django_flagsmith_realtime.storage.store import SUPERSEDED_SECONDS, Store
 from tests.support.backends import use
 from tests.support.cases import each_case
@@ -217,12 +217,12 @@ class TestPublishing:
 
     def test_a_client_that_is_not_thread_safe_is_made_once_per_thread(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(cache, "get_backend", lambda alias: Backend(is_thread_safe=False))
-        handle = CacheHandle("default")
+        opened = Cache("default", "tests")
         with ThreadPoolExecutor(1) as executor:
-            elsewhere = executor.submit(handle.get).result()
-            assert executor.submit(handle.get).result() is elsewhere
-        assert handle.get() is handle.get()
-        assert handle.get() is not elsewhere
+            elsewhere = executor.submit(lambda: opened.connection).result()
+            assert executor.submit(lambda: opened.connection).result() is elsewhere
+        assert opened.connection is opened.connection
+        assert opened.connection is not elsewhere
 
 
 class TestStatus:
