@@ -14,6 +14,9 @@ from typing import Any
 from .child import ChildSpec
 
 HOST = "127.0.0.1"
+SOURCES = ("stream", "webhook", "queue-change", "poll")
+WEBHOOK_SECRET = "demo-only-not-a-secret"
+REALTIME_TOKEN = "demo-only-not-a-token"
 
 
 class PortInUse(Exception):
@@ -29,6 +32,7 @@ class Plan:
     workers: int
     state_file: Path
     document: Path
+    source: str = "stream"
 
     @property
     def site_url(self) -> str:
@@ -50,7 +54,9 @@ class Plan:
             **os.environ,
             "FLAGSMITH_ENVIRONMENT_KEY": "ser.demo-only-not-a-secret",
             "FLAGSMITH_API_URL": f"{self.standin_url}api/v1/",
-            "FLAGSMITH_REALTIME_URL": self.standin_url,
+            "FLAGSMITH_REALTIME_URL": self.standin_url if self.source == "stream" else "",
+            "FLAGSMITH_WEBHOOK_SECRET": WEBHOOK_SECRET if self.source == "webhook" else "",
+            "FLAGSMITH_REALTIME_TOKEN": REALTIME_TOKEN if self.source == "queue-change" else "",
             "FLAGS_PAGE": self.standin_url,
             "NO_PROXY": HOST,
             "no_proxy": HOST,
@@ -59,7 +65,12 @@ class Plan:
 
     def _standin(self) -> ChildSpec:
         files = ("--state", str(self.state_file), "--document", str(self.document))
-        command = (sys.executable, "-m", "standin", "--host", HOST, "--port", str(self.standin_port), *files)
+        posts = {
+            "webhook": ("--webhook", f"{self.site_url}flagsmith/webhook/", WEBHOOK_SECRET),
+            "queue-change": ("--queue-change", f"{self.site_url}flagsmith", REALTIME_TOKEN),
+        }.get(self.source, ())
+        address = ("--host", HOST, "--port", str(self.standin_port))
+        command = (sys.executable, "-m", "standin", *address, *files, *posts)
         return ChildSpec("standin", command, self._is_standin_up)
 
     def _listener(self) -> ChildSpec:
@@ -76,7 +87,8 @@ class Plan:
 
     def _is_listener_up(self) -> bool:
         state = get_json(self.standin_port, "/standin/state")
-        return bool(state and state["counts"]["environment_document"] and state["counts"]["open_streams"])
+        is_connected = state and (state["counts"]["open_streams"] or self.source != "stream")
+        return bool(state and state["counts"]["environment_document"] and is_connected)
 
     def _is_site_up(self) -> bool:
         answer = get_json(self.port, "/snapshot/")

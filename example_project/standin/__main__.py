@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from .deliveries import QueueChange, Webhook
 from .server import StandIn
 from .state import RECORDED_DOCUMENT
 
@@ -18,6 +19,10 @@ def main() -> None:
     options = _parser().parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     standin = _bind(options)
+    if options.webhook:
+        standin.deliveries.append(Webhook(*options.webhook))
+    if options.queue_change:
+        standin.deliveries.append(QueueChange(*options.queue_change))
     signal.signal(signal.SIGTERM, _stop)
     print(f"{standin.url}/ serves the environment key {standin.server_key}", flush=True)
     try:
@@ -33,6 +38,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--state", type=Path, required=True, help="the JSON file that keeps the flags")
     parser.add_argument(
         "--document", type=Path, default=RECORDED_DOCUMENT, help="the environment document that the flags start as"
+    )
+    parser.add_argument("--webhook", nargs=2, metavar=("URL", "SECRET"), help="post each change there, signed")
+    parser.add_argument(
+        "--queue-change", nargs=2, metavar=("URL", "TOKEN"), help="post each change to the stream service there"
     )
     return parser
 

@@ -9,6 +9,7 @@ from types import EllipsisType
 
 from .channel import Channel
 from .counts import Counter, Counts
+from .deliveries import Delivery, deliver_in_background
 from .document import Document, Value, find_state, updated_at
 from .state import State
 from .stream import StreamTimes
@@ -24,6 +25,7 @@ class Environment:
         self.server_key = server_key
         self.times = times
         self.counter = Counter()
+        self.deliveries: list[Delivery] = []
         self._state = state
         self._channel = Channel()
 
@@ -48,8 +50,11 @@ class Environment:
 
     def set_flag(self, name: str, *, enabled: bool | None = None, value: Value | EllipsisType = ...) -> bool:
         """Change one flag and announce it; return whether anything changed."""
+        before = self.document
         if not self._state.set_flag(name, enabled=enabled, value=value):
             return False
+        for delivery in self.deliveries:
+            deliver_in_background(delivery, before, self.document, name)
         self._channel.announce(updated_at(self.document))
         state = find_state(self.document, name)
         switched = "on" if state["enabled"] else "off"

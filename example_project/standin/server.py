@@ -13,6 +13,7 @@ from types import EllipsisType, TracebackType
 from typing import Any
 
 from .counts import Counts
+from .deliveries import Delivery
 from .document import Document, Value
 from .environment import SERVER_KEY, Environment
 from .handler import Handler
@@ -107,6 +108,11 @@ class StandIn:
     def document(self) -> Document:
         """Return the environment document as it is served now."""
         return self._environment.document
+
+    @property
+    def deliveries(self) -> list[Delivery]:
+        """Return what is posted with each change; append to it what Flagsmith should post."""
+        return self._environment.deliveries
 
     @property
     def counts(self) -> Counts:

@@ -88,7 +88,9 @@ CACHES = {
 FLAGSMITH = {
     "ENVIRONMENT_KEY": os.environ.get("FLAGSMITH_ENVIRONMENT_KEY", "ser.demo-only-not-a-secret"),
     "API_URL": os.environ.get("FLAGSMITH_API_URL", "http://127.0.0.1:8001/api/v1/"),
-    "REALTIME_URL": os.environ.get("FLAGSMITH_REALTIME_URL", "http://127.0.0.1:8001/"),
+    "REALTIME_URL": os.environ.get("FLAGSMITH_REALTIME_URL", "http://127.0.0.1:8001/") or None,
+    "WEBHOOK_SECRET": os.environ.get("FLAGSMITH_WEBHOOK_SECRET") or None,
+    "REALTIME_TOKEN": os.environ.get("FLAGSMITH_REALTIME_TOKEN") or None,
     "CACHE": "flagsmith",
     "IDENTITY": "shop.customers.identify",
     "DEFAULTS": {"max_cart_items": 10, "reviews": True, "theme_colour": "#0b7285"},

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from demo.log import Log
-from demo.plan import Plan, PortInUse, check_ports
+from demo.plan import SOURCES, Plan, PortInUse, check_ports
 from demo.supervisor import ChildFailed, Supervisor, on_stop_signal
 from django.conf import settings
 from django.core.management import call_command
@@ -36,11 +36,18 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=_port, default=8000, help="the shop's port (default: 8000)")
         parser.add_argument("--standin-port", type=_port, default=8001, help="the flags' port (default: 8001)")
         parser.add_argument("--workers", type=_count, default=2, help="processes that serve the shop (default: 2)")
+        parser.add_argument(
+            "--source",
+            choices=SOURCES,
+            default="stream",
+            help="how the stand-in says that a flag changed: its stream (default), a webhook, queue-change as a "
+            "self-hosted API posts it, or nothing, so that the listener polls",
+        )
 
-    def handle(self, *args: Any, port: int, standin_port: int, workers: int, **options: Any) -> None:
+    def handle(self, *args: Any, port: int, standin_port: int, workers: int, source: str, **options: Any) -> None:
         """Run until Ctrl-C."""
         document = settings.BASE_DIR / "shop" / "environment.json"
-        plan = Plan(port, standin_port, workers, settings.STATE_DIR / "flags.json", document)
+        plan = Plan(port, standin_port, workers, settings.STATE_DIR / "flags.json", document, source)
         try:
             check_ports({"--port": port, "--standin-port": standin_port})
             create_cache_table()
