@@ -51,7 +51,7 @@ from django.conf import settings
 settings.configure()
 django.setup()
 from queue import SimpleQueue
-from django_flagsmith_realtime.listener.events import Announcement
+from django_flagsmith_realtime.storage.announcements import Announcement
 from django_flagsmith_realtime.listener.stream import Stream, StreamReader
 reports = SimpleQueue()
 StreamReader(Stream(realtime_url=sys.argv[1], key="key", timeout=45, headers={}), reports.put).start()

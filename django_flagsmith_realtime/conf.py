@@ -90,7 +90,7 @@ def _is_defaults(value: object) -> bool:
 
 
 KEY = Expected(lambda value: _is_header_text(value) and value != "", "a non-empty string without spaces around it")
-SERVER_KEY = Expected(  # "" as well: what `os.environ.get("KEY", "")` returns is missing, not wrong
+SECRET = Expected(  # "" as well: what `os.environ.get("KEY", "")` returns is missing, not wrong
     lambda value: value == "" or KEY.or_none().accepts(value), KEY.or_none().words
 )
 TEXT = Expected(lambda value: isinstance(value, str) and value != "", "a non-empty string")
@@ -126,15 +126,17 @@ def _key(default: object, expected: Expected, *, secret: bool = False) -> Any:
 class Config:
     """The `FLAGSMITH` setting; every attribute is its key in lower case, durations are in seconds."""
 
-    environment_key: str | None = _key(None, SERVER_KEY, secret=True)
+    environment_key: str | None = _key(None, SECRET, secret=True)
     api_url: str = _key("https://edge.api.flagsmith.com/api/v1/", URL)
     realtime_url: str | None = _key("https://realtime.flagsmith.com/", URL.or_none())
     stream_key: str | None = _key(None, KEY.or_none(), secret=True)
+    webhook_secret: str | None = _key(None, SECRET, secret=True)
+    realtime_token: str | None = _key(None, SECRET, secret=True)
     cache: str = _key("default", TEXT)
-    # Beside a stream that works: Flagsmith announces some changes to nobody, for instance a version that was scheduled.
+    # Beside a stream or queue-change that works: Flagsmith announces some changes to nobody, as a scheduled version.
     poll_interval: float = _key(300, _seconds(0))
-    # Without one: twice as often as the official SDK, whose every process polls.
-    fallback_poll_interval: float = _key(30, _seconds(1))
+    # Without one: as often as the official SDK, whose every process polls.
+    fallback_poll_interval: float = _key(60, _seconds(1))
     freshness: float = _key(0.1, _seconds(0))  # Flagsmith itself takes 0.2 s or more to announce a change
     max_stale: float | None = _key(None, _seconds(0, exclusive=True).or_none())
     request_timeout: float = _key(10, _seconds(0, exclusive=True))  # the official SDK's
@@ -225,7 +227,8 @@ def get_config() -> Config:
     if problems := find_problems(setting):
         raise ImproperlyConfigured(explain(problems[0]))
     values = {key.lower(): value for key, value in setting.items()}
-    values["environment_key"] = values.get("environment_key") or None
+    for secret in {"environment_key", "webhook_secret", "realtime_token"} & values.keys():
+        values[secret] = values[secret] or None
     for url in {"api_url", "realtime_url"} & values.keys():
         values[url] = values[url] and values[url].rstrip("/") + "/"
     for mapping in {"defaults", "headers"} & values.keys():

@@ -1,8 +1,9 @@
 """The package's Django signals.
 
-`flags_updated(sender, changes, snapshot, previous, updated_at)` and, after it, one
+`flags_updated(sender, changes, snapshot, previous, updated_at, source)` and, after it, one
 `flag_changed(sender, name, old, new)` per changed flag are sent by the process that published the snapshot,
-`FRESHNESS` seconds after it was stored: no process trusts an older one any more.
+`FRESHNESS` seconds after it was stored: no process trusts an older one any more. `source` announced the change:
+"stream", "webhook" or "queue-change"; None where nobody did.
 `snapshot_loaded(sender, snapshot, previous)` is sent by every process that starts to use a snapshot.
 Their `sender` is `Snapshot`.
 

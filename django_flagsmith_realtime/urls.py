@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import path, re_path
 
 from . import views
 
-urlpatterns = [path("health/", views.health, name="flagsmith-health")]
+urlpatterns = [
+    path("health/", views.health, name="flagsmith-health"),
+    path("webhook/", views.webhook, name="flagsmith-webhook"),
+    # Flagsmith's API puts "/sse/…" behind the address that it is given, which may end with a slash.
+    re_path(r"^/?sse/environments/([^/]+)/queue-change$", views.queue_change, name="flagsmith-queue-change"),
+]

@@ -51,16 +51,21 @@ class FlagChange:
 
 @dataclass(frozen=True)
 class Update:
-    """A version that was published, the one published before it, and what differs, by flag name."""
+    """A version that was published, the one published before it, and what differs, by flag name.
+
+    `source` announced the change: "stream", "webhook" or "queue-change"; None where nobody did.
+    """
 
     snapshot: Snapshot
     previous: Snapshot | None
     changes: Mapping[str, FlagChange]
+    source: str | None = None
 
     @classmethod
-    def between(cls, previous: Snapshot | None, snapshot: Snapshot) -> Update:
+    def between(cls, previous: Snapshot | None, snapshot: Snapshot, source: str | None = None) -> Update:
         """Compare two snapshots; without a previous one every flag is new."""
-        return cls(snapshot, previous, diff(previous.environment if previous else None, snapshot.environment))
+        changes = diff(previous.environment if previous else None, snapshot.environment)
+        return cls(snapshot, previous, changes, source)
 
 
 def diff(old: Environment | None, new: Environment) -> Mapping[str, FlagChange]:

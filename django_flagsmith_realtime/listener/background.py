@@ -14,6 +14,7 @@ from django.db import connections
 from ..conf import get_config
 
 if TYPE_CHECKING:
+    from ..storage.announcements import Announcement
     from .listener import Listener
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,10 @@ class BackgroundListener:
             self._thread = threading.Thread(target=self._run, name="flagsmith-listener", daemon=True)
             self._thread.start()
             self._pid = os.getpid()
+
+    def announce(self, announcement: Announcement) -> bool:
+        """Hand an announcement to the listener; False where it does not run here, or does not lead."""
+        return self.is_started and self._listener is not None and self._listener.announce(announcement)
 
     def stop(self) -> None:
         """End it, so that another process can lead; wait a second at most."""

@@ -94,7 +94,7 @@ class EventLog:
                 logger.info("Cache: the flags were gone and are back")
             case events.Published(update, latency):
                 self._has_flags = True
-                took = f" in {latency * 1000:.0f} ms" if latency is not None else ""
+                took = f" by {update.source} in {latency * 1000:.0f} ms" if latency is not None else ""
                 flags = f"{len(update.changes)} flags"
                 if update.previous:
                     flags = ", ".join(map(str, update.changes.values())) or "no flag changed"

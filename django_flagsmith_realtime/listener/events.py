@@ -51,17 +51,15 @@ class StreamDisconnected(Event):
 
 
 @dataclass(frozen=True)
-class Announcement:
-    """A source says that the environment changed; `time` in microseconds, None where it says no time."""
-
-    time: int | None
-
-
-@dataclass(frozen=True)
 class ChangeAnnounced(Event):
-    """Flagsmith announced a change; one that is not new was announced before, and costs no request."""
+    """Flagsmith announced a change by `source`; one that is not new was announced before, and costs no request.
 
+    `heard_at` is when another process heard it, in microseconds.
+    """
+
+    source: str
     is_new: bool
+    heard_at: int | None = None
 
 
 @dataclass(frozen=True)

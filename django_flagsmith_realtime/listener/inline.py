@@ -14,6 +14,7 @@ from django.core.signals import request_started
 
 from ..conf import explain, get_config
 from ..reading import overrides
+from ..storage.announcements import Announcement
 from .background import BackgroundListener
 from .preconditions import find_inline_problems
 
@@ -27,6 +28,11 @@ _logged: set[str] = set()
 def start_with_first_request() -> None:
     """Wait for the first request: until then a server may fork."""
     request_started.connect(_start, dispatch_uid="flagsmith-inline")
+
+
+def announce(announcement: Announcement) -> bool:
+    """Hand an announcement to the listener of this process; False where there is none, or another one leads."""
+    return _background.announce(announcement)
 
 
 def _start(*, sender: Any, **kwargs: Any) -> None:

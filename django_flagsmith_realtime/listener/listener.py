@@ -17,9 +17,10 @@ from queue import Empty, SimpleQueue
 
 from ..environment.snapshot import Document
 from ..exceptions import FlagsmithError, HttpError
+from ..storage.announcements import Announcement
 from ..storage.lease import STUCK_SECONDS, Leadership
 from . import events
-from .events import Announcement, Event, StreamConnected, StreamDisconnected, Subscriber
+from .events import Event, StreamConnected, StreamDisconnected, Subscriber
 from .failover import Failover
 from .maintenance import Maintenance
 from .publisher import Publisher
@@ -40,6 +41,7 @@ class Listener:
     `open_stream` takes the key of the environment and returns its stream; None: poll only. `stream_key` is that key
     where it is known from the start, else it is in the published document. `leadership` decides when to lead and when
     to stand by. `status_tracker` makes the status that is kept in the cache. `subscribers` are called with each event.
+    What other processes leave for the leader is read every `inbox_seconds`.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Listener:
         open_stream: Callable[[str], Stream] | None,
         stream_key: str | None,
         leadership: Leadership,
+        inbox_seconds: float,
         clock: Callable[[], float],
     ) -> None:
         self._publisher = publisher
@@ -62,7 +65,8 @@ class Listener:
         self._leadership = leadership
         self._clock = clock
         self._maintenance = Maintenance(publisher, schedule, status_tracker, notify=self._notify, clock=clock)
-        self._maintenance_due = -float("inf")
+        self._maintenance_due = self._inbox_due = -float("inf")
+        self._inbox_seconds = inbox_seconds
         self._failover = Failover()
         self._term: int | None = None  # in which this one leads
         self._leader: str | None = None  # the other process that leads, as was last logged
@@ -72,8 +76,8 @@ class Listener:
         self._fetch_began_at = self.turn_began_at = clock()
         self._stopping = False
 
-    def run(self) -> None:
-        """Listen until `stop` is called."""
+    def run(self, *, until_idle: bool = False) -> None:
+        """Listen until `stop` is called, or until there is nothing to do but to wait for announcements and polls."""
         logger.info("Started")
         self._leadership.start(
             is_alive=lambda: self._clock() - self.turn_began_at < STUCK_SECONDS, wake=partial(self._queue.put, None)
@@ -81,11 +85,24 @@ class Listener:
         try:
             while not self._stopping:
                 self.turn()
+                self._stopping |= until_idle and self._is_idle()
         finally:
             self._close_stream()
             self._publisher.close()
             self._leadership.stop()
         logger.info("Stopped")
+
+    def announce(self, announcement: Announcement) -> bool:
+        """Handle an announcement that this process heard; False where it does not lead. Any thread may call this."""
+        term = self._term
+        if term is None or term != self._leadership.term:
+            return False
+        self._put(term, announcement)
+        return True
+
+    def has_heard(self, announcement: Announcement) -> bool:
+        """Return whether this listener, while it last led, fetched for an announcement that another process left."""
+        return self._maintenance.has_heard(announcement)
 
     def stop(self) -> None:
         """End `run` soon; a signal handler or any thread may call this."""
@@ -108,6 +125,9 @@ class Listener:
                 self._maintenance.run()
         next_due = self._maintenance_due
         if self._term is not None:
+            if self._clock() >= self._inbox_due:
+                self._inbox_due = self._clock() + self._inbox_seconds
+                self._maintenance.read_inbox()
             self._maintenance.send_due_signals()
             self._keep_stream_open()
             if not self._is_fetching and self._schedule.due() <= self._clock():
@@ -117,7 +137,7 @@ class Listener:
                 threading.Thread(target=self._fetch, args=(self._term,), name="flagsmith-fetch", daemon=True).start()
             self._maintenance.write_announcements()
             fetch_due = float("inf") if self._is_fetching else self._schedule.due()
-            next_due = min(next_due, self._publisher.signals_due_at, fetch_due)
+            next_due = min(next_due, self._inbox_due, self._publisher.signals_due_at, fetch_due)
         self._notify(events.Tick(self._schedule.stream_doubt if self._open_stream else None))
         try:
             queued = self._queue.get(timeout=max(next_due - self._clock(), 0.0))
@@ -125,6 +145,11 @@ class Listener:
             return
         if queued and not self._stopping:
             self._handle(*queued)
+
+    def _is_idle(self) -> bool:
+        if self._term is None:
+            return self._leader is not None
+        return not (self._is_fetching or self._schedule.is_pending or self._maintenance.is_pending)
 
     def _check_leadership(self) -> None:
         """Begin to lead, or to stand by, as the lease says; let another process try where this one is cut off."""
@@ -188,8 +213,8 @@ class Listener:
                 self._failover = self._failover.connect()
                 self._schedule.connect(now)
                 self._notify(input)
-            case Announcement(time):
-                self._notify(events.ChangeAnnounced(is_new=self._schedule.announce(time, now)))
+            case Announcement():
+                self._maintenance.announce(input)
             case StreamDisconnected(error):
                 self._failover = self._failover.disconnect(now, error)
                 self._schedule.disconnect(now, clean=error is None)

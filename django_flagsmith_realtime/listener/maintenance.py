@@ -6,12 +6,14 @@ and leaves its status and the announcements that it knows of to the next leader.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
 from ..environment.snapshot import Document
 from ..exceptions import Overtaken, StoreError
+from ..storage.announcements import KEPT, Announcement
 from . import events
 from .events import Subscriber
 from .publisher import Publisher
@@ -41,6 +43,7 @@ class Maintenance:
         self._clock = clock
         self._has_taken_over = False  # since this process leads: else what another one left has not been read yet
         self._stored: Announcements | None = None  # that the cache holds for the next leader
+        self._heard: deque[str] = deque(maxlen=2 * KEPT)  # the tokens of what other processes left, in this term
         self._nudge: str | None = None  # the mark of a process that asks for a fetch, as last seen
         self._answering: str | None = None  # the mark that the fetch under way answers
         self._unstored: Document | None = None  # that is to be published, and is not in the cache yet
@@ -68,6 +71,31 @@ class Maintenance:
             if not self._cache_works and self._clock() - began > HANGS_SECONDS:
                 return
         self.write_status()
+
+    def read_inbox(self) -> None:
+        """While this process leads: read what other processes left for it, unless the cache fails."""
+        if self._has_taken_over and self._cache_works:
+            with self._step():
+                self._read_inbox()
+
+    def announce(self, announcement: Announcement) -> None:
+        """Let the schedule know of an announcement, unless the same came in another way."""
+        if self.has_heard(announcement):
+            return
+        if announcement.token:
+            self._heard.append(announcement.token)
+        is_new = self._schedule.announce(announcement, self._clock())
+        self._notify(events.ChangeAnnounced(announcement.source, is_new, announcement.heard_at))
+
+    def has_heard(self, announcement: Announcement) -> bool:
+        """Return whether the schedule knows of an announcement that another process left."""
+        return announcement.token in self._heard
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether there is something to store, to take over, or to signal."""
+        is_stored = self._has_taken_over and self._unstored is None
+        return not is_stored or self._publisher.signals_due_at < float("inf")
 
     def publish(self, document: Document) -> bool:
         """Store a document now, or as soon as the cache works; False where a newer one waits for that."""
@@ -135,10 +163,9 @@ class Maintenance:
             yield self._take_over
         if self._has_taken_over:
             yield self._repair
-            yield self._read_nudge
 
     def _publish(self, document: Document) -> None:
-        update = self._publisher.publish(document)
+        update = self._publisher.publish(document, self._schedule.announced_by)
         self._unstored = None
         self._publisher.save()
         now, announced_at = self._clock(), self._schedule.announced_at
@@ -154,6 +181,7 @@ class Maintenance:
         self._stored, status = self._store.read_events(), self._store.read_status()
         self._schedule.restore(self._stored, self._clock())
         self._status_tracker.continue_from(status)
+        self._heard.clear()
         self._nudge, self._has_taken_over = None, True
 
     def _repair(self) -> None:
@@ -161,7 +189,9 @@ class Maintenance:
         if self._publisher.repair():
             self._notify(events.Repaired())
 
-    def _read_nudge(self) -> None:
-        before, self._nudge = self._nudge, self._store.read_nudge()
+    def _read_inbox(self) -> None:
+        before, (self._nudge, announcements) = self._nudge, self._store.read_inbox()
         if self._nudge and self._nudge != before:
             self._schedule.fetch_soon(self._clock())
+        for announcement in announcements:
+            self.announce(announcement)

@@ -96,8 +96,11 @@ class Publisher:
             )
         return document
 
-    def publish(self, document: Document) -> Update | None:
-        """Store a document whose content differs from what is published; None where it does not."""
+    def publish(self, document: Document, source: str | None = None) -> Update | None:
+        """Store a document whose content differs from what is published; None where it does not.
+
+        `source` is what announced the change.
+        """
         head, previous = self._check_head(), self.published
         is_current = previous and document.environment.version == previous.version
         if previous and is_current and head and head.sequence == previous.sequence:
@@ -107,7 +110,7 @@ class Publisher:
             return None
         self.published = snapshot = self.store.publish(document, after=self._seen)
         self._seen = snapshot.head
-        update = Update.between(previous, snapshot)
+        update = Update.between(previous, snapshot, source)
         self._queue_signals(update)
         return update
 

@@ -12,6 +12,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from ..environment.snapshot import Document, Snapshot
+from ..storage.announcements import STREAM, WEBHOOK, Announcement
 from .backoff import FETCH, Backoff
 from .stream_health import NEVER, StreamHealth
 
@@ -30,6 +31,7 @@ NEAR_DELAYS = (1.0, 5.0, 20.0, 65.0)  # seconds
 
 COALESCE_SECONDS = 0.25  # between two fetches: a person who saves twice costs two, a script that saves 100 flags few
 REPLAY_SECONDS = 1.0  # on a new connection the stream service sends its latest time, at most a second later
+COVERED_SECONDS = 1.0  # a webhook leaves the fetch to a source that gives a time: Flagsmith tells both within this
 REMEMBERED = 64  # announced times: the stream replays one, a burst brings some; a key of 1 kB in the cache
 
 # A chase to its end takes 14 requests: two of them at once, and one request every 10 s, as at the end of a chase.
@@ -44,11 +46,13 @@ Announcements = tuple[int | None, tuple[int, ...]]  # the time that is still cha
 class Chase:
     """Fetching again until the document is as new as `target`; `began` with the first document that was not.
 
-    A fetch that began before `announced_at` says nothing about it.
+    A fetch that began before `announced_at` says nothing about it. `is_guess`: no announced time, but one that a
+    webhook is sure to be newer than; a change ends that chase, too.
     """
 
     target: int
     announced_at: float
+    is_guess: bool = False
     began: float | None = None
     far: int = 0
     near: int = 0
@@ -56,7 +60,7 @@ class Chase:
     def next(self, updated_at: int, now: float) -> tuple[float | None, Chase]:
         """Return the seconds until the next fetch, None for no more, and the state after it."""
         chase = self if self.began is not None else replace(self, began=now)
-        if 0 < self.target - updated_at < NEAR:
+        if self.is_guess or 0 < self.target - updated_at < NEAR:
             return next(iter(NEAR_DELAYS[self.near :]), None), replace(chase, near=self.near + 1)
         delay = next(iter(FAR_DELAYS[self.far :]), FAR_INTERVAL)
         if chase.began is not None and now + delay - chase.began > CHASE_SECONDS:
@@ -99,6 +103,7 @@ class Schedule:
         may_be_behind: bool = True,
     ) -> None:
         self.announced_at: float | None = None  # the first announcement that nothing was published for yet
+        self.announced_by: str | None = None  # its source
         self._stream_health = StreamHealth(
             poll_interval=poll_interval, fallback_poll_interval=fallback_poll_interval, now=now
         )
@@ -115,17 +120,18 @@ class Schedule:
         self._failing_since: float | None = None
         self._budget = budget or Budget()
         self._missed_at: float | None = None  # when to fetch what a gap may have hidden; a replay does instead
+        self._uncovered_at: float | None = None  # when to fetch for a webhook, unless another source has led to it
 
     def due(self) -> float:
         """Return when the next fetch is due; `inf` for never."""
         poll_at = self._stream_health.poll_at(self._fetched_at)
-        wishes = (self._requested_at, self._chase_due, self._missed_at, poll_at)
+        wishes = (self._requested_at, self._chase_due, self._missed_at, self._uncovered_at, poll_at)
         soonest = min(at for at in wishes if at is not None)
         return max(soonest, self._not_before, self._began_at + COALESCE_SECONDS, self._budget.ready_at())
 
     def begin_fetch(self, now: float) -> None:
         self._began_at = now
-        self._requested_at = self._chase_due = self._missed_at = None
+        self._requested_at = self._chase_due = self._missed_at = self._uncovered_at = None
 
     def fetch_soon(self, now: float) -> None:
         """Let a fetch be due as soon as failures and the budget allow."""
@@ -134,7 +140,7 @@ class Schedule:
     @property
     def announcements(self) -> Announcements:
         """What the next leader should know of announced times."""
-        return self._chase.target if self._chase else None, tuple(self._seen)
+        return self._chase.target if self._chase and not self._chase.is_guess else None, tuple(self._seen)
 
     def restore(self, announcements: Announcements, now: float) -> None:
         """Go on with the `announcements` of the leader before this one."""
@@ -143,18 +149,24 @@ class Schedule:
         if pending is not None:
             self._begin_chase(pending, now)
 
-    def announce(self, time: int | None, now: float) -> bool:
-        """Note an announcement; return whether it needs a fetch: one that was seen before costs nothing."""
-        self._missed_at = None
-        self._stream_health.note_announcement()
+    def announce(self, announcement: Announcement, now: float) -> bool:
+        """Note an announcement; return whether it needs a fetch: a time that was seen before costs nothing."""
+        source, time, signed_at = announcement.source, announcement.time, announcement.signed_at
+        self._stream_health.note_announcement(source)
+        if source == STREAM:
+            self._missed_at = None
         self._latest_announced = time or self._latest_announced
-        if time is None:
-            self.fetch_soon(now)
-        elif time not in self._seen:
-            self._begin_chase(time, now)
-        else:
+        if time in self._seen:
             return False
-        self.announced_at = self.announced_at or now
+        if time is not None:
+            self._begin_chase(time, now)
+        elif source == WEBHOOK and self._stream_health.announces_times:
+            self._uncovered_at = self._uncovered_at or now + COVERED_SECONDS
+        else:
+            self.fetch_soon(now)
+        if signed_at is not None and (not self._chase or self._chase.is_guess):
+            self._chase = Chase(signed_at - NEAR, now, is_guess=True)
+        self.announced_at, self.announced_by = self.announced_at or now, self.announced_by or source
         return True
 
     def _begin_chase(self, time: int, now: float) -> None:
@@ -173,16 +185,22 @@ class Schedule:
     def stand_by(self, now: float) -> None:
         """Note that another process may publish from now on: what was announced before excuses no older document."""
         self.disconnect(now, clean=False)
-        self._latest_announced = self.announced_at = None
+        self._latest_announced = self.announced_at = self.announced_by = None
         if self._chase:
-            self._chase = Chase(self._chase.target, now)
+            self._chase = replace(self._chase, announced_at=now, began=None, far=0, near=0)
 
     def known_ago(self, now: float) -> float | None:
         """Return the seconds since Flagsmith was known to have nothing newer; None while there is more to find out."""
         is_fetching = self._began_at > self._fetched_at
-        if is_fetching or self._chase or self._requested_at is not None or self._missed_at is not None:
+        if is_fetching or self.is_pending:
             return None
         return 0.0 if self._stream_health.is_reliable else now - self._fetched_at
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether there is more to fetch than the next poll."""
+        wishes = (self._chase, self._requested_at, self._missed_at, self._uncovered_at)
+        return any(wish is not None for wish in wishes)
 
     def accept(self, document: Document, published: Snapshot | None, now: float) -> bool:
         """Return whether to publish a document that was fetched; else it is held back while the chase goes on."""
@@ -195,8 +213,11 @@ class Schedule:
         self._stream_health.note_document(realtime_enabled=document.realtime_enabled)
         is_older = self._may_be_behind and published is not None and self._is_older(document, published)
         chase = self._chase
-        if is_older and published and not chase:
-            chase = Chase(published.head.updated_at, self._began_at)
+        if is_older and published and (not chase or chase.is_guess):
+            chase = Chase(max(published.head.updated_at, chase.target if chase else 0), self._began_at)
+        if chase and chase.is_guess and self._began_at >= chase.announced_at:
+            has_changed = published is None or document.environment.version != published.version
+            chase = None if has_changed else chase
         if chase and (is_older or document.updated_at < chase.target):
             if self._began_at < chase.announced_at:
                 self._chase_due = chase.announced_at
@@ -224,9 +245,9 @@ class Schedule:
 
     def note_published(self, *, has_changed: bool) -> None:
         """Note that an accepted document is in the cache."""
-        self.announced_at = None
-        if has_changed:
-            self._stream_health.note_change()
+        if has_changed and self.announced_at is None:
+            self._stream_health.note_unannounced_change()
+        self.announced_at = self.announced_by = None
 
     def spend(self, now: float) -> None:
         """Note that a fetch brought no change."""

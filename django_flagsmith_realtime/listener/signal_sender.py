@@ -30,6 +30,7 @@ def send_update(update: Update) -> None:
         snapshot=update.snapshot,
         previous=update.previous,
         updated_at=update.snapshot.updated_at,
+        source=update.source,
     )
     if update.previous:
         for change in update.changes.values():

@@ -15,16 +15,19 @@ from typing import Any
 from ..conf import hide_password
 from ..environment.snapshot import Snapshot
 from ..exceptions import FlagsmithError
+from ..storage.announcements import STREAM, WEBHOOK
 from ..storage.status import (
     BACKING_OFF,
     CONNECTED,
     CONNECTING,
+    POLL,
     POLL_ONLY,
     Content,
     Failure,
     Fetch,
     Latency,
     Leader,
+    SourceStatus,
     Status,
     StreamStatus,
 )
@@ -35,11 +38,14 @@ MEASURED = 100  # latencies: the fewest that have a 99th percentile
 MAX_TEXT = 300  # characters of an error: what a terminal shows in four lines
 
 
+ANNOUNCED_BY_WEBHOOK = frozenset({"enabled", "value"})  # what differs of a flag, also of a new one
+
+
 class StatusTracker:
     """A subscriber of the listener's events that knows its status.
 
     `poll_only` says why there is no stream, where there is none. `secrets` appear in no text. Fetches are counted where
-    they are billed.
+    they are billed. `has_webhook`: a webhook should announce what it can.
     """
 
     def __init__(
@@ -48,11 +54,13 @@ class StatusTracker:
         poll_only: str | None = None,
         secrets: Iterable[str | None] = (),
         is_billed: bool = True,
+        has_webhook: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._clock = clock
         self._secrets = sorted(filter(None, secrets), key=len, reverse=True)
         self._is_billed = is_billed
+        self._has_webhook = has_webhook
         self._latencies: deque[float] = deque(maxlen=MEASURED)
         now = clock()
         self._poll_only = poll_only
@@ -77,7 +85,7 @@ class StatusTracker:
     def continue_from(self, before: Status | None) -> None:
         """Count on from the status of the leader before this one."""
         if before:
-            names = ("content", "requests", "suppressed", "repairs")
+            names = ("content", "requests", "suppressed", "repairs", "sources")
             self._set(**{name: getattr(before, name) for name in names})
 
     def __call__(self, event: Event) -> None:
@@ -93,9 +101,11 @@ class StatusTracker:
                 self._set_stream(CONNECTED, None)
             case events.StreamDisconnected(error, is_routine=False):
                 self._set_stream(BACKING_OFF, self._note_failure(error) if error else "It ended too soon.")
-            case events.ChangeAnnounced(is_new):
-                suppressed = status.suppressed if is_new else status.suppressed.add(now)
-                self._set(stream=replace(status.stream, event_at=now), suppressed=suppressed)
+            case events.ChangeAnnounced(source, is_new, heard_at):
+                self._note_announcement(source, now if heard_at is None else heard_at / 1_000_000)
+                if source == STREAM:
+                    suppressed = status.suppressed if is_new else status.suppressed.add(now)
+                    self._set(stream=replace(status.stream, event_at=now), suppressed=suppressed)
             case events.Fetched(took, warnings):
                 self._set(warnings=warnings)
                 if self._is_billed:
@@ -106,13 +116,31 @@ class StatusTracker:
                     self._set(requests=status.requests.add(now))
             case events.StoreFailed(error):
                 self._note_failure(error)
-            case events.Published(latency=float(latency)):
+            case events.Published(update, None) if update.previous and update.changes:
+                self._note_announcement(POLL, now)
+                aspects = frozenset().union(*(change.aspects for change in update.changes.values()))
+                if self._has_webhook and aspects & ANNOUNCED_BY_WEBHOOK:
+                    self._set(webhook_missed_at=now)
+            case events.Published(update, float(latency)):
+                if announcer := self._status.source(str(update.source)):
+                    self._set_source(replace(announcer, took=latency))
                 self._latencies.append(latency)
                 ordered = sorted(self._latencies)
                 p50, p99 = (ordered[ceil(len(ordered) * share) - 1] for share in (0.5, 0.99))
                 self._set(latency=Latency(latency, p50, p99, len(ordered)))
             case events.Repaired():
                 self._set(repairs=status.repairs.add(now))
+
+    def _note_announcement(self, name: str, at: float) -> None:
+        source = self._status.source(name) or SourceStatus(name, 0.0)
+        if at > source.at:  # else it still waits in the cache, and the leader before this one has counted it
+            self._set_source(replace(source, at=at, took=None, announced=source.announced.add(at)))
+        if name == WEBHOOK:
+            self._set(webhook_missed_at=None)
+
+    def _set_source(self, source: SourceStatus) -> None:
+        others = (other for other in self._status.sources if other.name != source.name)
+        self._set(sources=(source, *others))
 
     def _set(self, **changes: Any) -> None:
         self._status = replace(self._status, **changes)

@@ -14,9 +14,10 @@ from urllib.parse import quote, urljoin
 
 from ..environment.timestamps import parse_time
 from ..exceptions import HttpError, TimedOut, UnexpectedAnswer
+from ..storage.announcements import Announcement
 from . import backoff
 from .backoff import Backoff
-from .events import Announcement, StreamConnected, StreamDisconnected
+from .events import StreamConnected, StreamDisconnected
 from .http import TRANSPORT_ERRORS, HttpClient, check_status, describe
 from .sse import EventFramer
 

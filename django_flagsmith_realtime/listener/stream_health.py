@@ -1,6 +1,12 @@
-"""Whether the stream can be relied on, and so how often to poll beside it. Pure; a part of `schedule`."""
+"""Whether Flagsmith's announcements can be relied on, and so how often to poll beside them. Pure; a part of `schedule`.
+
+A stream works while it is open. Of queue-change, which has no connection, it is known that it worked the last time:
+until a poll finds a change that nobody announced.
+"""
 
 from __future__ import annotations
+
+from ..storage.announcements import QUEUE_CHANGE, STREAM
 
 # Flagsmith ends a stream every 30 s and we are back within one; its service asks for news once a second. What
 # happened in a gap of up to this long is announced on the new connection.
@@ -12,7 +18,10 @@ MISSED_CHANGE = "A change came without an event: the project's real-time updates
 
 
 class StreamHealth:
-    """What is known of the stream; the intervals are seconds between polls with a healthy stream, and without."""
+    """What is known of the stream and of queue-change.
+
+    The intervals are seconds between polls: while one of the two works, and else.
+    """
 
     def __init__(self, *, poll_interval: float, fallback_poll_interval: float, now: float) -> None:
         self._poll_interval = poll_interval or NEVER
@@ -24,6 +33,7 @@ class StreamHealth:
         self._was_open = False  # since the last document, without a gap
         self._should_have_announced = False  # what the last document changed
         self._missed_change = False
+        self._queue_change_works = False
 
     def connect(self, now: float, fetched_at: float) -> bool:
         """Note that the stream is open; return whether something may have been missed since the last fetch."""
@@ -41,8 +51,11 @@ class StreamHealth:
             self._away_since = now
             self._ended_cleanly = clean
 
-    def note_announcement(self) -> None:
-        self._has_announced, self._missed_change = True, False
+    def note_announcement(self, source: str) -> None:
+        if source == STREAM:
+            self._has_announced, self._missed_change = True, False
+        elif source == QUEUE_CHANGE:
+            self._queue_change_works = True
 
     def note_document(self, *, realtime_enabled: bool) -> None:
         """Note what a document says of real time; the next change after it should be announced."""
@@ -50,8 +63,9 @@ class StreamHealth:
         self._should_have_announced = self._was_open and not self._has_announced
         self._was_open = self._away_since is None
 
-    def note_change(self) -> None:
-        """Note that the last document changed the flags."""
+    def note_unannounced_change(self) -> None:
+        """Note that the last document changed the flags, and nobody had announced it."""
+        self._queue_change_works = False
         self._missed_change = self._missed_change or self._should_have_announced
 
     @property
@@ -61,10 +75,15 @@ class StreamHealth:
 
     @property
     def is_reliable(self) -> bool:
-        """Whether a change now would be announced."""
+        """Whether the stream would announce a change now."""
         return self._away_since is None and self.doubt is None
 
+    @property
+    def announces_times(self) -> bool:
+        """Whether a change now would be announced with its time."""
+        return self.is_reliable or self._queue_change_works
+
     def poll_at(self, fetched_at: float) -> float:
-        if self._away_since is not None:
-            return max(fetched_at, self._away_since) + self._fallback_interval
-        return fetched_at + (self._poll_interval if self.is_reliable else self._fallback_interval)
+        if self.announces_times:
+            return fetched_at + self._poll_interval
+        return max(fetched_at, self._away_since or fetched_at) + self._fallback_interval

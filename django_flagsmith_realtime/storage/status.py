@@ -11,6 +11,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 HOUR, DAY = 3_600, 86_400  # seconds
 STEP = 300  # seconds that a tally counts together: a day takes 288 pairs at most, 5 kB
 
+POLL = "poll"  # beside the sources of announcements
 CONNECTING, CONNECTED, BACKING_OFF, POLL_ONLY = "connecting", "connected", "backing off", "poll only"
 
 LIMIT = 1e11  # of any number, so that none of them, NaN included, breaks a page: a time in the year 5138
@@ -52,6 +53,19 @@ class StreamStatus:
     since: float
     reason: str | None = None
     event_at: float | None = None
+
+
+@dataclass(frozen=True)
+class SourceStatus:
+    """What announced changes, or found them as a poll does: when it last did, and how often.
+
+    `took` is the seconds until the flags of the last one were stored; None where nothing had changed.
+    """
+
+    name: str
+    at: float
+    took: float | None = None
+    announced: Tally = Tally()
 
 
 @dataclass(frozen=True)
@@ -105,6 +119,12 @@ class Status:
     suppressed: Tally = Tally()
     repairs: Tally = Tally()
     warnings: tuple[str, ...] = ()  # of the document
+    sources: tuple[SourceStatus, ...] = ()
+    webhook_missed_at: float | None = None  # a change that the webhook should have announced
+
+    def source(self, name: str) -> SourceStatus | None:
+        """Return what is known of a source of announcements."""
+        return next((source for source in self.sources if source.name == name), None)
 
     def to_plain(self) -> dict[str, Any]:
         """Return dicts, lists, numbers and texts, which every serializer of a cache can carry."""
@@ -130,7 +150,8 @@ def _parse(kind: Any, plain: Any) -> Any:
 
 def _parse_field(hint: Any, plain: Any) -> Any:
     if get_origin(hint) is tuple:
-        return tuple(_scalar(str, item) for item in plain)
+        kind = get_args(hint)[0]
+        return tuple(_parse(kind, item) if is_dataclass(kind) else _scalar(kind, item) for item in plain)
     kind, *is_optional = get_args(hint) or (hint,)
     if plain is None and is_optional:
         return None

@@ -11,7 +11,8 @@ import time
 from base64 import b64decode, b64encode
 
 from ..environment.snapshot import Document, Environment, Head, Snapshot
-from ..exceptions import Overtaken
+from ..exceptions import Overtaken, StoreError
+from .announcements import KEPT, KEPT_SECONDS, Announcement, parse_announcements
 from .cache import Cache
 from .history import PastChange, parse_history, to_plain
 from .status import Status, parse_status
@@ -22,6 +23,9 @@ NUDGE_SECONDS = 600  # a leader sees a nudge within 2 s; where none came for so 
 # A payload that was superseded, or whose signals are not sent yet, stays for this long: for readers that saw its head a
 # moment ago, and for the next leader, should this one die before it sends the signals.
 SUPERSEDED_SECONDS = 600
+
+REPEAT_SECONDS = 3_600  # a webhook whose body came within the last hour is a repeat: Flagsmith sends each once
+ANNOUNCE_TRIES = 5  # of a process that adds to the list at the same time as others: each try takes about 2 ms
 
 
 class Store:
@@ -118,6 +122,28 @@ class Store:
     def write_events(self, pending: int | None, seen: tuple[int, ...]) -> None:
         """Store for the next leader what this one knows of announced times."""
         self.cache.set("event", [pending, list(seen)])
+
+    def announce(self, announcement: Announcement, digest: str = "") -> bool:
+        """Leave an announcement for the leader; False where one of the same `digest` was left within an hour."""
+        repeat = f"webhook:{digest}"
+        if digest and self.cache.get(repeat):
+            return False
+        for _ in range(ANNOUNCE_TRIES):  # another process may have replaced the list in between
+            left = parse_announcements(self.cache.get("announcements"))
+            if announcement in left:
+                if digest:
+                    self.cache.set(repeat, 1, timeout=REPEAT_SECONDS)
+                return True
+            self.cache.set("announcements", list(map(list, (*left, announcement)[-KEPT:])), timeout=KEPT_SECONDS)
+        raise StoreError("The cache did not keep an announcement.")
+
+    def read_inbox(self) -> tuple[str | None, tuple[Announcement, ...]]:
+        """Return what was left for the leader: the mark of a nudge, if there is one, and the last announcements.
+
+        The announcements are those of the last ten minutes, the oldest first.
+        """
+        mark, announcements = self.cache.get_many("nudge", "announcements")
+        return mark if isinstance(mark, str) else None, parse_announcements(announcements)
 
     def write_nudge(self) -> str:
         """Ask the leader to fetch; return the mark that stays in the cache until it has."""

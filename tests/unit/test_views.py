@@ -1,9 +1,11 @@
-"""The health view."""
+"""The views: health, and what Flagsmith posts."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import hmac
+import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,9 +14,13 @@ from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.urls import reverse
 
 from django_flagsmith_realtime import views
+from django_flagsmith_realtime.environment.timestamps import parse_time
+from django_flagsmith_realtime.storage.announcements import Announcement
+from tests.support import recordings
 from tests.support.backends import HangingCache
 from tests.support.cases import each_case
-from tests.support.documents import PREFIX, publish
+from tests.support.documents import LEASE, PREFIX, configured_store, publish
+from tests.support.processes import RedisServer
 from tests.unit.monitoring.test_health import led
 
 
@@ -113,3 +119,164 @@ def test_a_cache_that_hangs_does_not_stop_the_event_loop(hung: None) -> None:
         return (await asking).status_code
 
     assert asyncio.run(ask_while_it_hangs()) == 503
+
+
+SECRET = "a-secret-of-sixteen"
+TOKEN = "a-token-of-sixteen"
+
+
+@pytest.fixture
+def left(settings: Any) -> Iterator[Callable[[], list[Announcement]]]:
+    """What was left for the leader, another process."""
+    settings.FLAGSMITH = {"ENVIRONMENT_KEY": "ser.tests", "WEBHOOK_SECRET": SECRET, "REALTIME_TOKEN": TOKEN}
+    caches["default"].set(LEASE, "web-1:1:token")
+    return lambda: list(configured_store().read_inbox()[1])
+
+
+def sign(body: bytes, secret: str = SECRET) -> str:
+    return hmac.new(secret.encode(), body, "sha256").hexdigest()
+
+
+def post(path: str, body: bytes, **headers: str) -> Any:
+    client = Client(enforce_csrf_checks=True)
+    return client.post(f"/flagsmith/{path}", body, content_type="application/json", headers=headers)
+
+
+def hook(body: bytes, signature: str | None = None) -> int:
+    headers = {"X-Flagsmith-Signature": sign(body) if signature is None else signature}
+    return int(post("webhook/", body, **headers).status_code)
+
+
+def flipped(text: str, at: int) -> str:
+    return text[:at] + chr(ord(text[at]) ^ 1) + text[at + 1 :]
+
+
+class TestWebhook:
+    """POST /flagsmith/webhook/"""
+
+    def test_each_recorded_one_is_announced(self, left: Callable[[], list[Announcement]]) -> None:
+        bodies = {recorded.body for recorded in recordings.posts("webhooks")}
+        assert len(bodies) > 10
+        assert {hook(body) for body in bodies} == {202}
+        assert len(left()) == len(bodies)
+        assert {announcement.source for announcement in left()} == {"webhook"}
+        times = {announcement.signed_at for announcement in left()}
+        assert parse_time("2026-11-22T18:39:46.808034Z") in times
+        assert None in times, "an event of the audit log has no timestamp"
+
+    def test_one_bit_decides(self, left: Callable[[], list[Announcement]]) -> None:
+        body = recordings.posts("webhooks")[0].body
+        for at in (0, len(body) // 2, len(body) - 1):
+            changed = body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :]
+            assert hook(changed, sign(body)) == 403
+        for at in (0, 63):
+            assert hook(body, flipped(sign(body), at)) == 403
+        assert left() == []
+
+    @each_case("signature", ["", "sha256=", sign(b"{}", "another secret"), sign(b"{}") + "0", "\u20ac\xff"])
+    def test_another_signature_is_refused(self, left: Callable[[], list[Announcement]], signature: str) -> None:
+        assert hook(b"{}", signature) == 403
+
+    def test_without_a_signature_it_is_refused(self, left: Callable[[], list[Announcement]]) -> None:
+        assert post("webhook/", b"{}").status_code == 403
+
+    @each_case("secret", [None, ""])
+    def test_without_a_secret_there_is_nothing_here(self, secret: str | None, settings: Any) -> None:
+        settings.FLAGSMITH = {"ENVIRONMENT_KEY": "ser.tests", "WEBHOOK_SECRET": secret}
+        assert hook(b"{}", sign(b"{}", "")) == 404
+
+    def test_a_wrong_setting_is_no_500(self, settings: Any) -> None:
+        settings.FLAGSMITH = {"ENVIRONMENT_KEY": 5, "WEBHOOK_SECRET": SECRET}
+        assert hook(b"{}") == 404
+
+    @each_case("method", ["get", "head", "put", "patch", "delete", "options"])
+    def test_it_is_posted(self, method: str, left: Callable[[], list[Announcement]]) -> None:
+        assert getattr(Client(), method)("/flagsmith/webhook/").status_code == 405
+
+    def test_what_is_too_large_is_refused(self, left: Callable[[], list[Announcement]], settings: Any) -> None:
+        assert hook(b"x" * (1024 * 1024 + 1)) == 413
+        assert hook(b"x" * (1024 * 1024)) == 202
+        settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10
+        assert hook(b"x" * 11) == 413
+
+    @each_case("body", [b"", b"\xff", b"[]", b"null", b'{"data": 5}', b'{"data": {"timestamp": []}}', b"[" * 50_000])
+    def test_a_signed_body_means_a_change_whatever_it_says(
+        self, body: bytes, left: Callable[[], list[Announcement]]
+    ) -> None:
+        assert hook(body) == 202
+        assert left()[-1].signed_at is None
+
+    def test_a_repeat_is_answered_and_announces_nothing(self, left: Callable[[], list[Announcement]]) -> None:
+        assert (hook(b"{}"), hook(b"{}")) == (202, 202)
+        assert len(left()) == 1
+
+    def test_a_cache_that_fails_is_said_and_a_later_delivery_is_no_repeat(
+        self, settings: Any, redis_server: RedisServer, left: Callable[[], list[Announcement]]
+    ) -> None:
+        settings.CACHES = {"default": redis_server.cache()}
+        redis_server.kill()
+        assert hook(b"{}") == 503
+        redis_server.restart()
+        caches["default"].set(LEASE, "web-1:1:token")
+        assert hook(b"{}") == 202
+        assert len(left()) == 1
+
+    def test_async_servers_get_the_same_answer(self, left: Callable[[], list[Announcement]]) -> None:
+        headers = {"X-Flagsmith-Signature": sign(b"{}")}
+
+        async def ask() -> int:
+            client = AsyncClient(enforce_csrf_checks=True)
+            response = await client.post("/flagsmith/webhook/", b"{}", content_type="application/json", headers=headers)
+            return int(response.status_code)
+
+        assert asyncio.run(ask()) == 202
+        assert len(left()) == 1
+
+
+def queue_change(body: bytes, authorization: str | None = f"Token {TOKEN}", path: str = "sse/environments/key") -> int:
+    headers = {} if authorization is None else {"Authorization": authorization}
+    return int(post(f"{path}/queue-change", body, **headers).status_code)
+
+
+BODY = b'{"updated_at": "2026-11-22T18:39:46.808034+00:00"}'
+
+
+class TestQueueChange:
+    """POST /flagsmith/sse/environments/KEY/queue-change"""
+
+    def test_each_recorded_one_is_announced_with_its_time(self, left: Callable[[], list[Announcement]]) -> None:
+        recorded = recordings.posts("queue_change")
+        assert len(recorded) > 10
+        for each in recorded:
+            answer = post(each.path[1:], each.body, Authorization=f"Token {TOKEN}")
+            assert (answer.status_code, answer.content) == (200, b"null")
+        times = [parse_time(json.loads(each.body)["updated_at"]) for each in recorded]
+        assert [announcement.time for announcement in left()] == times
+        assert {announcement.source for announcement in left()} == {"queue-change"}
+
+    def test_the_slash_that_the_api_may_double_is_fine(self, left: Callable[[], list[Announcement]]) -> None:
+        assert queue_change(BODY, path="/sse/environments/key") == 200
+
+    @each_case(
+        "authorization", [None, "", TOKEN, f"Bearer {TOKEN}", f"Token {TOKEN}x", f"Token {flipped(TOKEN, 3)}", "\xff"]
+    )
+    def test_another_token_is_refused(self, authorization: str | None, left: Callable[[], list[Announcement]]) -> None:
+        assert queue_change(BODY, authorization) == 401
+        assert left() == []
+
+    @each_case(
+        "body",
+        [b"", b"{}", b"[]", b"\xff", b'{"updated_at": null}', b'{"updated_at": true}', b'{"updated_at": "soon"}'],
+    )
+    def test_a_body_without_a_time_is_refused(self, body: bytes, left: Callable[[], list[Announcement]]) -> None:
+        assert queue_change(body) == 422
+
+    def test_without_a_token_there_is_nothing_here(self, settings: Any) -> None:
+        settings.FLAGSMITH = {"ENVIRONMENT_KEY": "ser.tests"}
+        assert queue_change(BODY, "Token ") == 404
+
+    def test_what_is_too_large_is_refused(self, left: Callable[[], list[Announcement]]) -> None:
+        assert queue_change(b"x" * (1024 * 1024 + 1)) == 413
+
+    def test_it_is_posted(self, left: Callable[[], list[Announcement]]) -> None:
+        assert Client().get("/flagsmith/sse/environments/key/queue-change").status_code == 405

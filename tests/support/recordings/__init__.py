@@ -1,4 +1,4 @@
-"""What a real Flagsmith answered, recorded: its API in `api/`, its stream in `stream/`."""
+"""What a real Flagsmith answered and posted, recorded: its API in `api/`, its stream in `stream/`, its posts in the others."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 FOLDER = Path(__file__).parent
 DOCUMENT = FOLDER / "api" / "environment_document.json"
 PIECE = re.compile(r"^\+([\d.]+) (b'.*')$", re.MULTILINE)
+POST = re.compile(rb"^POST (\S+) HTTP/1\.1\r?\n((?:.+\n)+?)\r?\n(.*)\r?\n?$", re.MULTILINE)
 FRAMING_HEADERS = {"content-length", "transfer-encoding", "content-encoding", "connection"}
 
 
@@ -46,6 +47,24 @@ def exchange(name: str) -> Exchange:
     return Exchange(
         request[0].split()[1], _headers(request[1:]), int(status.split()[1]), _headers(headers), body.strip()
     )
+
+
+@dataclass(frozen=True)
+class Post:
+    """A request that Flagsmith's API made when something changed; header names in lower case."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+def posts(folder: str) -> list[Post]:
+    """Return what was posted in all recordings of `webhooks` or `queue_change`, byte for byte."""
+    found = []
+    for path in sorted((FOLDER / folder).glob("*.http")):
+        for target, headers, body in POST.findall(path.read_bytes()):
+            found.append(Post(target.decode(), _headers(headers.decode().splitlines()), body))
+    return found
 
 
 def _headers(lines: list[str]) -> dict[str, str]:

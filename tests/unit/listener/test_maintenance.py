@@ -88,15 +88,15 @@ def test_a_nudge_asks_for_one_fetch_and_is_answered_by_it(
     store = configured_store()
     store.write_nudge()
     assert not is_due_soon()
-    maintenance.run()
+    maintenance.read_inbox()
     assert is_due_soon()
     maintenance.begin_fetch()
     schedule.begin_fetch(time.monotonic())
-    maintenance.run()
+    maintenance.read_inbox()
     assert not is_due_soon(), "the same nudge"
     fetch(make_document(OLD))
     assert store.read_nudge() is None
-    maintenance.run()
+    maintenance.read_inbox()
     assert not is_due_soon()
 
 

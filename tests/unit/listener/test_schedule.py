@@ -10,6 +10,8 @@ import pytest
 from django_flagsmith_realtime.environment.snapshot import Document, Environment, Head, Snapshot
 from django_flagsmith_realtime.listener.schedule import CHASE_SECONDS, Budget, Schedule
 from django_flagsmith_realtime.listener.stream_health import MISSED_CHANGE, NEVER, REALTIME_OFF
+from django_flagsmith_realtime.storage.announcements import QUEUE_CHANGE, WEBHOOK, Announcement
+from tests.support.cases import each_case
 
 SECOND = 1_000_000
 T = 1_795_372_800 * SECOND
@@ -41,8 +43,9 @@ def body(updated_at: int, *names: str, realtime: bool = True) -> Document:
     return Document(environment(*names or ("a",)), updated_at, realtime)
 
 
-def published(updated_at: int) -> Snapshot:
-    return Snapshot(Head(1, "version", updated_at, 0), environment("a"))
+def published(updated_at: int, *names: str) -> Snapshot:
+    made = environment(*names or ("a",))
+    return Snapshot(Head(1, made.version, updated_at, 0), made)
 
 
 class Clockwork:
@@ -64,7 +67,8 @@ class Clockwork:
         accepted = self.schedule.accept(document, self.published, self.now)
         changed = accepted and (self.published is None or document.updated_at != self.published.head.updated_at)
         if accepted:
-            self.published = published(document.updated_at)
+            head = Head(1, document.environment.version, document.updated_at, 0)
+            self.published = Snapshot(head, document.environment)
         if not changed:
             self.schedule.spend(self.now)
         return accepted
@@ -126,7 +130,7 @@ def test_a_stream_that_did_not_announce_a_change_is_doubted_until_it_announces_o
         clockwork.advance_to_due()
         clockwork.answer(body(T + SECOND))
         clockwork.schedule.note_published(has_changed=True)
-    clockwork.schedule.announce(T + SECOND, clockwork.now)
+    clockwork.schedule.announce(Announcement(T + SECOND), clockwork.now)
     assert clockwork.schedule.stream_doubt is None
     assert clockwork.schedule.due() == clockwork.now + 300
 
@@ -149,31 +153,31 @@ def test_what_changed_while_the_stream_was_away_is_no_reason_for_doubt() -> None
 
 def test_an_event_is_fetched_at_once(clockwork: Clockwork) -> None:
     clockwork.now += 5
-    clockwork.schedule.announce(T + SECOND, clockwork.now)
+    clockwork.schedule.announce(Announcement(T + SECOND), clockwork.now)
     assert clockwork.schedule.due() <= clockwork.now
 
 
 def test_an_event_that_was_chased_before_costs_nothing(clockwork: Clockwork) -> None:
-    clockwork.schedule.announce(T + SECOND, clockwork.now)
+    clockwork.schedule.announce(Announcement(T + SECOND), clockwork.now)
     clockwork.advance_to_due()
     clockwork.answer(body(T + SECOND))
-    clockwork.schedule.announce(T + SECOND, clockwork.now)
-    clockwork.schedule.announce(T, clockwork.now)  # what the first body said
+    clockwork.schedule.announce(Announcement(T + SECOND), clockwork.now)
+    clockwork.schedule.announce(Announcement(T), clockwork.now)  # what the first body said
     assert clockwork.schedule.due() == clockwork.now + 300
 
 
 def test_an_event_without_a_time_is_fetched_once(clockwork: Clockwork) -> None:
     clockwork.now += 5
-    clockwork.schedule.announce(None, clockwork.now)
+    clockwork.schedule.announce(Announcement(None), clockwork.now)
     clockwork.advance_to_due()
     clockwork.answer(body(T))
     assert clockwork.schedule.due() == clockwork.now + 300
 
 
 def test_an_event_that_comes_while_a_request_is_under_way_is_not_forgotten(clockwork: Clockwork) -> None:
-    clockwork.schedule.announce(T + 1 * SECOND, clockwork.now)
+    clockwork.schedule.announce(Announcement(T + 1 * SECOND), clockwork.now)
     clockwork.advance_to_due()
-    clockwork.schedule.announce(T + 2 * SECOND, clockwork.now)
+    clockwork.schedule.announce(Announcement(T + 2 * SECOND), clockwork.now)
     clockwork.answer(body(T + 1 * SECOND))
     clockwork.advance_to_due()
     clockwork.answer(body(T + 2 * SECOND))
@@ -181,19 +185,19 @@ def test_an_event_that_comes_while_a_request_is_under_way_is_not_forgotten(clock
 
 
 def test_a_body_that_was_asked_for_before_an_event_is_no_sign_of_a_slow_api(clockwork: Clockwork) -> None:
-    clockwork.schedule.announce(T + 1 * SECOND, clockwork.now)
+    clockwork.schedule.announce(Announcement(T + 1 * SECOND), clockwork.now)
     clockwork.advance_to_due()
     clockwork.now += 0.001
-    clockwork.schedule.announce(T + 1 * SECOND + 4_000, clockwork.now)
+    clockwork.schedule.announce(Announcement(T + 1 * SECOND + 4_000), clockwork.now)
     clockwork.now += 0.004
     clockwork.answer(body(T + 1 * SECOND))
     assert clockwork.schedule.due() == pytest.approx(clockwork.requests[-1] + 0.25)
 
 
 def test_an_event_that_the_request_under_way_answers_costs_no_second_one(clockwork: Clockwork) -> None:
-    clockwork.schedule.announce(T + 1 * SECOND, clockwork.now)
+    clockwork.schedule.announce(Announcement(T + 1 * SECOND), clockwork.now)
     clockwork.advance_to_due()
-    clockwork.schedule.announce(T + 2 * SECOND, clockwork.now)
+    clockwork.schedule.announce(Announcement(T + 2 * SECOND), clockwork.now)
     clockwork.answer(body(T + 2 * SECOND))
     assert clockwork.schedule.due() == clockwork.now + 300
 
@@ -202,7 +206,7 @@ def test_a_burst_is_one_request_in_250_ms(clockwork: Clockwork) -> None:
     clockwork.now += 5
     started = clockwork.now
     for step in range(1, 41):  # 2 seconds of events
-        clockwork.schedule.announce(T + step * SECOND, clockwork.now)
+        clockwork.schedule.announce(Announcement(T + step * SECOND), clockwork.now)
         while clockwork.schedule.due() <= clockwork.now:
             clockwork.advance_to_due()
             clockwork.answer(body(T + step * SECOND))
@@ -215,7 +219,7 @@ def test_a_burst_is_one_request_in_250_ms(clockwork: Clockwork) -> None:
 
 def test_a_stale_body_is_asked_for_again_until_it_is_new(clockwork: Clockwork) -> None:
     target = T + 60 * SECOND
-    clockwork.schedule.announce(target, clockwork.now)
+    clockwork.schedule.announce(Announcement(target), clockwork.now)
     clockwork.advance_to_due()
     began = clockwork.now
     while clockwork.now - began < 60:
@@ -228,7 +232,7 @@ def test_a_stale_body_is_asked_for_again_until_it_is_new(clockwork: Clockwork) -
 
 
 def test_a_chase_ends_and_remembers_what_it_chased(clockwork: Clockwork) -> None:
-    clockwork.schedule.announce(T + 60 * SECOND, clockwork.now)
+    clockwork.schedule.announce(Announcement(T + 60 * SECOND), clockwork.now)
     clockwork.advance_to_due()
     began = clockwork.now
     clockwork.answer(body(T))
@@ -237,12 +241,12 @@ def test_a_chase_ends_and_remembers_what_it_chased(clockwork: Clockwork) -> None
         clockwork.answer(body(T))
     assert 80 < clockwork.now - began <= CHASE_SECONDS
     assert len(clockwork.requests) == 2 + 6 + 7  # the start and the event, then 0.25 … 8 s, then every 10 s
-    clockwork.schedule.announce(T + 60 * SECOND, clockwork.now)
+    clockwork.schedule.announce(Announcement(T + 60 * SECOND), clockwork.now)
     assert clockwork.schedule.due() == clockwork.now + 300
 
 
 def test_a_near_miss_is_chased_with_few_requests(clockwork: Clockwork) -> None:
-    clockwork.schedule.announce(T + SECOND // 10, clockwork.now)
+    clockwork.schedule.announce(Announcement(T + SECOND // 10), clockwork.now)
     clockwork.advance_to_due()
     for _ in range(4):
         clockwork.answer(body(T))
@@ -264,13 +268,13 @@ def test_a_body_older_than_the_published_one_is_held_back_until_the_chase_ends(c
 
 
 def test_an_older_body_whose_time_was_announced_last_is_accepted(clockwork: Clockwork) -> None:
-    clockwork.schedule.announce(T - 60 * SECOND, clockwork.now)
+    clockwork.schedule.announce(Announcement(T - 60 * SECOND), clockwork.now)
     clockwork.advance_to_due()
     assert clockwork.answer(body(T - 60 * SECOND))
 
 
 def test_a_document_without_features_is_held_back_where_there_were_some(clockwork: Clockwork) -> None:
-    clockwork.schedule.announce(T + SECOND, clockwork.now)
+    clockwork.schedule.announce(Announcement(T + SECOND), clockwork.now)
     clockwork.advance_to_due()
     emptied = replace(body(T + 2 * SECOND), environment=environment())
     assert not clockwork.answer(emptied)
@@ -279,7 +283,7 @@ def test_a_document_without_features_is_held_back_where_there_were_some(clockwor
 
 
 def test_a_failed_request_is_tried_again_for_ever_and_later_each_time(clockwork: Clockwork) -> None:
-    clockwork.schedule.announce(T + SECOND, clockwork.now)
+    clockwork.schedule.announce(Announcement(T + SECOND), clockwork.now)
     waits = []
     for _ in range(40):
         clockwork.advance_to_due()
@@ -295,12 +299,12 @@ def test_a_failed_request_is_tried_again_for_ever_and_later_each_time(clockwork:
 def test_events_do_not_hurry_a_failing_api(clockwork: Clockwork) -> None:
     clockwork.advance_to_due()
     clockwork.schedule.fail(clockwork.now, retry_after=60)
-    clockwork.schedule.announce(T + SECOND, clockwork.now)
+    clockwork.schedule.announce(Announcement(T + SECOND), clockwork.now)
     assert clockwork.schedule.due() >= clockwork.now + 60
 
 
 def test_an_outage_longer_than_the_chase_does_not_end_it(clockwork: Clockwork) -> None:
-    clockwork.schedule.announce(T + 60 * SECOND, clockwork.now)
+    clockwork.schedule.announce(Announcement(T + 60 * SECOND), clockwork.now)
     for _ in range(20):
         clockwork.advance_to_due()
         clockwork.schedule.fail(clockwork.now)
@@ -315,7 +319,7 @@ def test_a_routine_reconnect_costs_no_request(clockwork: Clockwork) -> None:
         clockwork.schedule.disconnect(clockwork.now, clean=True)
         clockwork.now += 0.5
         clockwork.schedule.connect(clockwork.now)
-        clockwork.schedule.announce(T, clockwork.now)  # the replay
+        clockwork.schedule.announce(Announcement(T), clockwork.now)  # the replay
     assert len(clockwork.requests) == 1
     assert clockwork.schedule.due() == clockwork.requests[0] + 300
 
@@ -331,7 +335,7 @@ def test_an_idle_hour_costs_the_safety_polls_and_nothing_else(clockwork: Clockwo
         clockwork.schedule.disconnect(clockwork.now, clean=True)
         clockwork.now += 0.5
         clockwork.schedule.connect(clockwork.now)
-        clockwork.schedule.announce(T, clockwork.now)  # the replay
+        clockwork.schedule.announce(Announcement(T), clockwork.now)  # the replay
     polls = clockwork.requests[1:]
     assert len(polls) == 3600 // 300
     assert all(later - earlier >= 300 for earlier, later in pairwise(clockwork.requests))
@@ -342,11 +346,11 @@ def test_behind_a_document_cache_the_second_of_two_changes_arrives_with_few_requ
     clockwork: Clockwork, cached: float
 ) -> None:
     began = clockwork.now
-    clockwork.schedule.announce(T + 1 * SECOND, began)
+    clockwork.schedule.announce(Announcement(T + 1 * SECOND), began)
     clockwork.advance_to_due()
     clockwork.answer(body(T + 1 * SECOND))  # cached now, for so many seconds
     clockwork.now = began + 0.5
-    clockwork.schedule.announce(T + SECOND + SECOND // 2, clockwork.now)
+    clockwork.schedule.announce(Announcement(T + SECOND + SECOND // 2), clockwork.now)
     while not (clockwork.published and clockwork.published.head.updated_at == T + SECOND + SECOND // 2):
         clockwork.advance_to_due()
         is_cached = clockwork.now < began + cached
@@ -372,7 +376,7 @@ def test_a_replay_makes_the_fetch_after_a_gap_unnecessary(clockwork: Clockwork) 
     clockwork.schedule.disconnect(clockwork.now, clean=True)
     clockwork.now += 20
     clockwork.schedule.connect(clockwork.now)
-    clockwork.schedule.announce(T, clockwork.now)
+    clockwork.schedule.announce(Announcement(T), clockwork.now)
     assert clockwork.schedule.due() == clockwork.requests[0] + 300
 
 
@@ -383,7 +387,7 @@ def test_requests_that_change_nothing_are_bounded() -> None:
     began = clockwork.now
     for step in range(1, 20_000):  # an hour of a stream that invents times
         clockwork.now += 0.18
-        clockwork.schedule.announce(T - step, clockwork.now)
+        clockwork.schedule.announce(Announcement(T - step), clockwork.now)
         if clockwork.schedule.due() <= clockwork.now:
             clockwork.advance_to_due()
             clockwork.answer(body(T))
@@ -420,7 +424,7 @@ def test_a_restored_database_is_accepted_although_a_request_fails_now_and_then(c
 
 
 def test_the_time_of_the_latest_event_is_no_excuse_once_a_newer_body_came(clockwork: Clockwork) -> None:
-    clockwork.schedule.announce(T + 1 * SECOND, clockwork.now)
+    clockwork.schedule.announce(Announcement(T + 1 * SECOND), clockwork.now)
     clockwork.advance_to_due()
     clockwork.answer(body(T + 1 * SECOND))
     clockwork.advance_to_due()  # a poll
@@ -430,7 +434,7 @@ def test_the_time_of_the_latest_event_is_no_excuse_once_a_newer_body_came(clockw
 
 
 def test_the_time_of_the_latest_event_is_no_excuse_once_another_led(clockwork: Clockwork) -> None:
-    clockwork.schedule.announce(T + 1 * SECOND, clockwork.now)
+    clockwork.schedule.announce(Announcement(T + 1 * SECOND), clockwork.now)
     clockwork.advance_to_due()
     clockwork.answer(body(T + 1 * SECOND))
     clockwork.schedule.stand_by(clockwork.now)
@@ -441,7 +445,7 @@ def test_the_time_of_the_latest_event_is_no_excuse_once_another_led(clockwork: C
 
 
 def test_a_chase_of_long_ago_is_no_excuse_once_another_led(clockwork: Clockwork) -> None:
-    clockwork.schedule.announce(T + 1 * SECOND, clockwork.now)
+    clockwork.schedule.announce(Announcement(T + 1 * SECOND), clockwork.now)
     clockwork.advance_to_due()
     clockwork.answer(body(T))
     clockwork.schedule.stand_by(clockwork.now)
@@ -453,7 +457,7 @@ def test_a_chase_of_long_ago_is_no_excuse_once_another_led(clockwork: Clockwork)
 
 
 def test_what_is_chased_is_not_forgotten_by_standing_by(clockwork: Clockwork) -> None:
-    clockwork.schedule.announce(T + 1 * SECOND, clockwork.now)
+    clockwork.schedule.announce(Announcement(T + 1 * SECOND), clockwork.now)
     clockwork.schedule.stand_by(clockwork.now)
     assert clockwork.schedule.announcements[0] == T + 1 * SECOND
     clockwork.advance_to_due()
@@ -462,8 +466,8 @@ def test_what_is_chased_is_not_forgotten_by_standing_by(clockwork: Clockwork) ->
 
 
 def test_a_replay_of_a_known_time_asks_for_nothing(clockwork: Clockwork) -> None:
-    assert clockwork.schedule.announce(T + SECOND, clockwork.now)
-    assert not clockwork.schedule.announce(T + SECOND, clockwork.now)
+    assert clockwork.schedule.announce(Announcement(T + SECOND), clockwork.now)
+    assert not clockwork.schedule.announce(Announcement(T + SECOND), clockwork.now)
 
 
 # What is known to be current
@@ -497,7 +501,7 @@ def test_a_stream_of_a_project_without_real_time_counts_for_nothing(clockwork: C
 
 def test_an_event_leaves_something_to_find_out_until_its_document_came(clockwork: Clockwork) -> None:
     clockwork.settle()
-    clockwork.schedule.announce(T + SECOND, clockwork.now)
+    clockwork.schedule.announce(Announcement(T + SECOND), clockwork.now)
     assert clockwork.schedule.known_ago(clockwork.now) is None
     clockwork.advance_to_due()
     assert clockwork.schedule.known_ago(clockwork.now) is None
@@ -524,8 +528,107 @@ def test_a_gap_of_the_stream_leaves_something_to_find_out(clockwork: Clockwork) 
 
 
 def test_an_event_without_a_time_leaves_something_to_find_out_until_the_answer(clockwork: Clockwork) -> None:
-    clockwork.schedule.announce(None, clockwork.now)
+    clockwork.schedule.announce(Announcement(None), clockwork.now)
     clockwork.advance_to_due()
     assert clockwork.schedule.known_ago(clockwork.now) is None
     clockwork.answer(body(T))
     assert clockwork.schedule.known_ago(clockwork.now) == 0
+
+
+def webhook(signed_at: int | None = None) -> Announcement:
+    return Announcement(None, WEBHOOK, signed_at)
+
+
+def poll_only(fallback: float) -> Clockwork:
+    """Return one without a stream, after its first fetch."""
+    clockwork = Clockwork(fallback=fallback)
+    clockwork.advance_to_due()
+    clockwork.answer(body(T))
+    clockwork.now += 10
+    return clockwork
+
+
+@pytest.fixture
+def polling() -> Clockwork:
+    return poll_only(fallback=60)
+
+
+def test_a_webhook_is_fetched_at_once(polling: Clockwork) -> None:
+    polling.schedule.announce(webhook(), polling.now)
+    assert polling.schedule.due() == polling.now
+    assert (polling.schedule.announced_at, polling.schedule.announced_by) == (polling.now, WEBHOOK)
+
+
+def test_beside_webhooks_alone_polls_go_on_every_minute(polling: Clockwork) -> None:
+    polling.schedule.announce(webhook(), polling.now)
+    polling.advance_to_due()
+    polling.answer(body(T + SECOND))
+    assert polling.schedule.due() == polling.now + 60
+
+
+def test_a_webhook_whose_change_the_api_does_not_show_yet_is_asked_for_again() -> None:
+    polling = poll_only(fallback=300)
+    polling.schedule.announce(webhook(T + 60 * SECOND), polling.now)
+    began = polling.now
+    for _ in range(5):
+        polling.advance_to_due()
+        polling.answer(body(T))
+    assert [round(at - began) for at in polling.requests[1:]] == [0, 1, 6, 26, 91]
+    assert polling.schedule.due() > polling.now + 30, "then it is left to the poll"
+
+
+@each_case("document", [body(T + 59 * SECOND + 10), body(T + SECOND, "b")])
+def test_a_webhook_is_not_chased_where_the_api_shows_a_change(document: Document) -> None:
+    polling = poll_only(fallback=60)
+    polling.schedule.announce(webhook(T + 60 * SECOND), polling.now)
+    polling.advance_to_due()
+    polling.schedule.accept(document, polling.published, polling.now)
+    assert not polling.schedule.is_pending
+
+
+def test_where_the_stream_works_a_webhook_waits_a_second_for_its_event(clockwork: Clockwork) -> None:
+    clockwork.now += 10
+    clockwork.schedule.announce(webhook(), clockwork.now)
+    assert clockwork.schedule.due() == clockwork.now + 1
+    clockwork.now += 0.5
+    clockwork.schedule.announce(Announcement(T + SECOND), clockwork.now)
+    clockwork.advance_to_due()
+    clockwork.answer(body(T + SECOND))
+    assert clockwork.schedule.due() == clockwork.now + 300, "the event's fetch was enough"
+
+
+def test_a_replayed_event_does_not_stand_in_for_the_webhooks_change(clockwork: Clockwork) -> None:
+    clockwork.now += 10
+    clockwork.schedule.announce(webhook(), clockwork.now)
+    clockwork.schedule.announce(Announcement(T), clockwork.now)
+    assert clockwork.schedule.due() == clockwork.now + 1
+
+
+def test_a_queue_change_that_works_is_as_good_as_a_stream(polling: Clockwork) -> None:
+    polling.schedule.announce(Announcement(T + SECOND, QUEUE_CHANGE), polling.now)
+    polling.advance_to_due()
+    polling.answer(body(T + SECOND))
+    assert polling.schedule.due() == polling.now + 300
+    polling.schedule.note_published(has_changed=True)
+    polling.schedule.announce(webhook(), polling.now)
+    assert polling.schedule.due() == polling.now + 1
+
+
+def test_a_queue_change_that_missed_a_change_is_not_relied_on_any_more(polling: Clockwork) -> None:
+    polling.schedule.announce(Announcement(T + SECOND, QUEUE_CHANGE), polling.now)
+    polling.advance_to_due()
+    polling.answer(body(T + SECOND))
+    polling.schedule.note_published(has_changed=True)
+    polling.advance_to_due()  # a poll
+    polling.answer(body(T + 2 * SECOND))
+    polling.schedule.note_published(has_changed=True)
+    assert polling.schedule.due() == polling.now + 60
+
+
+def test_an_exact_time_is_chased_although_a_webhook_is_near(polling: Clockwork) -> None:
+    polling.schedule.announce(webhook(T + 60 * SECOND), polling.now)
+    polling.schedule.announce(Announcement(T + 60 * SECOND, QUEUE_CHANGE), polling.now)
+    polling.advance_to_due()
+    polling.answer(body(T))
+    assert polling.schedule.due() == polling.now + 0.25
+    assert polling.schedule.announcements[0] == T + 60 * SECOND

@@ -111,7 +111,7 @@ def test_poll_only_lasts_until_a_silent_stream_announces_something(status_tracke
     status_tracker(events.StreamConnected())
     status_tracker(events.Tick(MISSED_CHANGE))
     assert status(status_tracker).stream.reason == MISSED_CHANGE
-    status_tracker(events.ChangeAnnounced(is_new=True))
+    status_tracker(events.ChangeAnnounced("stream", is_new=True))
     status_tracker(events.Tick())
     assert status(status_tracker).stream.state == "connected"
     assert status(status_tracker).stream.event_at == START
@@ -119,7 +119,7 @@ def test_poll_only_lasts_until_a_silent_stream_announces_something(status_tracke
 
 def test_events_that_cost_nothing_are_counted(status_tracker: StatusTracker) -> None:
     for is_new in (True, False, False):
-        status_tracker(events.ChangeAnnounced(is_new=is_new))
+        status_tracker(events.ChangeAnnounced("stream", is_new=is_new))
     assert status(status_tracker).suppressed.within(DAY, START) == 2
 
 

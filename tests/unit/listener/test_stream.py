@@ -27,8 +27,9 @@ from django_flagsmith_realtime.exceptions import (
 )
 from django_flagsmith_realtime.listener import stream as stream_module
 from django_flagsmith_realtime.listener.backoff import STREAM, Backoff
-from django_flagsmith_realtime.listener.events import Announcement, StreamConnected, StreamDisconnected
+from django_flagsmith_realtime.listener.events import StreamConnected, StreamDisconnected
 from django_flagsmith_realtime.listener.stream import Message, Stream, StreamReader, next_wait
+from django_flagsmith_realtime.storage.announcements import Announcement
 from tests.support import recordings
 from tests.support.cases import each_case
 from tests.support.http_server import (
