@@ -69,13 +69,12 @@ def find_wrong_identity(config: Config) -> Iterator[CheckMessage]:
 @checks_config()
 def find_short_age(config: Config) -> Iterator[CheckMessage]:
     """Warn of a `MAX_STALE` that healthy flags exceed between two polls."""
-    key = "FALLBACK_POLL_INTERVAL" if config.realtime_url else "POLL_INTERVAL"
-    interval = getattr(config, key.lower())
+    interval = config.fallback_poll_interval
     if config.environment_key and config.max_stale is not None and config.max_stale <= interval:
         yield Warning(
-            f"FLAGSMITH['MAX_STALE'] is {config.max_stale:g} s: flags that are polled every {interval:g} s ({key}) are "
-            "reported stale in between.",
-            hint=f"Set MAX_STALE well above {key}.",
+            f"FLAGSMITH['MAX_STALE'] is {config.max_stale:g} s: flags that are polled every {interval:g} s "
+            "(FALLBACK_POLL_INTERVAL) are reported stale in between.",
+            hint="Set MAX_STALE well above FALLBACK_POLL_INTERVAL.",
             id="flagsmith.W018",
         )
 

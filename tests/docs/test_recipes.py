@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import sys
 from collections.abc import Iterator
 from types import ModuleType
@@ -14,7 +13,6 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import path
 
-from django_flagsmith_realtime.tasks import refresh_flags
 from tests.docs.pages import blocks
 from tests.support.documents import publish
 from tests.support.paths import DOCS
@@ -62,30 +60,3 @@ def test_an_anonymous_visitor_keeps_a_variant_and_others_get_no_cookie(settings:
     assert len(variants) == 3
     client.cookies["visitor"] = "forged"
     assert client.get("/page/").status_code == 200
-
-
-# A webhook
-
-
-@pytest.fixture
-def webhook(settings: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Serve the page's view, and note when it asks for a fetch."""
-    [code] = [block.code for block in blocks(DOCS / "self-hosted.md", "python") if "# views.py" in block.code]
-    asked: list[str] = []
-    monkeypatch.setattr(refresh_flags, "delay", lambda: asked.append("refresh"))
-    views: dict[str, Any] = {"__name__": "views"}
-    exec(code, views)
-    settings.FLAGSMITH_WEBHOOK_SECRET = "secret"
-    settings.ROOT_URLCONF = (path("webhook/", views["flagsmith_webhook"]),)
-    return asked
-
-
-def test_a_signed_webhook_asks_for_a_fetch_and_a_forged_one_does_not(webhook: list[str]) -> None:
-    body = b'{"data": {}, "event_type": "FLAG_UPDATED"}'
-    signature = hmac.new(b"secret", body, "sha256").hexdigest()
-    client = Client()
-    for sent, status in ((signature, 204), ("0" * 64, 403), ("", 403)):
-        answer = client.post("/webhook/", body, "application/json", headers={"X-Flagsmith-Signature": sent})
-        assert answer.status_code == status
-    assert webhook == ["refresh"]
-    assert client.get("/webhook/").status_code == 405

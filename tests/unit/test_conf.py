@@ -35,9 +35,11 @@ DEFAULTS = {
     "API_URL": "https://edge.api.flagsmith.com/api/v1/",
     "REALTIME_URL": "https://realtime.flagsmith.com/",
     "STREAM_KEY": None,
+    "WEBHOOK_SECRET": None,
+    "REALTIME_TOKEN": None,
     "CACHE": "default",
     "POLL_INTERVAL": 300,
-    "FALLBACK_POLL_INTERVAL": 30,
+    "FALLBACK_POLL_INTERVAL": 60,
     "FRESHNESS": 0.1,
     "MAX_STALE": None,
     "REQUEST_TIMEOUT": 10,
@@ -59,6 +61,7 @@ RIGHT: list[tuple[str, Any]] = [
     ("API_URL", "https://fähnchen.example/"),
     ("REALTIME_URL", None),
     ("STREAM_KEY", "abc"),
+    ("WEBHOOK_SECRET", "a secret with spaces"),
     ("POLL_INTERVAL", 0),
     ("POLL_INTERVAL", 0.5),
     ("FALLBACK_POLL_INTERVAL", 1),
@@ -200,6 +203,12 @@ def test_a_right_value_is_taken(key: str, value: Any) -> None:
     assert found == (f"{value}/" if value == "http://127.0.0.1:8000" else value)
 
 
+@each_case("key", ["ENVIRONMENT_KEY", "WEBHOOK_SECRET", "REALTIME_TOKEN"])
+def test_an_empty_environment_variable_is_none(key: str) -> None:
+    assert find_problems({key: ""}) == []
+    assert getattr(configured(**{key: ""}), key.lower()) is None
+
+
 @each_case("url", ["http://host/api/v1", "http://host/api/v1/", "http://host/api/v1//"])
 def test_a_url_ends_with_one_slash(url: str) -> None:
     assert configured(API_URL=url).api_url == "http://host/api/v1/"
@@ -316,7 +325,7 @@ def test_a_missing_key_is_a_problem_for_a_listener(keys: Any) -> None:
 
 @pytest.mark.parametrize("more", [{"POLL": 3}, {"CACHE": "nope"}], ids=["unknown key", "unknown alias"])
 def test_an_error_report_of_a_wrong_setting_does_not_show_the_key(more: dict[str, object]) -> None:
-    with override_settings(FLAGSMITH={"ENVIRONMENT_KEY": "ser.SECRET", **more}, DEBUG=False):
+    with override_settings(FLAGSMITH={"ENVIRONMENT_KEY": "ser.PRIVATE", **more}, DEBUG=False):
         try:
             get_reader(get_config())
         except ImproperlyConfigured:
@@ -324,7 +333,7 @@ def test_an_error_report_of_a_wrong_setting_does_not_show_the_key(more: dict[str
         frames = report.get_traceback_data()["frames"]
     ours = [frame for frame in frames if "django_flagsmith_realtime" in frame["filename"]]
     assert ours
-    assert [frame["function"] for frame in ours if "SECRET" in str(frame["vars"])] == []
+    assert [frame["function"] for frame in ours if "PRIVATE" in str(frame["vars"])] == []
 
 
 WRONG = [
