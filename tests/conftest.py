@@ -12,9 +12,11 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import django_valkey.base
 import pytest
-from django.core.cache import caches
+from django.core.cache import caches, close_caches
 from django.core.management import call_command
+from django.core.signals import request_finished
 from django.db import connections
 from hypothesis import settings as examples
 from pytest_django import DjangoDbBlocker
@@ -31,6 +33,10 @@ EXAMPLES = int(os.environ.get("EXAMPLES", 10))  # of each property; .ci/run asks
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it, and its children
 examples.register_profile("tests", parent=examples.default, deadline=None, max_examples=EXAMPLES)
 examples.load_profile("tests")
+
+# django-valkey makes Django close caches in a coroutine, with its import and for all tests that come after it.
+request_finished.disconnect(django_valkey.base.close_async_caches)
+request_finished.connect(close_caches)
 
 SLOW = {ROOT / "tests" / folder for folder in ("servers", "faults", "fleet")}
 collect_ignore = ["support/users_project"]  # a suite of its own
