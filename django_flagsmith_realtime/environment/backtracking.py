@@ -11,7 +11,7 @@ too. The rule finds the usual mistake, not each: alternatives that overlap, as i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -29,35 +29,32 @@ Item = tuple[Any, Any]  # an operator of Python's parser, and its arguments
 def is_slow(pattern: str) -> bool:
     """Return whether the rule finds a repetition of repetitions."""
     try:
-        return _has_slow_part(parse_regex(pattern))
+        items = list(_items(parse_regex(pattern)))
+        return any(arguments[1] >= MANY and _is_ambiguous(arguments[2]) for _, arguments in _only(REPEATS, items))
     except (re.error, OverflowError, RecursionError, Warning):  # it can't be used, at least where warnings are errors
         return False
     except (ImportError, AttributeError):  # a future Python may hide its parser
         return False
 
 
-def _has_slow_part(tree: Any) -> bool:
-    return any(
-        (str(operator) in REPEATS and arguments[1] >= MANY and _is_ambiguous(arguments[2]))
-        or any(map(_has_slow_part, _subtrees(arguments)))
-        for operator, arguments in tree
-    )
-
-
 def _is_ambiguous(tree: Any) -> bool:
-    repeated = frozenset[str]().union(*(_matched(item) for item in _repeated_characters(tree)))
-    separators = [_matched(item) for item in _ungrouped(tree) if str(item[0]) in CHARACTERS]
-    return bool(repeated) and all(separator & repeated for separator in separators)
+    repeated: set[str] = set()
+    for _, (least, most, inner) in _only(REPEATS, _items(tree)):
+        if most > max(least, 1):  # it varies
+            repeated.update(*map(_matched, _only(CHARACTERS, _items(inner))))
+    return bool(repeated) and all(_matched(item) & repeated for item in _only(CHARACTERS, _ungrouped(tree)))
 
 
-def _repeated_characters(tree: Any, is_repeated: bool = False) -> Iterator[Item]:
-    """Yield each character, or set of characters, that is in a repetition of varying length."""
+def _only(operators: Sequence[str], items: Iterable[Item]) -> Iterator[Item]:
+    return (item for item in items if str(item[0]) in operators)
+
+
+def _items(tree: Any) -> Iterator[Item]:
+    """Yield the items of a sequence, and all that are in them."""
     for operator, arguments in tree:
-        if str(operator) in CHARACTERS and is_repeated:
-            yield operator, arguments
-        varies = str(operator) in REPEATS and arguments[1] > max(arguments[0], 1)
+        yield operator, arguments
         for subtree in _subtrees(arguments):
-            yield from _repeated_characters(subtree, is_repeated or varies)
+            yield from _items(subtree)
 
 
 def _ungrouped(tree: Any) -> Iterator[Item]:

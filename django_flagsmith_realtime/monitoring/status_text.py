@@ -33,13 +33,8 @@ def to_text(health: Health, *, width: int = 100, style: Callable[[str, str], str
     lines = []
     indent = " " * LABEL_WIDTH
     for row in status_rows(health):
-        wrapped = textwrap.wrap(
-            row.mark + printable(row.text),
-            max(width, LABEL_WIDTH + 20),
-            initial_indent=indent,
-            subsequent_indent=indent,
-        )
-        line = f"{row.label:<{LABEL_WIDTH}}" + "\n".join(wrapped)[LABEL_WIDTH:]
+        line = f"{row.label:<{LABEL_WIDTH}}{row.mark}{printable(row.text)}"
+        line = textwrap.fill(line, max(width, LABEL_WIDTH + 20), subsequent_indent=indent)
         lines.append(line.replace(row.mark, style(row.level, row.mark), 1) if row.mark else line)
     return "\n".join(lines)
 
