@@ -82,8 +82,15 @@ class HttpClient(HTTPAdapter):
 
         Redirects are followed within the origin: no key may go to another.
         """
+        keep = (lambda request: request) if "Authorization" in self._headers else None
         for _ in range(MAX_REDIRECTS):
-            response = self._get_once(url, timeout)
+            response = self.send(
+                requests.Request("GET", url, self._headers, auth=keep or get_netrc_auth(url)).prepare(),
+                stream=True,
+                timeout=(min(timeout, CONNECT_SECONDS), timeout),
+                verify=os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True,
+                proxies=get_environ_proxies(url),
+            )
             if not response.is_redirect:
                 return response
             with response:
@@ -118,7 +125,7 @@ class HttpClient(HTTPAdapter):
         try:
             yield
         except (FlagsmithError, *TRANSPORT_ERRORS):
-            if time.monotonic() - began >= seconds:
+            if (self._is_ended and not self._is_closed) or time.monotonic() - began >= seconds:
                 raise TimedOut(f"Flagsmith did not answer within {seconds:g} s{limit}.") from None
             raise
         finally:
@@ -129,16 +136,6 @@ class HttpClient(HTTPAdapter):
         """Let each further read in the exchange under way wait for no longer than this."""
         with suppress(OSError):  # it may be closed already
             self._socket.settimeout(seconds)
-
-    def _get_once(self, url: str, timeout: float) -> requests.Response:
-        keep = (lambda request: request) if "Authorization" in self._headers else None
-        return self.send(
-            requests.Request("GET", url, self._headers, auth=keep or get_netrc_auth(url)).prepare(),
-            stream=True,
-            timeout=(min(timeout, CONNECT_SECONDS), timeout),
-            verify=os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True,
-            proxies=get_environ_proxies(url),
-        )
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         """Return a pool that notes each new socket: urllib3 offers no way to end an exchange."""
