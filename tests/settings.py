@@ -25,6 +25,7 @@ DATABASES = {
         "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL", "timeout": 5},
     },
 }
+MIGRATION_MODULES = dict.fromkeys(("admin", "auth", "contenttypes", "sessions"))  # their tables at once
 DATABASE_ROUTERS = ["tests.support.backends.DatabaseCacheRouter"]
 FLAGSMITH = {"ENVIRONMENT_KEY": "ser.tests", "FRESHNESS": 0}  # a test sees at once what it has published
 TEMPLATES = [

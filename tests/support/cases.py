@@ -13,27 +13,26 @@ Test = Callable[..., None]
 
 
 def each_case(names: str | tuple[str, ...], cases: Iterable[Any]) -> Callable[[Test], Test]:
-    """Run a test's body for each case, as a subtest; all cases share the fixtures, unlike `parametrize`'s.
+    """Run a test's body for each case; all share the fixtures, unlike `parametrize`'s. An error names the case.
 
     A case is a value, or a tuple of values where there are several names.
     """
-    several = names if isinstance(names, tuple) else (names,)
+
+    keys = names if isinstance(names, tuple) else (names,)
 
     def decorate(body: Test) -> Test:
-        parameters = inspect.signature(body).parameters
-
         @wraps(body)
-        def test(*self: Any, subtests: pytest.Subtests, **fixtures: Any) -> None:
-            if "subtests" in parameters:  # the body is another `each_case`
-                fixtures["subtests"] = subtests
+        def test(*self: Any, **fixtures: Any) -> None:
             for case in cases:
-                values = dict(zip(several, case if isinstance(names, tuple) else [case], strict=True))
-                with subtests.test(**values):
+                values = dict(zip(keys, case if isinstance(names, tuple) else [case], strict=True))
+                try:
                     body(*self, **values, **fixtures)
+                except (Exception, pytest.fail.Exception) as error:
+                    raise AssertionError(f"for {values}") from error
 
-        own = {name: each for name, each in parameters.items() if name not in several}
-        own["subtests"] = inspect.Parameter("subtests", inspect.Parameter.KEYWORD_ONLY)
-        test.__signature__ = inspect.Signature(list(own.values()))  # type: ignore[attr-defined]
+        parameters = inspect.signature(body).parameters
+        own = [each for name, each in parameters.items() if name not in keys]
+        test.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
         return test
 
     return decorate

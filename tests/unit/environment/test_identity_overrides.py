@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_flagsmith_realtime.environment.identity_overrides import TRAIT
-from django_flagsmith_realtime.environment.snapshot import parse_document
+from django_flagsmith_realtime.environment.snapshot import Environment, parse_document
 from tests.support.cases import each_case
 from tests.support.documents import RECORDED
 
@@ -50,16 +50,20 @@ def document(values: dict[str, Any]) -> Any:
     return changed
 
 
-def read(body: Any, identifier: str) -> tuple[Any, type, str | None, str | None]:
-    flag = parse_document(body).environment.identity_flags(identifier, {}).get_flag("banner_text")
+def environment_of(values: dict[str, Any]) -> Environment:
+    return parse_document(document(values)).environment
+
+
+def read(environment: Environment, identifier: str) -> tuple[Any, type, str | None, str | None]:
+    flag = environment.identity_flags(identifier, {}).get_flag("banner_text")
     return flag.value, type(flag.value), flag.reason, getattr(flag, "variant", None)
 
 
 @given(st.dictionaries(st.sampled_from(ALIKE), VALUES, min_size=1))
 def test_it_is_for_that_identifier_alone_whatever_looks_like_it(values: dict[str, Any]) -> None:
-    body = document(values)
+    environment = environment_of(values)
     for identifier in ALIKE:
-        value, kind, reason, _ = read(body, identifier)
+        value, kind, reason, _ = read(environment, identifier)
         assert (reason == REASON) is (identifier in values)
         if identifier in values:
             assert (value, kind) == (values[identifier], type(values[identifier]))
@@ -75,8 +79,8 @@ def test_it_is_for_that_identifier_alone_whatever_looks_like_it(values: dict[str
     ],
 )
 def test_values_that_python_confuses_stay_apart(values: dict[str, Any]) -> None:
-    body = document(values)
-    assert {name: read(body, name)[:2] for name in values} == {
+    environment = environment_of(values)
+    assert {name: read(environment, name)[:2] for name in values} == {
         name: (each, type(each)) for name, each in values.items()
     }
 
@@ -89,19 +93,24 @@ def test_reason_and_variant_are_the_ones_of_the_official_sdk() -> None:
             return copy.deepcopy(body)
 
     theirs = Flagsmith(offline_mode=True, offline_handler=AsSent()).get_identity_flags("alice").get_flag("banner_text")
-    assert read(body, "alice") == (theirs.value, str, theirs.reason, getattr(theirs, "variant", None))
+    assert read(environment_of({"alice": "hello"}), "alice") == (
+        theirs.value,
+        str,
+        theirs.reason,
+        getattr(theirs, "variant", None),
+    )
 
 
 def test_nobody_gets_it_by_a_trait() -> None:
-    environment = parse_document(document({"alice": "hello"})).environment
+    environment = environment_of({"alice": "hello"})
     claimed = {TRAIT: environment._override_traits["alice"]}
     assert environment.identity_flags("alice", {}).get_flag("banner_text").reason == REASON
     assert environment.identity_flags("mallory", claimed).get_flag("banner_text").reason != REASON
 
 
 def test_it_comes_before_a_segment() -> None:
-    body = document({"42": "mine"})
-    flags = parse_document(body).environment.identity_flags("42", {"plan": "gold"})
+    environment = environment_of({"42": "mine"})
+    flags = environment.identity_flags("42", {"plan": "gold"})
     assert flags.get_flag("banner_text").value == "mine"
-    others = parse_document(body).environment.identity_flags("43", {"plan": "gold"})
+    others = environment.identity_flags("43", {"plan": "gold"})
     assert others.get_flag("banner_text").reason == "TARGETING_MATCH; segment=gold_members"
