@@ -11,7 +11,7 @@ from jinja2.parser import Parser
 from jinja2.runtime import Context
 
 from .api import Flags, aget_flags, get_flags
-from .reading.rendering import STATE_ID, request_of, shown_value, state_script
+from .reading.rendering import STATE_ID, request_of, state_script
 
 
 class FlagsmithExtension(Extension):
@@ -42,7 +42,12 @@ class FlagsmithExtension(Extension):
 @pass_context
 def flag_value(context: Context, name: Any, default: Any = None) -> Any:
     """Return a flag's value: `{{ flag_value("banner", default="Welcome") }}`."""
-    return _read(context, lambda flags: shown_value(flags, name, default))
+
+    def use(flags: Flags) -> Any:
+        value = flags.get_feature_value(name, default)
+        return "" if value is None else value
+
+    return _read(context, use)
 
 
 @pass_context

@@ -13,14 +13,14 @@ from typing import Any, TypeVar, overload
 from flagsmith.models import Flag
 from flagsmith.models import Flags as SdkFlags
 
-from ..conf import Config, get_read_config
+from ..conf import get_read_config
 from ..environment.defaults import default_flag
 from ..environment.snapshot import Environment, Snapshot
 from ..exceptions import UnknownFlag
 from ..identity import UNSET, Identity, IdentityOrUnset, is_same
 from ..storage.snapshot_file import load_snapshot, signature
 from . import overrides
-from .reader import get_reader
+from .reader import Reader, get_reader
 from .request_identity import RequestIdentity
 from .values import WrongKind, read_as
 
@@ -48,18 +48,19 @@ class Pin:
 
     def get(self) -> Snapshot | None:
         if not self._found:
-            config = get_read_config()
-            self._found.append(get_reader(config).current(self._limit(config)))
+            reader, max_age = self._source()
+            self._found.append(reader.current(max_age))
         return self._found[0]
 
     async def aget(self) -> Snapshot | None:
         if not self._found:
-            config = get_read_config()
-            self._found.append(await get_reader(config).acurrent(self._limit(config)))
+            reader, max_age = self._source()
+            self._found.append(await reader.acurrent(max_age))
         return self._found[0]
 
-    def _limit(self, config: Config) -> float:
-        return config.freshness if self._max_age is None else self._max_age
+    def _source(self) -> tuple[Reader, float]:
+        config = get_read_config()
+        return get_reader(config), config.freshness if self._max_age is None else self._max_age
 
 
 class Flags(Mapping[str, Flag]):

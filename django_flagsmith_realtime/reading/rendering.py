@@ -36,12 +36,6 @@ def request_of(context: Context) -> HttpRequest | None:
     return request if hasattr(request, "META") else None
 
 
-def shown_value(flags: Flags, name: str, default: Any = None) -> Any:
-    """Return a flag's value for a page, "" where it has none."""
-    value = flags.get_feature_value(name, default)
-    return "" if value is None else value
-
-
 def state_script(flags: Flags, names: Iterable[str], id: str) -> SafeString:
     """Return the named flags as JSON in a `<script>` that no content security policy blocks, as it is no code."""
     return json_script(client_state(flags, map(flag_name, names)), id)

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from flagsmith.models import Flag
 
 from ..api import Flags, get_flags
-from ..reading.rendering import STATE_ID, request_of, shown_value, state_script
+from ..reading.rendering import STATE_ID, request_of, state_script
 
 register = template.Library()
 
@@ -52,7 +52,8 @@ def flag(parser: Parser, token: Token) -> FlagNode:
 @register.simple_tag(takes_context=True)
 def flag_value(context: Context, name: str, default: Any = None) -> Any:
     """Output a flag's value, escaped: `{% flag_value "banner" default="Welcome" %}`, also `… as text`."""
-    return shown_value(_flags(context), name, default)
+    value = _flags(context).get_feature_value(name, default)
+    return "" if value is None else value
 
 
 @register.simple_tag(takes_context=True)
