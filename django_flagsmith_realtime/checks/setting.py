@@ -28,11 +28,12 @@ def checks_config(*tags: str, deploy: bool = False) -> Callable[[Find], Find]:
         @register(TAG, *tags, deploy=deploy)
         def check(databases: Iterable[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
             try:
-                if Tags.database not in tags:
-                    return list(find(get_config()))
-                return list(find(get_config(), databases)) if databases else []
+                config = get_config()
             except ImproperlyConfigured:
                 return []
+            if Tags.database not in tags:
+                return list(find(config))
+            return list(find(config, databases)) if databases else []
 
         return find
 

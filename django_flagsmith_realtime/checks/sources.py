@@ -9,6 +9,7 @@ from contextlib import closing, suppress
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from django.core.cache import InvalidCacheBackendError
 from django.core.checks import CheckMessage, Tags, Warning
 
 from ..conf import Config
@@ -69,7 +70,8 @@ def find_plain_http(config: Config) -> Iterator[CheckMessage]:
 @checks_config(deploy=True)  # not with each command: it reads the cache
 def find_environment_warnings(config: Config) -> Iterator[CheckMessage]:
     """Warn of what makes flags differ from those of Flagsmith's API, or may block a process."""
-    with closing(Store(config.cache, config.namespace)) as store, suppress(StoreError):
+    # A cache that isn't in CACHES, or doesn't answer, is for other checks to report.
+    with suppress(InvalidCacheBackendError, StoreError), closing(Store(config.cache, config.namespace)) as store:
         status = store.read_status()
         for warning in status.warnings if status else ():
             yield Warning(
