@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import subprocess
 import sys
 import threading
 import time
@@ -26,7 +27,8 @@ from django_flagsmith_realtime.reading.reader import STEP_BACK_SECONDS, Reader, 
 from django_flagsmith_realtime.signals import snapshot_loaded
 from tests.support.backends import HangingCache, RecordingCache, use
 from tests.support.documents import KEY, banner, configured_store, make_document, payload_key, publish
-from tests.support.processes import MemcachedServer, RedisServer, wait_until
+from tests.support.paths import ROOT
+from tests.support.processes import MemcachedServer, RedisServer, project_environment, wait_until
 
 
 def listen(signal: Signal, receiver: Callable[..., Any]) -> Callable[[], object]:
@@ -449,6 +451,53 @@ class TestAsync:
     def test_both_kinds_of_read_hold_the_same_snapshot(self) -> None:
         publish()
         assert asyncio.run(get_reader().acurrent()) is get_reader().current(60)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_read_on_an_event_loop_asks_by_itself_where_no_thread_can_start(
+    is_async: bool, loaded: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def read() -> Any:
+        return banner(await get_reader().acurrent() if is_async else get_reader().current())
+
+    publish(banner_text="one")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        assert asyncio.run(read()) == "one"
+        publish(banner_text="two")
+        assert asyncio.run(read()) == "two"
+    publish(banner_text="three")
+    assert asyncio.run(read()) == "three"
+    wait_until(lambda: len(loaded) == 3, "a signal for each")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("read", ["await aget_flags()", "get_flags()"])
+@pytest.mark.parametrize("began", [False, True])
+def test_a_read_on_an_event_loop_works_after_the_main_thread_has_ended(
+    read: str, began: bool, redis_server: RedisServer, settings: Any
+) -> None:
+    settings.CACHES = {"default": redis_server.cache()}
+    publish(banner_text="one")
+    script = f"""
+import asyncio, django, threading, time
+from concurrent.futures import thread
+django.setup()
+from django_flagsmith_realtime import aget_flags, get_flags
+async def read():
+    return ({read}).get_feature_value("banner_text")
+def work():
+    if {began}: asyncio.run(read())
+    while not thread._shutdown: time.sleep(0.01)
+    print(asyncio.run(read()))
+threading.Thread(target=work).start()
+"""
+    environment = project_environment({"ENVIRONMENT_KEY": KEY}, redis_server.cache())
+    done = subprocess.run([sys.executable, "-c", script], env=environment, cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("one\n", "")
 
 
 class TestSnapshotLoaded:
