@@ -13,7 +13,7 @@ from tests.support.source import PACKAGE, modules, nodes
 from tests.unit.test_imports import ROWS
 
 PAGE = DOCS / "architecture.md"
-OTHERS = {"CHANGELOG", "Error", "FAULTS", "None", "Warning", "YourEvent"}  # of Django, Python, the tests; an example
+OTHERS = {"CHANGELOG", "Error", "FAULTS", "LOCATION", "None", "Warning", "YourEvent"}  # of Django, Python, the tests; an example
 
 
 @cache

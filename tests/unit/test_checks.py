@@ -78,7 +78,7 @@ FAULTS: dict[str, tuple[Any, dict[str, Any], str, str]] = {
     "E009": (
         GOOD,
         {"cache": {"BACKEND": "tests.unit.storage.test_cache.AsyncCache"}},
-        "get() is a coroutine",
+        "no get() that returns a value",
         "aget_flags() works with it",
     ),
     "W023": (
