@@ -13,7 +13,8 @@ from tests.support.source import PACKAGE, modules, nodes
 from tests.unit.test_imports import ROWS
 
 PAGE = DOCS / "architecture.md"
-OTHERS = {"CHANGELOG", "Error", "FAULTS", "LOCATION", "None", "Warning", "YourEvent"}  # of Django, Python, the tests; an example
+# Of Django, Python, the tests; an example.
+OTHERS = {"CHANGELOG", "Error", "FAULTS", "LOCATION", "None", "Warning", "YourEvent"}
 
 
 @cache

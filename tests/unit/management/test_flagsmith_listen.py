@@ -14,6 +14,7 @@ from standin.server import StandIn
 
 from tests.support.cases import each_case
 from tests.support.documents import KEY
+from tests.support.processes import RedisServer
 
 LOCMEM = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
 DUMMY = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
@@ -31,6 +32,14 @@ def once(standin: StandIn, tmp_path: Path) -> Callable[..., str]:
         return output.getvalue()
 
     return once
+
+
+def test_once_fails_where_what_it_writes_can_not_be_read_back(
+    once: Callable[..., str], standin: StandIn, redis_server: RedisServer
+) -> None:
+    with pytest.raises(CommandError, match="decode_responses, which must be off"):
+        once(cache=redis_server.cache(decode_responses=True))
+    assert standin.counts.environment_document == 0
 
 
 def test_once_publishes_what_is_new_and_opens_no_stream(once: Callable[..., str], standin: StandIn) -> None:
