@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import Any
 
 from django.core.cache import caches
-from django.core.cache.backends.base import BaseCache
 from django.core.checks import Error
 from django.utils.module_loading import import_string
 
@@ -120,8 +119,7 @@ def find_unusable_client(alias: str) -> list[Error]:
     if backend.package and not find_spec(backend.package):
         what = f"The cache {alias!r} needs the Python package {backend.package!r}, which is not installed."
         return [Error(what, hint=f"pip install {backend.requirement}", id="flagsmith.E008")]
-    get = getattr(_import_class(alias), "get", None)
-    if iscoroutinefunction(get) or get is BaseCache.get:
+    if iscoroutinefunction(getattr(_import_class(alias), "get", None)):
         what = f"The cache {alias!r} is of an asynchronous class: it has no get() that returns a value."
         hint = f"Name the library's other class in CACHES[{alias!r}]; aget_flags() works with it."
         return [Error(what, hint=hint, id="flagsmith.E009")]

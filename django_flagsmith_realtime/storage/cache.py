@@ -47,7 +47,7 @@ ADVICE = {  # what to do about an error, by what its text contains; the first on
     "maxmemory": "Raise Redis's maxmemory, or let it evict other keys: its maxmemory-policy.",
     "noreplicas": "Redis has fewer replicas than its min-replicas-to-write, and refuses writes.",
     "loading": "Redis has just started, and reads its data from the disk.",
-    "no permission": "Allow its user in Redis's ACL: get, set, expire, pexpire, persist and del of *flagsmith:*.",
+    "no permission": "Allow its user in Redis's ACL: get, mget, set, expire, pexpire, persist and del of *flagsmith:*.",
     "invalid username-password": "Correct the user and the password in CACHES.",
     "authenticat": f"The server {SERVER} wants a password: add it to LOCATION.",
     "timeout": f"Is the server {SERVER} busy, or cut off?",

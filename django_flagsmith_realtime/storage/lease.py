@@ -72,10 +72,12 @@ class Lease:
             return True
         if self.holder is None or (self.holder == self.token and not self.cache.touch("lease", self.timeout)):
             self._lock_file.lock()  # before another process can read the token
-            self.cache.add("lease", self.token, self.timeout)
-            self.holder = self.cache.read_back("lease", self.token, lambda found: isinstance(found, str))
-            if self.holder != self.token:
-                self._lock_file.remove()
+            try:
+                self.cache.add("lease", self.token, self.timeout)
+                self.holder = self.cache.read_back("lease", self.token, lambda found: isinstance(found, str))
+            finally:
+                if self.holder != self.token:
+                    self._lock_file.remove()
         self._renew_at = began + self.timeout / RENEWALS
         self._held_until = began + self.timeout - HOLD_MARGIN if self.holder == self.token else -float("inf")
         return self.is_held

@@ -48,6 +48,7 @@ def _check(lease: Lease, other: Lease) -> None:
     store.write_events(1, (2, 3))
     assert store.read_events() == (1, (2, 3))
     mark = store.write_nudge()
+    assert store.read_inbox() == (mark, ())
     assert store.read_nudge() == mark
     store.clear_nudge(mark)
     assert store.read_nudge() is None

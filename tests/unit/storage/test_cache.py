@@ -173,8 +173,6 @@ def test_a_lease_is_renewed_without_touch(error: type[Exception], settings: Any)
 
 
 def test_an_asynchronous_class_is_an_error_in_words(settings: Any) -> None:
-    use(settings, "django.core.cache.backends.base.BaseCache")  # as one with `aget` alone
-    assert [error.id for error in find_unusable_client("default")] == ["flagsmith.E009"]
     use(settings, f"{__name__}.AsyncCache")
     [error] = find_unusable_client("default")
     assert error.id == "flagsmith.E009"

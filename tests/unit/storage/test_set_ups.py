@@ -54,7 +54,7 @@ def redis(redis_server: RedisServer) -> Iterator[RedisServer]:
             reset=True,
             passwords=["+secret"],
             keys=["*flagsmith:*"],
-            commands=["+get", "+set", "+expire", "+pexpire", "+persist", "+del"],
+            commands=["+get", "+mget", "+set", "+expire", "+pexpire", "+persist", "+del"],
         )
         yield redis_server
         client.acl_deluser("flags")
