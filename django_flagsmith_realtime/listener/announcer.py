@@ -62,7 +62,7 @@ def _announce(config: Config, announcement: Announcement, digest: str, key: str,
 def _fetch_where_nobody_leads(config: Config, store: Store) -> None:
     from .factory import build_listener  # only a process that fetches loads it
 
-    while store.read_process("lease") is None:
+    while store.read_leader() is None:
         listener = build_listener(config, with_stream=False)
         listener.run(until_idle=True)
         if all(map(listener.has_heard, store.read_inbox()[1])):

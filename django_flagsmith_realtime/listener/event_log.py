@@ -83,9 +83,9 @@ class EventLog:
                     if warning not in self._warnings:
                         logger.warning("Environment: %s", warning)
                 self._warnings = warnings
-                self._api.end("Flagsmith: answers again after %.0f s")
+                self._api.end("Fetch: works again after %.0f s")
             case events.FetchFailed(error):
-                self._api.begin("Flagsmith: %s The flags stay as they are; trying again.", error)
+                self._api.begin("Fetch: %s The flags stay as they are; trying again.", error)
             case events.StoreFailed(error):
                 self._cache.begin("Cache: %s Trying again.", error)
             case events.StoreWorked():

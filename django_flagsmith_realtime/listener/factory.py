@@ -51,13 +51,7 @@ def build_listener(config: Config, *, with_stream: bool = True) -> Listener:
             "Redis, memcached and DatabaseCache can.",
             config.cache,
         )
-    secrets = (config.environment_key, config.stream_key, *config.headers.values())
-    status_tracker = StatusTracker(
-        poll_only=poll_only,
-        secrets=secrets,
-        is_billed=source.is_flagsmith,
-        has_webhook=config.webhook_secret is not None,
-    )
+    status_tracker = build_status_tracker(config, source, poll_only=poll_only, listens=with_stream)
     can_reach = partial(can_connect, config.realtime_url or config.api_url)
     return Listener(
         publisher=publisher,
@@ -69,6 +63,21 @@ def build_listener(config: Config, *, with_stream: bool = True) -> Listener:
         leadership=LeaseKeeper(lease, can_reach) if lease else Alone(),
         inbox_seconds=INBOX_SECONDS if config.webhook_secret or config.realtime_token else MAINTENANCE_SECONDS,
         clock=clock,
+    )
+
+
+def build_status_tracker(
+    config: Config, source: Source, *, listens: bool, poll_only: str | None = None
+) -> StatusTracker:
+    """Return what makes the status of a process that listens, or that fetches once."""
+    return StatusTracker(
+        poll_only=poll_only,
+        secrets=(config.environment_key, config.stream_key, *config.headers.values()),
+        is_billed=source.is_flagsmith,
+        has_webhook=config.webhook_secret is not None,
+        listens=listens,
+        interval=(source.interval or config.fallback_poll_interval) if listens else None,
+        origin=source.origin,
     )
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ..conf import Config
 from ..environment.diff import Update
+from ..exceptions import HttpError, InvalidDocument, SnapshotFileError, StoreError, WrongEnvironment
 from ..storage.lease import STUCK_SECONDS, Alone, Leadership, LeaseKeeper
 from ..storage.store import Store
-from .factory import build_lease, build_publisher
+from . import events
+from .factory import build_lease, build_publisher, build_status_tracker
 
 POLL_SECONDS = 0.1  # between two reads of the nudge, which the leader removes when it has fetched
 
@@ -60,9 +63,16 @@ def _refresh(config: Config, leadership: Leadership) -> Update | None:
     """Refresh as the leader, but not for ever: a receiver of the signals may hang."""
     began = time.monotonic()
     publisher = build_publisher(config)
+    status_tracker = build_status_tracker(config, publisher.source, listens=False)
     leadership.start(is_alive=lambda: time.monotonic() - began < STUCK_SECONDS, wake=lambda: None)
     try:
-        return publisher.refresh()
+        status_tracker.continue_from(publisher.store.read_status())
+        return publisher.refresh(status_tracker)
+    except (HttpError, InvalidDocument, SnapshotFileError, WrongEnvironment) as error:
+        status_tracker(events.FetchFailed(error))
+        raise
     finally:
+        with suppress(StoreError):  # the next one is written
+            publisher.store.write_status(status_tracker.status(publisher.published, 0.0))
         publisher.close()
         leadership.stop()

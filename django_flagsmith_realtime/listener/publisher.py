@@ -17,6 +17,8 @@ from ..reading.reader import Reader
 from ..storage.history import PastChange, extend, past_changes
 from ..storage.snapshot_file import signature, write_snapshot_file
 from ..storage.store import Store
+from . import events
+from .events import Subscriber
 from .schedule import CHASE_SECONDS
 from .signal_sender import send_update
 from .sources import Source
@@ -135,13 +137,18 @@ class Publisher:
             with suppress(StoreError):  # the next repair does it
                 self._mark_signaled(update.snapshot.head)
 
-    def refresh(self) -> Update | None:
-        """Fetch, publish and send the signals; None where nothing changed. This waits until the signals are due."""
+    def refresh(self, notify: Subscriber = lambda event: None) -> Update | None:
+        """Fetch, publish and send the signals; None where nothing changed. This waits until the signals are due.
+
+        `notify` is called with what happens meanwhile.
+        """
         if self._seen is None:
             self.resume()
             self._wait_and_send_signals()
         while True:
+            began = self._clock()
             document = self.fetch()
+            notify(events.Fetched(self._clock() - began, document.warnings))
             with suppress(Overtaken):  # then only a new fetch shows what is newest
                 update = None if self._may_be_stale(document) else self.publish(document)
                 self.save()

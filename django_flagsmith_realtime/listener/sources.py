@@ -12,6 +12,7 @@ from urllib.parse import urljoin
 from ..environment.snapshot import Document, parse_document
 from ..exceptions import FlagsmithError, InvalidDocument, TooLarge
 from ..storage.snapshot_file import read_snapshot_file, signature
+from ..storage.status import FLAGSMITH
 from .http import TRANSPORT_ERRORS, HttpClient, check_status, describe, differ_by_slash
 
 # Unpacked, with all pages: a gzip bomb must not end the process. Flagsmith's document of 22 flags has 12 kB, so this is
@@ -27,7 +28,7 @@ KEY_REMEDY = (
 
 
 class Source(Protocol):
-    """A place that documents come from, named by `setting`.
+    """A place that documents come from, named by `setting`, and for a person by `origin`.
 
     `interval` is the seconds between fetches, None for as often as POLL_INTERVAL and the stream say. Flagsmith
     (`is_flagsmith`) bills each fetch, may answer with an older document for a while, and with another environment only
@@ -35,6 +36,7 @@ class Source(Protocol):
     """
 
     setting: ClassVar[str]
+    origin: ClassVar[str]
     interval: ClassVar[float | None]
     is_flagsmith: ClassVar[bool]
 
@@ -54,6 +56,7 @@ class ApiSource(Source):
     """
 
     setting = SETTING
+    origin = FLAGSMITH
     interval = None
     is_flagsmith = True
 
@@ -124,6 +127,7 @@ class FileSource(Source):
     """A file that a developer edits: each new content is dated when it is first read."""
 
     setting = "FLAGSMITH['SNAPSHOT_FILE']"
+    origin = "the snapshot file"
     interval = 0.5  # an edit is live before its author has switched to the browser; it costs one `stat`
     is_flagsmith = False
 

@@ -20,6 +20,7 @@ from ..storage.status import (
     BACKING_OFF,
     CONNECTED,
     CONNECTING,
+    FLAGSMITH,
     POLL,
     POLL_ONLY,
     Content,
@@ -45,7 +46,8 @@ class StatusTracker:
     """A subscriber of the listener's events that knows its status.
 
     `poll_only` says why there is no stream, where there is none. `secrets` appear in no text. Fetches are counted where
-    they are billed. `has_webhook`: a webhook should announce what it can.
+    they are billed. `has_webhook`: a webhook should announce what it can. `listens` is False where the process fetches
+    once, and `interval` the seconds between two polls where it listens.
     """
 
     def __init__(
@@ -55,6 +57,9 @@ class StatusTracker:
         secrets: Iterable[str | None] = (),
         is_billed: bool = True,
         has_webhook: bool = False,
+        listens: bool = True,
+        interval: float | None = None,
+        origin: str = FLAGSMITH,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._clock = clock
@@ -65,7 +70,9 @@ class StatusTracker:
         now = clock()
         self._poll_only = poll_only
         self._polls_for, self._polls_since = poll_only, now  # why the stream announces nothing
-        self._status = Status(now, Leader(socket.gethostname(), os.getpid(), now), StreamStatus(CONNECTING, now))
+        leader = Leader(socket.gethostname(), os.getpid(), now)
+        stream = StreamStatus(CONNECTING, now)
+        self._status = Status(now, leader, stream, listens=listens, interval=interval, origin=origin)
 
     def status(self, published: Snapshot | None, known_ago: float | None) -> Status:
         """Return the status now; what is published was known to be current so many seconds ago, None: as before."""
@@ -85,7 +92,7 @@ class StatusTracker:
     def continue_from(self, before: Status | None) -> None:
         """Count on from the status of the leader before this one."""
         if before:
-            names = ("content", "requests", "suppressed", "repairs", "sources")
+            names = ("content", "requests", "suppressed", "repairs", "sources", "fetch", "failing_since")
             self._set(**{name: getattr(before, name) for name in names})
 
     def __call__(self, event: Event) -> None:
@@ -108,10 +115,14 @@ class StatusTracker:
                     self._set(stream=replace(status.stream, event_at=now), suppressed=suppressed)
             case events.Fetched(took, warnings):
                 self._set(warnings=warnings)
+                if not status.listens and status.fetch:
+                    self._set(interval=now - status.fetch.at)
+                self._set(failing_since=None, fetch=Fetch(now, took))
                 if self._is_billed:
-                    self._set(requests=status.requests.add(now), fetch=Fetch(now, took))
+                    self._set(requests=status.requests.add(now))
             case events.FetchFailed(error):
                 self._note_failure(error)
+                self._set(failing_since=status.failing_since or now)
                 if self._is_billed:
                     self._set(requests=status.requests.add(now))
             case events.StoreFailed(error):

@@ -14,9 +14,15 @@ from ..exceptions import StoreError
 from ..storage.backends import get_backend
 from ..storage.status import DAY, HOUR, Content, Status
 from ..storage.store import Store
+from .formatting import format_duration
 
-CACHE, NO_SNAPSHOT, NO_LISTENER, STALE = "cache", "no snapshot", "no listener", "stale"  # the worst first
-PRIVATE = (("leader", "host"), ("leader", "pid"), ("leader", "standby"), ("stream", "reason"))
+CACHE, NO_SNAPSHOT, NO_LISTENER = "cache", "no snapshot", "no listener"  # the worst first
+FAILING, STALE = "failing", "stale"
+
+MISSED = 3  # polls or scheduled fetches, one after the other, that make an outage: one or two are a restart
+LEAST_INTERVAL = 60.0  # seconds: a schedule that somebody runs by hand in between is not late 15 s afterwards
+LONGEST_INTERVAL = 3_600.0  # seconds: fetches that come more seldom, as with each deploy, are no schedule
+PRIVATE = (("leader", "host"), ("leader", "pid"), ("leader", "standbys"), ("stream", "reason"))
 
 
 @dataclass(frozen=True)
@@ -31,15 +37,15 @@ class Problem:
 class Health:
     """What the cache held at the time `now`, in seconds since the epoch.
 
-    `status` is the report of the last leader, which may have ended since. `leader` leads now, and `standby` waits to
-    take over: both are "host:pid".
+    `status` is the report of the last leader, which may have ended since. `leader` leads now, and `standbys` wait to
+    take over: all are "host:pid".
     """
 
     now: float
     head: Head | None = None
     status: Status | None = None
     leader: str | None = None
-    standby: str | None = None
+    standbys: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -78,7 +84,7 @@ class Health:
                 "pid": int(pid) if pid.isdecimal() else None,
                 "since": _iso(report.leader.since) if report else None,
                 "seen_at": _iso(report.written_at) if report else None,
-                "standby": self.standby,
+                "standbys": list(self.standbys),
             },
             "stream": report
             and {
@@ -106,6 +112,15 @@ class Health:
                 "last_at": _iso(status.fetch.at) if status.fetch else None,
                 "took": round(status.fetch.took, 3) if status.fetch else None,
             },
+            "sources": [
+                {
+                    "name": source.name,
+                    "last_at": _iso(source.at),
+                    "took": source.took and round(source.took, 3),
+                    "last_day": source.announced.within(DAY, now),
+                }
+                for source in (status.sources if status else ())
+            ],
             "error": failure and {"at": _iso(failure.at), "text": failure.text},
             "warnings": list(status.warnings) if status else [],
             "remedies": [problem.text for problem in self.problems],
@@ -128,22 +143,40 @@ def check_health(config: Config, store: Store, *, max_age: float | None = None, 
     try:
         status = store.read_status()
         if get_backend(config.cache).carries_lease:
-            leader = store.read_process("lease")
+            leader = store.read_leader()
         else:  # such a cache can't tell who leads: it is the listener that has just reported
-            leader = str(status.leader) if status and now - status.written_at < config.lease_seconds else None
-        standby = store.read_process("standby")
-        health = Health(now, store.read_head(), status, leader, standby if standby != leader else None)
+            has_reported = status and status.listens and now - status.written_at < config.lease_seconds
+            leader = str(status.leader) if status and has_reported else None
+        standbys = tuple(standby for standby in store.read_standbys() if standby != leader)
+        health = Health(now, store.read_head(), status, leader, standbys)
     except StoreError as error:
         return Health(now, problems=(Problem(CACHE, hide_password(str(error))),))
     problems = []
     if health.head is None:
         soon = " The listener fetches them now; where that fails, its last error says why." if leader else ""
         problems.append(Problem(NO_SNAPSHOT, f"There are no flags in the cache.{soon}"))
-    if not leader:
+    if not leader and not _fetches_come(config, status, now):
         what_to_do = "Start manage.py flagsmith_listen, or see in its log why it ended."
         problems.append(Problem(NO_LISTENER, f"Nobody is listening. {what_to_do}"))
+    if status and status.failing_since is not None:
+        failing_for = now - status.failing_since
+        if failing_for > MISSED * (status.interval or config.fallback_poll_interval):
+            why = f" {status.failure.text}" if status.failure else ""
+            problems.append(Problem(FAILING, f"No flags came for {format_duration(failing_for)}.{why}"))
     limit = config.max_stale if max_age is None else max_age
     if limit is not None and health.head and (health.age is None or health.age > limit):
         confirmed = "never confirmed" if health.age is None else f"last confirmed {health.age:.0f} s ago"
         problems.append(Problem(STALE, f"The flags were {confirmed}; the limit is {limit:g} s."))
     return replace(health, problems=tuple(problems))
+
+
+def _fetches_come(config: Config, status: Status | None, now: float) -> bool:
+    """Return whether flags are fetched without a listener: on a schedule, or when a webhook or queue-change comes."""
+    if status is None or status.listens or status.fetch is None:
+        return False
+    if config.webhook_secret or config.realtime_token:
+        return True
+    interval = status.interval
+    if interval is None or interval > LONGEST_INTERVAL:
+        return False
+    return now - status.fetch.at <= MISSED * max(interval, LEAST_INTERVAL)

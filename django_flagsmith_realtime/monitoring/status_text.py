@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ..environment.timestamps import to_datetime
-from ..storage.status import BACKING_OFF, CONNECTED, DAY, HOUR, POLL_ONLY
+from ..storage.status import BACKING_OFF, CONNECTED, DAY, FLAGSMITH, HOUR, POLL_ONLY
 from .formatting import format_age, format_date, format_duration, printable
 from .health import Health
 
 LABEL_WIDTH = 12  # columns
+WEBHOOK_SECONDS = 10  # Flagsmith waits so long for an answer, so later than that none comes
 SILENT_SECONDS = 10  # a leader reports every 2 s: five reports are missing
 
 SUCCESS, ERROR, WARNING = "success", "error", "warning"  # as Django's styles for the terminal are called
@@ -42,8 +43,9 @@ def to_text(health: Health, *, width: int = 100, style: Callable[[str, str], str
 def status_rows(health: Health) -> Iterator[Row]:
     """Yield the rows of the status; one without a label continues the row before."""
     now, head, status, report = health.now, health.head, health.status, health.leader_status
+    origin = status.origin if status else FLAGSMITH
     if health.is_healthy:
-        as_of = "" if health.age is None else f": the flags are what Flagsmith has, as of {format_age(health.age)}"
+        as_of = "" if health.age is None else f": the flags are what {origin} has, as of {format_age(health.age)}"
         yield Row("Health", as_of, "good", SUCCESS)
     for number, problem in enumerate(health.problems):
         yield Row("" if number else "Health", f": {problem.text}", problem.kind, ERROR)
@@ -53,10 +55,11 @@ def status_rows(health: Health) -> Iterator[Row]:
         seen = f"; last seen {format_age(silent)}" if silent > SILENT_SECONDS else ""
         yield Row("Listener", f"{_process(health.leader)}, {since}{seen}")
     elif status:
-        ended = f"{_process(str(status.leader))}, {format_age(now - status.written_at)}"
-        yield Row("Listener", f"none; the last was {ended}")
-    if health.standby:
-        yield Row("Standby", _process(health.standby))
+        last = f"{_process(str(status.leader))}, {format_age(now - status.written_at)}"
+        yield Row("Listener", f"none; {'the last was' if status.listens else 'last fetched by'} {last}")
+    if health.standbys:
+        more = f" and {len(health.standbys) - 1} more" if len(health.standbys) > 1 else ""
+        yield Row("Standby", f"{_process(health.standbys[0])}{more}")
     if report:
         stream = report.stream
         no_event = "" if stream.state == POLL_ONLY else "; no event yet"
@@ -71,6 +74,15 @@ def status_rows(health: Health) -> Iterator[Row]:
         yield Row("", f"changed {changed}; published {format_age(now - head.published_at / 1_000_000)}")
     if not status:
         return
+    for number, source in enumerate(status.sources):
+        took = f", stored after {source.took * 1000:,.0f} ms" if source.took is not None else ""
+        count = source.announced.within(DAY, now)
+        last = f"the last one {format_age(now - source.at)}{took}"
+        yield Row("" if number else "Changes", f"by {source.name}: {count} in the last day, {last}")
+    if status.webhook_missed_at is not None and now - status.webhook_missed_at > WEBHOOK_SECONDS:
+        found = format_age(now - status.webhook_missed_at)
+        what_to_do = "See in Flagsmith whether it is enabled, and what your site answered."
+        yield Row("Webhook", f"did not announce the change that a poll found {found}. {what_to_do}")
     if latency := status.latency:
         last, median, worst = (f"{seconds * 1000:,.0f} ms" for seconds in (latency.last, latency.p50, latency.p99))
         of = f"median {median}, 99 % within {worst} ({latency.count} measured)"
@@ -78,7 +90,8 @@ def status_rows(health: Health) -> Iterator[Row]:
     fetch = status.fetch
     took = f"; the last one, {format_age(now - fetch.at)}, took {fetch.took:.2f} s" if fetch else ""
     hour, day = status.requests.within(HOUR, now), status.requests.within(DAY, now)
-    yield Row("Requests", f"{hour} in the last hour, {day} in the last day{took}")
+    if status.origin == FLAGSMITH:
+        yield Row("Requests", f"{hour} in the last hour, {day} in the last day{took}")
     repairs, suppressed = status.repairs.within(DAY, now), status.suppressed.within(DAY, now)
     yield Row("Last day", f"{suppressed} suppressed events, {repairs} cache repairs")
     for number, warning in enumerate(status.warnings):

@@ -36,6 +36,16 @@ STUCK_SECONDS = 60.0  # a leader whose loop hangs for longer loses the lease; re
 RELEASE_SECONDS = 0.3  # in which a stop waits for the cache: it has a second for all that it does
 
 
+def parse_standbys(plain: object) -> list[tuple[str, float]]:
+    """Return the tokens of the processes that wait for a lease, and when each was written, by its own clock."""
+    found = []
+    for item in plain if isinstance(plain, (list, tuple)) else ():
+        match item:
+            case [str(token), float(at)]:
+                found.append((token, at))
+    return found
+
+
 class Lease:
     """A key in the cache that one process at a time holds; `seconds` is `LEASE_SECONDS`. Methods raise `StoreError`.
 
@@ -101,12 +111,14 @@ class Lease:
 
     def write_standby(self) -> None:
         """Let the holder know that this process waits for it."""
-        self.cache.set("standby", self.token, self.timeout)
+        now = time.time()
+        found = parse_standbys(self.cache.get("standby"))
+        others = [[token, at] for token, at in found if token != self.token and abs(now - at) < self.timeout]
+        self.cache.set("standby", [*others, [self.token, now]], self.timeout)
 
-    def read_standby(self) -> str | None:
-        """Return the token of another process that waits for it."""
-        standby = self.cache.get("standby")
-        return standby if isinstance(standby, str) and standby != self.token else None
+    def has_standby(self) -> bool:
+        """Return whether another process waits for it."""
+        return any(token != self.token for token, _ in parse_standbys(self.cache.get("standby")))
 
     def close(self) -> None:
         """Close the connections to the cache."""
@@ -232,7 +244,7 @@ class LeaseKeeper:
         if (now := time.monotonic()) >= self._standby_due:
             self._standby_due = now + self._lease.timeout / RENEWALS
             if is_held:
-                self.has_standby = self._lease.read_standby() is not None
+                self.has_standby = self._lease.has_standby()
             else:
                 self._lease.write_standby()
 

@@ -12,6 +12,7 @@ HOUR, DAY = 3_600, 86_400  # seconds
 STEP = 300  # seconds that a tally counts together: a day takes 288 pairs at most, 5 kB
 
 POLL = "poll"  # beside the sources of announcements
+FLAGSMITH = "Flagsmith"
 CONNECTING, CONNECTED, BACKING_OFF, POLL_ONLY = "connecting", "connected", "backing off", "poll only"
 
 LIMIT = 1e11  # of any number, so that none of them, NaN included, breaks a page: a time in the year 5138
@@ -121,6 +122,10 @@ class Status:
     warnings: tuple[str, ...] = ()  # of the document
     sources: tuple[SourceStatus, ...] = ()
     webhook_missed_at: float | None = None  # a change that the webhook should have announced
+    listens: bool = True  # False: the process fetched, on demand or on a schedule, and went on with something else
+    interval: float | None = None  # seconds between two polls, or between the last two fetches where nobody listens
+    failing_since: float | None = None  # no document came since then
+    origin: str = FLAGSMITH  # where the flags come from
 
     def source(self, name: str) -> SourceStatus | None:
         """Return what is known of a source of announcements."""

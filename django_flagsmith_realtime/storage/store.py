@@ -15,6 +15,7 @@ from ..exceptions import Overtaken, StoreError
 from .announcements import KEPT, KEPT_SECONDS, Announcement, parse_announcements
 from .cache import Cache
 from .history import PastChange, parse_history, to_plain
+from .lease import parse_standbys
 from .status import Status, parse_status
 
 HEAD_TYPES = [int, str, int, int]
@@ -177,10 +178,14 @@ class Store:
         """Store the last changes. They aren't read back: the next change writes them all again."""
         self.cache.set("changes", to_plain(history))
 
-    def read_process(self, role: str) -> str | None:
-        """Return the process that holds the `lease`, or waits for it as `standby`, as "host:pid"."""
-        token = self.cache.get(role)
+    def read_leader(self) -> str | None:
+        """Return the process that holds the lease, as "host:pid"."""
+        token = self.cache.get("lease")
         return token.rpartition(":")[0] or None if isinstance(token, str) else None
+
+    def read_standbys(self) -> tuple[str, ...]:
+        """Return the processes that wait for the lease, as "host:pid"."""
+        return tuple(token.rpartition(":")[0] for token, _ in parse_standbys(self.cache.get("standby")))
 
     def _write_head(self, head: Head) -> None:
         self.cache.set("head", list(head))

@@ -9,7 +9,7 @@ from typing import Any
 
 from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.management.commands.flagsmith_status import EXIT_CODES
-from django_flagsmith_realtime.monitoring.health import CACHE, NO_LISTENER, NO_SNAPSHOT, STALE, check_health
+from django_flagsmith_realtime.monitoring.health import CACHE, FAILING, NO_LISTENER, NO_SNAPSHOT, STALE, check_health
 from django_flagsmith_realtime.monitoring.status_text import to_text
 from django_flagsmith_realtime.storage import status
 from tests.docs.pages import table
@@ -43,7 +43,7 @@ def test_the_json_is_told_key_by_key() -> None:
     for key in ("leader", "stream", "snapshot", "requests", "error"):
         extra = states if key == "stream" else set(plain["snapshot"]["latency"]) if key == "snapshot" else set()
         assert names(told[key]) - {"null"} == plain[key].keys() | extra, key
-    assert names(told["troubles"]) == {CACHE, NO_SNAPSHOT, NO_LISTENER, STALE, "settings"}
+    assert names(told["troubles"]) == {CACHE, NO_SNAPSHOT, NO_LISTENER, FAILING, STALE, "settings"}
 
 
 def test_each_line_of_the_status_is_told() -> None:
@@ -51,7 +51,7 @@ def test_each_line_of_the_status_is_told() -> None:
     led(publish())
     shown = to_text(check_health(get_config(), configured_store(), now=NOW))
     labels = {line[:12].strip() for line in example.splitlines()}
-    assert {line[:12].strip() for line in shown.splitlines()} | {"Standby"} == labels
+    assert {line[:12].strip() for line in shown.splitlines()} | {"Standby", "Webhook"} == labels
 
 
 # Logs

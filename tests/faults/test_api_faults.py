@@ -173,7 +173,7 @@ def test_poll_fails_three_times(
             deployment.wait_for("Sale")
         healing.requests = flagsmith.document_requests - 4
     assert healing.requests == 1
-    assert warnings(caplog)[0].startswith("Flagsmith: 127.0.0.1")
+    assert warnings(caplog)[0].startswith("Fetch: 127.0.0.1")
 
 
 # It is old

@@ -17,12 +17,13 @@ from django.core.management.base import BaseCommand, CommandError
 
 from ...conf import explain, get_config
 from ...listener.preconditions import find_command_problems
-from ...monitoring.health import CACHE, NO_LISTENER, NO_SNAPSHOT, STALE, Health, check_health
+from ...monitoring.health import CACHE, FAILING, NO_LISTENER, NO_SNAPSHOT, STALE, Health, check_health
 from ...monitoring.status_text import to_text
 from ...storage.store import Store
 from ..terminal import Output
 
-EXIT_CODES = {CACHE: 6, NO_SNAPSHOT: 3, NO_LISTENER: 4, STALE: 5}  # 1 and 2 are Django's: an error, wrong arguments
+# 1 and 2 are Django's: an error, wrong arguments
+EXIT_CODES = {CACHE: 6, NO_SNAPSHOT: 3, NO_LISTENER: 4, FAILING: 7, STALE: 5}
 HOME, CLEAR_LINE, CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
@@ -30,7 +31,8 @@ class Command(BaseCommand):
     help = (
         "Show the status of the feature flags: which process listens to Flagsmith and since when, which version is "
         "published, and the last error. Exit codes: 0 all is well, 1 the settings are wrong, 2 wrong arguments, "
-        "3 there are no flags in the cache, 4 nobody is listening, 5 the flags are stale, 6 the cache can't be read."
+        "3 there are no flags in the cache, 4 nobody is listening, 5 the flags are stale, 6 the cache can't be read, "
+        "7 Flagsmith does not answer."
     )
     requires_system_checks = ()  # its own errors are one line, not a report
 

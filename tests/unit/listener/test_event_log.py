@@ -48,9 +48,9 @@ def test_an_outage_of_the_api_is_one_warning_and_one_end_with_its_length(
     event_log(FETCHED)
     event_log(FETCHED)
     assert lines(caplog) == [
-        ("WARNING", "Flagsmith: One. The flags stay as they are; trying again."),
-        ("INFO", "Flagsmith: Three. The flags stay as they are; trying again."),
-        ("INFO", "Flagsmith: answers again after 40 s"),
+        ("WARNING", "Fetch: One. The flags stay as they are; trying again."),
+        ("INFO", "Fetch: Three. The flags stay as they are; trying again."),
+        ("INFO", "Fetch: works again after 40 s"),
     ]
 
 

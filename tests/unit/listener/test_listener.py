@@ -174,7 +174,7 @@ def test_a_listener_that_starts_before_flagsmith_heals_by_itself(
         with StandIn(state_path=state, port=port) as standin:
             wait_until(lambda: banner() == "Welcome to Northwind")
             wait_until(lambda: is_connected(standin))
-            wait_until(lambda: "answers again" in caplog.text)
+            wait_until(lambda: "Fetch: works again" in caplog.text)
             warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(warnings) == 1, "an outage is said once"
     assert not any(record.exc_info for record in caplog.records)

@@ -12,12 +12,12 @@ from django.core.cache import caches
 from standin.server import StandIn
 
 from django_flagsmith_realtime.conf import get_config
-from django_flagsmith_realtime.exceptions import Refused
+from django_flagsmith_realtime.exceptions import Refused, Unreachable
 from django_flagsmith_realtime.listener.factory import build_lease
 from django_flagsmith_realtime.listener.on_demand import Outcome, refresh_now
 from django_flagsmith_realtime.signals import flags_updated
 from django_flagsmith_realtime.storage.lease import Lease
-from tests.support.documents import LEASE, PREFIX
+from tests.support.documents import LEASE, PREFIX, configured_store
 from tests.support.processes import wait_until
 from tests.unit.listener.test_listener import banner
 
@@ -137,3 +137,31 @@ def test_many_at_once_make_few_requests(standin: StandIn) -> None:
     assert not any(outcome.is_pending for outcome in outcomes)
     assert banner() == FIRST
     assert sum(outcome.update is not None for outcome in outcomes) == 1
+
+
+def test_scheduled_fetches_leave_a_status_that_counts_them(standin: StandIn) -> None:
+    refresh_now(get_config())
+    first = configured_store().read_status()
+    assert first and first.fetch
+    assert (first.listens, first.interval) == (False, None)
+    refresh_now(get_config())
+    second = configured_store().read_status()
+    assert second and second.fetch
+    assert second.interval == pytest.approx(second.fetch.at - first.fetch.at)
+    assert second.requests.within(3_600, second.written_at) == 2
+
+
+def test_a_scheduled_fetch_that_fails_is_in_the_status_until_one_succeeds(standin: StandIn, settings: Any) -> None:
+    right = settings.FLAGSMITH
+    refresh_now(get_config())
+    settings.FLAGSMITH = {**right, "API_URL": "http://127.0.0.1:9/"}
+    for _ in range(2):
+        with pytest.raises(Unreachable):
+            refresh_now(get_config())
+    status = configured_store().read_status()
+    assert status and status.failing_since and status.failure
+    assert status.failing_since < status.failure.at
+    settings.FLAGSMITH = right
+    refresh_now(get_config())
+    status = configured_store().read_status()
+    assert status and status.failing_since is None

@@ -15,15 +15,20 @@ from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.environment.snapshot import Snapshot
 from django_flagsmith_realtime.monitoring.health import Health, check_health
 from django_flagsmith_realtime.monitoring.status_text import to_text
-from django_flagsmith_realtime.storage.status import Content, Failure, Status, StreamStatus
+from django_flagsmith_realtime.storage.status import Content, Failure, Fetch, SourceStatus, Status, StreamStatus, Tally
 from tests.support.backends import RecordingCache, use
 from tests.support.cases import each_case
 from tests.support.documents import PREFIX, configured_store, publish
 from tests.unit.storage.test_status import FULL, NOW
 
 
-def lead(process: str = "web-1:42", role: str = "lease") -> None:
-    caches["default"].set(f"{PREFIX}:{role}", f"{process}:token")
+def lead(process: str = "web-1:42") -> None:
+    caches["default"].set(f"{PREFIX}:lease", f"{process}:token")
+
+
+def wait(*processes: str) -> None:
+    """Write that processes wait for the lease."""
+    caches["default"].set(f"{PREFIX}:standby", [[f"{process}:token", NOW] for process in processes])
 
 
 def led(snapshot: Snapshot | None = None, **changes: Any) -> Status:
@@ -117,7 +122,7 @@ def test_garbage_instead_of_a_status_or_a_process_is_ignored(garbage: Any) -> No
     publish()
     for key in ("status", "lease", "standby"):
         caches["default"].set(f"{PREFIX}:{key}", garbage)
-    assert (health().status, health().leader, health().standby) == (None, None, None)
+    assert (health().status, health().leader, health().standbys) == (None, None, ())
     assert to_text(health())
     assert json.dumps(health().to_plain())
 
@@ -143,15 +148,17 @@ def test_a_new_leader_is_shown_without_the_report_of_the_one_before() -> None:
 
 def test_a_standby_is_shown() -> None:
     led(publish())
-    lead("web-2:7", role="standby")
-    assert health().to_plain()["leader"]["standby"] == "web-2:7"
+    wait("web-2:7")
+    assert health().to_plain()["leader"]["standbys"] == ["web-2:7"]
     assert "\nStandby     web-2, process 7\n" in to_text(health())
+    wait("web-2:7", "web-3:8", "web-4:9")
+    assert "\nStandby     web-2, process 7 and 2 more\n" in to_text(health())
 
 
 def test_a_standby_that_has_just_become_the_leader_is_not_shown_as_standby() -> None:
     led(publish())
-    lead(role="standby")
-    assert health().standby is None
+    wait("web-1:42")
+    assert health().standbys == ()
 
 
 # JSON
@@ -214,12 +221,14 @@ def test_a_healthy_deployment_reads_like_this() -> None:
     assert lines[2] == "Stream      connected for 50 s; last event 5 s ago"
     assert lines[3] == f"Snapshot    version {snapshot.version[:8]}, 22 flags of Production"
     assert lines[4].startswith("            changed 20")
-    assert (
-        lines[5] == "Latency     10 ms from the last event to its flags; median 20 ms, 99 % within 30 ms (7 measured)"
-    )
-    assert lines[6] == "Requests    3 in the last hour, 3 in the last day; the last one, 5 s ago, took 0.20 s"
-    assert lines[7] == "Last day    0 suppressed events, 0 cache repairs"
-    assert lines[8:] == ["Warning     Identity overrides are left out."]
+    assert lines[5:] == [
+        "Changes     by stream: 3 in the last day, the last one 5 s ago, stored after 10 ms",
+        "            by poll: 0 in the last day, the last one 15 min ago",
+        "Latency     10 ms from the last event to its flags; median 20 ms, 99 % within 30 ms (7 measured)",
+        "Requests    3 in the last hour, 3 in the last day; the last one, 5 s ago, took 0.20 s",
+        "Last day    0 suppressed events, 0 cache repairs",
+        "Warning     Identity overrides are left out.",
+    ]
 
 
 def test_each_problem_has_a_line_of_its_own() -> None:
@@ -264,3 +273,81 @@ def test_the_last_listener_is_shown() -> None:
 def test_a_silent_leader_is_shown_as_such() -> None:
     led(publish(), written_at=NOW - 40)
     assert "last seen 40 s ago" in to_text(health())
+
+
+# Without a listener, or with a Flagsmith that does not answer
+
+
+def fetched_once(**changes: Any) -> None:
+    """Write the status of a process that fetched five seconds ago, and listens no more."""
+    led(publish(), listens=False, **changes)
+    caches["default"].delete(f"{PREFIX}:lease")
+
+
+@each_case(
+    ("interval", "ago", "is_healthy"),
+    [
+        (60, 5, True),
+        (60, 179, True),
+        (60, 181, False),
+        (300, 899, True),
+        (5, 100, True),
+        (None, 5, False),
+        (86_400, 5, False),
+    ],
+)
+def test_a_schedule_without_a_listener_is_healthy_while_its_fetches_come(
+    interval: float | None, ago: float, is_healthy: bool
+) -> None:
+    fetched_once(interval=interval, fetch=Fetch(NOW - ago, 0.2))
+    assert kinds(health()) == ([] if is_healthy else ["no listener"])
+
+
+@each_case("key", ["WEBHOOK_SECRET", "REALTIME_TOKEN"])
+def test_webhooks_without_a_listener_are_healthy(key: str) -> None:
+    fetched_once(fetch=Fetch(NOW - 86_400, 0.2))
+    assert kinds(health()) == ["no listener"]
+    with override_settings(FLAGSMITH={"ENVIRONMENT_KEY": "ser.tests", key: "a-secret-of-sixteen"}):
+        assert health().is_healthy
+        assert "none; last fetched by web-1, process 42" in to_text(health())
+
+
+def test_a_listener_that_ended_is_missed_although_webhooks_come() -> None:
+    led(publish())
+    caches["default"].delete(f"{PREFIX}:lease")
+    with override_settings(FLAGSMITH={"ENVIRONMENT_KEY": "ser.tests", "WEBHOOK_SECRET": "a-secret-of-sixteen"}):
+        assert kinds(health()) == ["no listener"]
+
+
+@each_case(("since", "expected"), [(179, []), (181, ["failing"])])
+def test_an_api_that_does_not_answer_for_three_intervals_is_failing(since: float, expected: list[str]) -> None:
+    led(publish(), interval=60.0, failing_since=NOW - since, failure=Failure(NOW, "flagsmith.example failed (503)."))
+    assert kinds(health()) == expected
+    assert all("flagsmith.example failed (503)." in problem.text for problem in health().problems)
+
+
+def test_a_file_is_not_called_flagsmith() -> None:
+    led(publish(), origin="the snapshot file", failure=None, sources=(), warnings=())
+    shown = to_text(health())
+    assert "what the snapshot file has" in shown
+    assert "Flagsmith" not in shown
+    assert "Requests" not in shown
+
+
+def test_the_sources_are_named_with_the_last_one_first() -> None:
+    sources = (
+        SourceStatus("webhook", NOW - 5, 0.31, Tally().add(NOW).add(NOW)),
+        SourceStatus("poll", NOW - 3_600, None, Tally().add(NOW)),
+    )
+    led(publish(), sources=sources)
+    shown = to_text(health())
+    assert "\nChanges     by webhook: 2 in the last day, the last one 5 s ago, stored after 310 ms\n" in shown
+    assert "\n            by poll: 1 in the last day, the last one 1 h ago\n" in shown
+    assert [source["name"] for source in health().to_plain()["sources"]] == ["webhook", "poll"]
+
+
+@each_case(("ago", "is_told"), [(9, False), (11, True)])
+def test_a_webhook_that_did_not_come_is_told_ten_seconds_later(ago: float, is_told: bool) -> None:
+    led(publish(), webhook_missed_at=NOW - ago)
+    assert health().is_healthy
+    assert ("\nWebhook     did not announce" in to_text(health())) == is_told

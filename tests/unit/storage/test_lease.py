@@ -16,6 +16,7 @@ from django.db import connections
 from django_flagsmith_realtime.exceptions import StoreError
 from django_flagsmith_realtime.storage.cache import cache_key
 from django_flagsmith_realtime.storage.lease import Lease, LeaseKeeper
+from django_flagsmith_realtime.storage.store import Store
 from tests.support.cases import each_case
 from tests.support.processes import wait_until
 
@@ -134,14 +135,24 @@ class TestOnEachCache:
     def test_the_holder_finds_out_that_another_process_waits(self, leases: Leases) -> None:
         one, other = leases(), leases()
         one.acquire()
-        assert one.read_standby() is None
+        assert not one.has_standby()
         other.write_standby()
-        assert one.read_standby() == other.token
+        assert one.has_standby()
 
     def test_a_process_does_not_wait_for_itself(self, leases: Leases) -> None:
         one = leases()
         one.write_standby()
-        assert one.read_standby() is None
+        assert not one.has_standby()
+
+    def test_all_that_wait_are_known_and_each_once(self, leases: Leases) -> None:
+        one, other = leases(), leases()
+        for lease in (one, other, one):
+            lease.write_standby()
+        store = Store("default", NAMESPACE)
+        assert [f"{standby}" for standby in store.read_standbys()] == [
+            lease.token.rpartition(":")[0] for lease in (other, one)
+        ]
+        store.close()
 
 
 class TestByTheClock:

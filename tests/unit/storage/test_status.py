@@ -18,6 +18,7 @@ from django_flagsmith_realtime.storage.status import (
     Fetch,
     Latency,
     Leader,
+    SourceStatus,
     Status,
     StreamStatus,
     Tally,
@@ -36,6 +37,7 @@ FULL = Status(
     latency=Latency(0.01, 0.02, 0.03, 7),
     requests=Tally(((6_000_000, 3),)),
     warnings=("Identity overrides are left out.",),
+    sources=(SourceStatus("stream", NOW - 5, 0.01, Tally(((6_000_000, 3),))), SourceStatus("poll", NOW - 900)),
 )
 LEAST = Status(NOW, Leader("web-1", 42, NOW), StreamStatus("connecting", NOW))
 

@@ -234,4 +234,4 @@ class TestStatus:
     @each_case("garbage", [None, 7, "", "no colon", b"\xff", ["web-1:42:token"]])
     def test_anything_but_a_lease_has_no_process(self, garbage: Any) -> None:
         caches["default"].set(f"{PREFIX}:lease", garbage)
-        assert not configured_store().read_process("lease")
+        assert not configured_store().read_leader()
