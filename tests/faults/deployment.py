@@ -20,12 +20,11 @@ from django_flagsmith_realtime.environment.snapshot import Snapshot
 from django_flagsmith_realtime.exceptions import StoreError
 from django_flagsmith_realtime.reading.reader import get_reader
 from django_flagsmith_realtime.signals import flags_updated
-from tests.support.documents import banner, configured_store
+from tests.support.documents import FIRST, banner, configured_store
 from tests.support.listening import listening
 from tests.support.paths import ROOT
 from tests.support.processes import project_environment, wait_until
 
-FIRST = "Welcome to Northwind"
 SLOW = 0.5  # seconds; no read of a cache that works takes as long
 READ = "from django_flagsmith_realtime import get_flags; print(get_flags().get_feature_value('banner_text'))"
 

@@ -19,8 +19,8 @@ from standin.server import StandIn
 from django_flagsmith_realtime.environment.snapshot import Head, Snapshot
 from django_flagsmith_realtime.storage.snapshot_file import write_snapshot_file
 from tests.faults.conftest import Healing
-from tests.faults.deployment import FIRST, Deployment, delete, deployed, is_there, put, read_in_new_process
-from tests.support.documents import HEAD, PREFIX, configured_store, make_document, payload_key, publish
+from tests.faults.deployment import Deployment, delete, deployed, is_there, put, read_in_new_process
+from tests.support.documents import FIRST, HEAD, PREFIX, configured_store, make_document, payload_key, publish
 from tests.support.processes import MemcachedServer, RedisServer, wait_until
 
 Server = RedisServer | MemcachedServer

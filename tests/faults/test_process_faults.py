@@ -19,10 +19,10 @@ from django_flagsmith_realtime.listener.publisher import Publisher
 from django_flagsmith_realtime.signals import flags_updated
 from django_flagsmith_realtime.storage.store import SUPERSEDED_SECONDS, Store
 from tests.faults.conftest import Healing
-from tests.faults.deployment import FIRST, Readers, deployed
+from tests.faults.deployment import Readers, deployed
 from tests.faults.flagsmith import DOCUMENT_PATH, STREAM_PATH, event
 from tests.support.backends import RecordingCache, use
-from tests.support.documents import LEASE, RECORDED, configured_store, make_document
+from tests.support.documents import FIRST, LEASE, RECORDED, configured_store, make_document
 from tests.support.http_server import Answer, EventStream, Refuse, Reply, ScriptedServer, Silence
 from tests.support.processes import Command, RedisServer, free_port, wait_until
 from tests.support.sources import FakeSource

@@ -21,11 +21,10 @@ from django.core.exceptions import ImproperlyConfigured
 from standin.server import StandIn
 
 from django_flagsmith_realtime.celery import ListenerStep
-from tests.support.documents import LEASE, configured_store
+from tests.support.documents import FIRST, LEASE, configured_store
 from tests.support.paths import ROOT
 from tests.support.processes import RedisServer, die_with_parent, project_environment, wait_until
 
-FIRST = "Welcome to Northwind"
 PROCESSES = 4
 
 

@@ -14,12 +14,10 @@ import pytest
 from django.core.cache import caches
 from standin.server import StandIn
 
-from tests.support.documents import LEASE
+from tests.support.documents import FIRST, LEASE
 from tests.support.paths import ROOT
 from tests.support.processes import RedisServer, wait_until
 from tests.support.web_servers import GUNICORN, GUNICORN_ASGI, RUNSERVER, UVICORN, WebServer
-
-FIRST = "Welcome to Northwind"
 
 
 class InlineServer(WebServer):

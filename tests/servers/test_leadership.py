@@ -11,10 +11,8 @@ import pytest
 from django.core.cache import caches
 from standin.server import StandIn
 
-from tests.support.documents import KEY, LEASE, PREFIX, configured_store
+from tests.support.documents import FIRST, KEY, LEASE, PREFIX, configured_store
 from tests.support.processes import Command, RedisServer, wait_until
-
-FIRST = "Welcome to Northwind"
 
 Start = Callable[..., Command]
 

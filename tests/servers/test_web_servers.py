@@ -11,8 +11,7 @@ from django.test import override_settings
 from standin.server import StandIn
 
 from django_flagsmith_realtime.signals import flags_updated
-from tests.faults.deployment import FIRST
-from tests.support.documents import publish
+from tests.support.documents import FIRST, publish
 from tests.support.listening import listening
 from tests.support.processes import RedisServer, wait_until
 from tests.support.web_servers import GUNICORN, UVICORN, WebServer, serving

@@ -21,6 +21,7 @@ from tests.support import recordings
 
 RECORDED: dict[str, Any] = recordings.document()
 STATES = {state["feature"]["name"]: state for state in RECORDED["feature_states"]}
+FIRST: str = STATES["banner_text"]["feature_state_value"]  # what a new stand-in serves
 
 
 def make_document(updated_at: str | None = None, **flags: Any) -> Document:

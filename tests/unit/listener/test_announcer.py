@@ -20,12 +20,10 @@ from django_flagsmith_realtime.signals import flags_updated
 from django_flagsmith_realtime.storage.announcements import KEPT, QUEUE_CHANGE, WEBHOOK, Announcement, heard_now
 from django_flagsmith_realtime.storage.lease import Lease
 from tests.support.backends import HangingCache
-from tests.support.documents import KEY, LEASE, configured_store
+from tests.support.documents import FIRST, KEY, LEASE, configured_store
 from tests.support.listening import listening
 from tests.support.processes import wait_until
 from tests.unit.listener.test_listener import banner
-
-FIRST = "Welcome to Northwind"
 
 
 @pytest.fixture(autouse=True)

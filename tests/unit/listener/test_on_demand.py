@@ -17,12 +17,11 @@ from django_flagsmith_realtime.listener.factory import build_lease
 from django_flagsmith_realtime.listener.on_demand import Outcome, refresh_now
 from django_flagsmith_realtime.signals import flags_updated
 from django_flagsmith_realtime.storage.lease import Lease
-from tests.support.documents import LEASE, PREFIX, configured_store
+from tests.support.documents import FIRST, LEASE, PREFIX, configured_store
 from tests.support.processes import wait_until
 from tests.unit.listener.test_listener import banner
 
 NUDGE = f"{PREFIX}:nudge"
-FIRST = "Welcome to Northwind"
 
 
 @pytest.fixture(autouse=True)

@@ -20,10 +20,8 @@ from django_flagsmith_realtime.listener.publisher import Publisher
 from django_flagsmith_realtime.signals import flag_changed, flags_updated
 from django_flagsmith_realtime.storage.cache import cache_key
 from django_flagsmith_realtime.storage.store import Store
-from tests.support.documents import RECORDED
+from tests.support.documents import FIRST, RECORDED
 from tests.support.sources import FakeSource
-
-FIRST = "Welcome to Northwind"
 
 
 class EditedSource(FakeSource):
