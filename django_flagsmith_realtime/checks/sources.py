@@ -1,16 +1,19 @@
-"""System checks of where the flags come from: Flagsmith's addresses, its environment, and the snapshot file."""
+"""System checks of where the flags come from, and of who announces their changes."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from ipaddress import ip_address
+from typing import Any
 from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.core.cache import InvalidCacheBackendError
-from django.core.checks import CheckMessage, Tags, Warning
+from django.core.checks import CheckMessage, Info, Tags, Warning
+from django.urls import get_resolver
 
 from ..conf import Config
 from ..exceptions import SnapshotFileError, StoreError
@@ -19,6 +22,7 @@ from ..storage.store import Store
 from .setting import checks_config
 
 SAAS = "flagsmith.com"
+SECRET_CHARACTERS = 16  # more than anybody guesses: each request may try one
 
 
 def _host(url: str) -> str:
@@ -51,6 +55,58 @@ def find_foreign_stream(config: Config) -> Iterator[CheckMessage]:
             f'If API_URL is a proxy of {SAAS}, list "flagsmith.W008" in SILENCED_SYSTEM_CHECKS.',
             id="flagsmith.W008",
         )
+
+
+@checks_config()
+def find_no_source(config: Config) -> Iterator[CheckMessage]:
+    """Tell who hosts Flagsmith, and lets nothing announce its changes, that a webhook does."""
+    is_announced = config.realtime_url or config.webhook_secret or config.realtime_token
+    if config.environment_key and not is_announced and not _is_saas(config.api_url):
+        yield Info(
+            "Nothing announces changes of flags: they are found by a poll every "
+            f"{config.fallback_poll_interval:g} s (FALLBACK_POLL_INTERVAL).",
+            hint="Let a webhook of Flagsmith's announce them within a second or two: set WEBHOOK_SECRET, see "
+            'docs/without-enterprise.md. If polls are enough, list "flagsmith.I001" in SILENCED_SYSTEM_CHECKS.',
+            id="flagsmith.I001",
+        )
+
+
+@checks_config(Tags.urls)
+def find_missing_urls(config: Config) -> Iterator[CheckMessage]:
+    """Warn of a secret for a view that no URL leads to."""
+    views = {"WEBHOOK_SECRET": "flagsmith-webhook", "REALTIME_TOKEN": "flagsmith-queue-change"}
+    patterns = get_resolver().url_patterns if getattr(settings, "ROOT_URLCONF", None) else ()
+    for key, name in views.items():
+        if getattr(config, key.lower()) and not _has_url(name, patterns):
+            yield Warning(
+                f"FLAGSMITH[{key!r}] is set, but no URL of {name!r} is in ROOT_URLCONF: "
+                "what Flagsmith posts gets the answer 404.",
+                hint='Add path("flagsmith/", include("django_flagsmith_realtime.urls")) to urlpatterns. If the URLs '
+                'are in another URLconf, list "flagsmith.W025" in SILENCED_SYSTEM_CHECKS.',
+                id="flagsmith.W025",
+            )
+
+
+def _has_url(name: str, patterns: Iterable[Any]) -> bool:
+    """Return whether a view has a URL, in a namespace or not."""
+    return any(
+        getattr(pattern, "name", None) == name or _has_url(name, getattr(pattern, "url_patterns", ()))
+        for pattern in patterns
+    )
+
+
+@checks_config(Tags.security, deploy=True)
+def find_short_secret(config: Config) -> Iterator[CheckMessage]:
+    """Warn of a secret that can be guessed."""
+    secrets = {"WEBHOOK_SECRET": config.webhook_secret, "REALTIME_TOKEN": config.realtime_token}
+    for key, secret in secrets.items():
+        if secret and len(secret) < SECRET_CHARACTERS:
+            yield Warning(
+                f"FLAGSMITH[{key!r}] has fewer than {SECRET_CHARACTERS} characters: who guesses it can have the flags "
+                "fetched again and again.",
+                hint='Use a random one: python -c "import secrets; print(secrets.token_urlsafe(32))".',
+                id="flagsmith.W024",
+            )
 
 
 @checks_config(Tags.security, deploy=True)

@@ -13,6 +13,7 @@ from django.core.cache.backends.filebased import FileBasedCache
 from django.core.checks import CheckMessage, run_checks
 from django.core.management import call_command
 from django.test import override_settings
+from django.urls import include, path
 
 from django_flagsmith_realtime import checks
 from django_flagsmith_realtime.checks.middleware import AUTHENTICATION, FROM_USER, OURS, PANEL
@@ -58,6 +59,9 @@ class EarlyMiddleware(FlagsmithMiddleware):
 
 ALIASES = {"default": LOCMEM}
 OWN_FLAGSMITH = {**GOOD, "API_URL": "https://flags.example/api/v1/", "REALTIME_URL": "https://sse.example/"}
+POLLED = {**OWN_FLAGSMITH, "REALTIME_URL": None}
+SECRET = "a-secret-that-nobody-guesses"
+NAMESPACED = (path("own/", include(("django_flagsmith_realtime.urls", "flags"))),)
 IDENTIFIED = {**GOOD, "IDENTITY": FROM_USER}
 BETWEEN = [OURS, "tests.support.receivers.Middleware", AUTHENTICATION]
 
@@ -129,10 +133,18 @@ FAULTS: dict[str, tuple[Any, dict[str, Any], str, str]] = {
         "'auth.see_flags', which no model",
         "Correct its name",
     ),
+    "I001": (POLLED, {}, "a poll every 60 s", "set WEBHOOK_SECRET"),
+    "W024": ({**GOOD, "WEBHOOK_SECRET": "s" * 15}, {}, "fewer than 16 characters", "token_urlsafe"),
+    "W025": (
+        {**POLLED, "REALTIME_TOKEN": SECRET},
+        {"ROOT_URLCONF": (path("", lambda request: None, name="home"),)},
+        "no URL of 'flagsmith-queue-change'",
+        'include("django_flagsmith_realtime.urls")',
+    ),
     "W017": ({**GOOD, "STRICT": True}, {}, "STRICT", "development and tests"),
 }
 ELSEWHERE = {"E008", "W016", "W021", "W022"}  # take a library that is not there, a file, a status, and a database
-DEPLOY = {"W003", "W009", "W016", "W017", "W021"}
+DEPLOY = {"W003", "W009", "W016", "W017", "W021", "W024"}
 
 
 def named(found: list[CheckMessage]) -> list[str]:
@@ -224,12 +236,15 @@ def test_a_missing_table_is_a_warning_where_its_database_is_checked(database_cac
     ("setting", "settings"),
     [
         (OWN_FLAGSMITH, {}),
-        ({**OWN_FLAGSMITH, "REALTIME_URL": None}, {}),
+        ({**POLLED, "WEBHOOK_SECRET": SECRET}, {}),
+        ({**POLLED, "REALTIME_TOKEN": "s" * 16}, {}),
+        ({**POLLED, "WEBHOOK_SECRET": SECRET}, {"ROOT_URLCONF": NAMESPACED}),
+        ({**GOOD, "REALTIME_URL": None}, {}),
         ({**GOOD, "API_URL": "https://api.flagsmith.com/api/v1/"}, {}),
         ({**GOOD, "API_URL": "http://localhost:8000/", "REALTIME_URL": "http://127.0.0.1:8001/"}, {}),
-        ({**GOOD, "API_URL": "http://[::1]:8000/", "REALTIME_URL": None}, {}),
+        ({**GOOD, "API_URL": "http://[::1]:8000/", "REALTIME_URL": "http://[::1]:8001/"}, {}),
         ({**GOOD, "MAX_STALE": 61}, {}),
-        ({**OWN_FLAGSMITH, "REALTIME_URL": None, "MAX_STALE": 600}, {}),
+        ({**OWN_FLAGSMITH, "MAX_STALE": 600}, {}),
         (IDENTIFIED, {"MIDDLEWARE": [AUTHENTICATION, OURS]}),
         (IDENTIFIED, {"MIDDLEWARE": [OURS, "django.middleware.common.CommonMiddleware", AUTHENTICATION]}),
         (IDENTIFIED, {"MIDDLEWARE": [AUTHENTICATION, f"{__name__}.EarlyMiddleware"]}),
@@ -378,9 +393,10 @@ def listed() -> dict[str, str]:
 def test_the_page_lists_each_check_with_its_level() -> None:
     package = Path(checks.__file__).parent.parent
     source = "".join(path.read_text() for path in package.rglob("*.py"))
-    ids = set(re.findall(r'"flagsmith\.([EW]\d{3})"', source))
+    ids = set(re.findall(r'"flagsmith\.([EIW]\d{3})"', source))
     assert listed() == {
-        id: {"E": "error", "W": "warning"}[id[0]] + (", deploy" if id in DEPLOY else "") for id in sorted(ids)
+        id: {"E": "error", "I": "info", "W": "warning"}[id[0]] + (", deploy" if id in DEPLOY else "")
+        for id in sorted(ids)
     }
 
 
