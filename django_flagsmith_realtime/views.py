@@ -48,7 +48,7 @@ def health(request: HttpRequest) -> JsonResponse:
 @require_POST
 @sensitive_variables("config")
 def webhook(request: HttpRequest) -> HttpResponse:
-    """Answer 202 to a webhook of Flagsmith's that is signed with `WEBHOOK_SECRET`, and have the flags fetched.
+    """Answer 200 to a webhook of Flagsmith's that is signed with `WEBHOOK_SECRET`, and have the flags fetched.
 
     Its body is believed for nothing but that something changed. Without a secret in the settings the answer is 404,
     with a wrong signature 403, above 1 MiB 413, and while the cache fails 503.
@@ -66,7 +66,7 @@ def webhook(request: HttpRequest) -> HttpResponse:
         announce(config, announcement, digest=hashlib.sha256(body).hexdigest())
     except StoreError:
         return HttpResponse("The cache failed.", status=503)
-    return HttpResponse(status=202)
+    return HttpResponse()  # 200: to "Test your webhook" in Flagsmith every other status is a failure
 
 
 @login_not_required
