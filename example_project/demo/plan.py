@@ -17,6 +17,7 @@ HOST = "127.0.0.1"
 SOURCES = ("stream", "webhook", "queue-change", "poll")
 WEBHOOK_SECRET = "demo-only-not-a-secret"
 REALTIME_TOKEN = "demo-only-not-a-token"
+POLL_SECONDS = 5  # with `poll`; by default it would be a minute, and nobody waits for that in front of two pages
 
 
 class PortInUse(Exception):
@@ -25,7 +26,7 @@ class PortInUse(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """The demo's two ports and the number of processes that serve the site."""
+    """The demo's two ports, the number of processes that serve the site, and how changes are announced."""
 
     port: int
     standin_port: int
@@ -44,6 +45,16 @@ class Plan:
         """Return the URL of the page that changes the flags."""
         return f"http://{HOST}:{self.standin_port}/"
 
+    @property
+    def way(self) -> str:
+        """Return how the listener learns of a change."""
+        return {
+            "stream": f"the stream of {self.standin_url}",
+            "webhook": f"a webhook to {self.site_url}flagsmith/webhook/",
+            "queue-change": f"queue-change to {self.site_url}flagsmith",
+            "poll": f"nobody: the listener polls every {POLL_SECONDS} s",
+        }[self.source]
+
     def children(self) -> list[ChildSpec]:
         """Return the processes in the order in which to start them."""
         return [self._standin(), self._listener(), self._site()]
@@ -57,6 +68,7 @@ class Plan:
             "FLAGSMITH_REALTIME_URL": self.standin_url if self.source == "stream" else "",
             "FLAGSMITH_WEBHOOK_SECRET": WEBHOOK_SECRET if self.source == "webhook" else "",
             "FLAGSMITH_REALTIME_TOKEN": REALTIME_TOKEN if self.source == "queue-change" else "",
+            "FLAGSMITH_FALLBACK_POLL_INTERVAL": str(POLL_SECONDS) if self.source == "poll" else "60",
             "FLAGS_PAGE": self.standin_url,
             "NO_PROXY": HOST,
             "no_proxy": HOST,

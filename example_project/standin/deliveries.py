@@ -7,17 +7,18 @@ import json
 import logging
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import requests
+
 from .document import Document, find_state
 
-WEBHOOK_TIMEOUT = 10.0  # seconds; the API doesn't repeat a webhook that was refused
+# Seconds, as recorded from an API with its default settings.
+WEBHOOK_TIMEOUT = 10.0  # it doesn't repeat a webhook that was refused
 QUEUE_CHANGE_TIMEOUT = 2.0
-QUEUE_CHANGE_PAUSES = (0.0, 0.12, 0.02)  # seconds before each of the API's three tries
+QUEUE_CHANGE_PAUSES = (0.0, 0.12, 0.02)  # before each of its three tries
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +41,8 @@ class Webhook:
         """Post both states of the flag, signed."""
         data = {
             "changed_by": "admin@example.com",
-            "previous_state": _state(before, name),
             "new_state": _state(after, name),
+            "previous_state": _state(before, name),
             "timestamp": after["updated_at"].replace("+00:00", "Z"),
         }
         body = json.dumps({"data": data, "event_type": "FLAG_UPDATED"}).encode()
@@ -81,15 +82,17 @@ def _state(document: Document, name: str) -> dict[str, Any]:
         "feature_state_value": state["feature_state_value"],
         "identity": None,
         "identity_identifier": None,
+        "multivariate_feature_state_values": state["multivariate_feature_state_values"],
     }
 
 
 def _post(what: str, url: str, body: bytes, headers: Mapping[str, str], timeout: float) -> bool:
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json", **headers})
+    """Post without following a redirect, as the API does; return whether that is not to be repeated."""
+    headers = {"Content-Type": "application/json", **headers}
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as response:
-            logger.info("%s: %s answered %d", what, url, response.status)
-    except OSError as error:  # HTTPError is one
-        logger.info("%s: %s failed: %s", what, url, error)
+        response = requests.post(url, body, headers=headers, timeout=timeout, allow_redirects=False)
+    except requests.RequestException as error:
+        logger.info("%s: %s did not answer: %s", what, url, type(error).__name__)
         return False
-    return True
+    logger.info("%s: %s answered %d", what, url, response.status_code)
+    return response.ok

@@ -53,13 +53,15 @@ class Environment:
         before = self.document
         if not self._state.set_flag(name, enabled=enabled, value=value):
             return False
-        for delivery in self.deliveries:
-            deliver_in_background(delivery, before, self.document, name)
-        self._channel.announce(updated_at(self.document))
         state = find_state(self.document, name)
         switched = "on" if state["enabled"] else "off"
         value = "" if state["feature_state_value"] is None else f" with {state['feature_state_value']!r}"
-        logger.info("%s is %s%s, announced to %d", name, switched, value, self.counts.open_streams)
+        logger.info("%s is %s%s", name, switched, value)
+        for delivery in self.deliveries:
+            deliver_in_background(delivery, before, self.document, name)
+        self._channel.announce(updated_at(self.document))
+        if streams := self.counts.open_streams:
+            logger.info("stream: announced to %d", streams)
         return True
 
     @contextmanager

@@ -91,6 +91,7 @@ FLAGSMITH = {
     "REALTIME_URL": os.environ.get("FLAGSMITH_REALTIME_URL", "http://127.0.0.1:8001/") or None,
     "WEBHOOK_SECRET": os.environ.get("FLAGSMITH_WEBHOOK_SECRET") or None,
     "REALTIME_TOKEN": os.environ.get("FLAGSMITH_REALTIME_TOKEN") or None,
+    "FALLBACK_POLL_INTERVAL": int(os.environ.get("FLAGSMITH_FALLBACK_POLL_INTERVAL", "60")),
     "CACHE": "flagsmith",
     "IDENTITY": "shop.customers.identify",
     "DEFAULTS": {"max_cart_items": 10, "reviews": True, "theme_colour": "#0b7285"},

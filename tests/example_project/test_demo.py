@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,10 +35,20 @@ def browser() -> Iterator[WebDriver]:
         yield browser
 
 
+WAYS = {  # what the log says, in this order, of a change: who announces it, who fetches, and who publishes
+    "stream": r"standin +│ stream: announced to 1\n(.*\n)*.*listener │ Updated by stream in",
+    "webhook": r"standin +│ webhook: \S+/flagsmith/webhook/ answered 200\n(.*\n)*.*listener │ Updated by webhook in",
+    "queue-change": r"standin +│ queue-change: \S+/queue-change answered 200\n(.*\n)*"
+    r".*listener │ Updated by queue-change in",
+    "poll": r"listener │ Polling: .* a poll every 5 s\.\n(.*\n)*.*listener │ Updated to",
+}
+
+
+@pytest.mark.parametrize("source", WAYS)
 def test_the_shop_follows_the_other_page_from_both_processes_without_a_reload(
-    browser: WebDriver, tmp_path: Path
+    browser: WebDriver, tmp_path: Path, source: str
 ) -> None:
-    with running_demo(tmp_path) as demo:
+    with running_demo(tmp_path, "--source", source) as demo:
         pages = Pages.open(browser, demo)
         wait_until(lambda: len(pages.versions()) == 2, "two processes on the shop's page")
         first = pages.versions()
@@ -53,7 +64,10 @@ def test_the_shop_follows_the_other_page_from_both_processes_without_a_reload(
         wait_until(lambda: "Winter sale: all lamps at half price" in pages.shop_text(), "the new banner")
 
         assert pages.on_shop("return window.isStillThere") is True, "the page was loaded again"
-        assert complaints(browser) == []
+        ours = (demo.shop_url, demo.standin_url)  # pages of a demo that has ended are still open
+        assert [complaint for complaint in complaints(browser) if complaint.startswith(ours)] == []
+    assert re.search(WAYS[source], demo.said()), demo.said()
+    assert "new_checkout is on\n" in demo.said()
 
 
 STATES = ("new_checkout", "gift_cards", "promo_codes", "dark_mode", "maintenance_mode")

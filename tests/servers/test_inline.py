@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from django.core.cache import caches
+from standin.deliveries import Webhook
 from standin.server import StandIn
 
 from tests.support.documents import FIRST, LEASE
@@ -19,12 +20,15 @@ from tests.support.paths import ROOT
 from tests.support.processes import RedisServer, wait_until
 from tests.support.web_servers import GUNICORN, GUNICORN_ASGI, RUNSERVER, UVICORN, WebServer
 
+SECRET = "the-secret-of-a-webhook"
+
 
 class InlineServer(WebServer):
     """A server whose processes may listen."""
 
-    def __init__(self, cache: dict[str, Any], standin: StandIn, *arguments: str) -> None:
-        super().__init__(cache, *arguments, **standin.setting, LISTENER="inline", LEASE_SECONDS=8)
+    def __init__(self, cache: dict[str, Any], standin: StandIn, *arguments: str, **setting: Any) -> None:
+        setting = {**standin.setting, "LISTENER": "inline", "LEASE_SECONDS": 8, **setting}
+        super().__init__(cache, *arguments, **setting)
 
     def answers(self) -> bool:
         """Tell whether it accepts connections: an answer would be the first request."""
@@ -48,8 +52,8 @@ def serve(redis_server: RedisServer, standin: StandIn, settings: Any) -> Iterato
     settings.CACHES = {"default": redis_server.cache()}
     with ExitStack() as stack:
 
-        def serve(*arguments: str, cache: dict[str, Any] | None = None) -> InlineServer:
-            server = InlineServer(cache or redis_server.cache(), standin, *arguments)
+        def serve(*arguments: str, cache: dict[str, Any] | None = None, **setting: Any) -> InlineServer:
+            server = InlineServer(cache or redis_server.cache(), standin, *arguments, **setting)
             stack.callback(server.end)
             server.start()
             return server
@@ -122,6 +126,32 @@ def test_many_workers_hold_one_stream_and_another_takes_over(serve: Serve, stand
     wait_until(lambda: standin.counts.stream == 2 and standin.counts.open_streams == 1, timeout=20)
     wait_until(lambda: server.banner()[1] == "new")
     assert standin.counts.environment_document == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "url"),
+    [((*GUNICORN, "--workers=2"), "/banner/"), (UVICORN, "/abanner/"), ((*UVICORN, "--workers=2"), "/abanner/")],
+    ids=["gunicorn", "uvicorn", "uvicorn with two workers"],
+)
+def test_with_a_webhook_a_server_needs_neither_another_process_nor_a_stream(
+    arguments: tuple[str, ...], url: str, serve: Serve, standin: StandIn
+) -> None:
+    server = serve(*arguments, REALTIME_URL=None, WEBHOOK_SECRET=SECRET)
+    standin.deliveries.append(Webhook(f"http://127.0.0.1:{server.port}/flagsmith/webhook/", SECRET))
+    pids: set[int] = set()
+
+    def all_see(text: str) -> bool:
+        pid, seen = server.banner(url)
+        pids.add(pid)
+        return seen == text and len(pids) == (2 if "--workers=2" in arguments else 1)
+
+    wait_until(lambda: all_see(FIRST), timeout=30)
+    for count, text in enumerate(("one", "two", "three"), 1):
+        pids.clear()
+        standin.set_flag("banner_text", value=text)
+        wait_until(lambda text=text: all_see(text), timeout=5)  # a poll would come after 60 s
+        assert standin.counts.environment_document == 1 + count, "one request for each change"
+    assert standin.counts.stream == 0
 
 
 def test_with_one_process_local_memory_is_enough(serve: Serve, standin: StandIn) -> None:

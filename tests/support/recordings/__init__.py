@@ -58,10 +58,10 @@ class Post:
     body: bytes
 
 
-def posts(folder: str) -> list[Post]:
-    """Return what was posted in all recordings of `webhooks` or `queue_change`, byte for byte."""
+def posts(folder: str, name: str = "*") -> list[Post]:
+    """Return what was posted in a recording of `webhooks` or `queue_change`, or in all of them, byte for byte."""
     found = []
-    for path in sorted((FOLDER / folder).glob("*.http")):
+    for path in sorted((FOLDER / folder).glob(f"{name}.http")):
         for target, headers, body in POST.findall(path.read_bytes()):
             found.append(Post(target.decode(), _headers(headers.decode().splitlines()), body))
     return found

@@ -17,6 +17,7 @@ from django.db import connections
 UP = """
   The shop           {plan.site_url}
   Its flags          {plan.standin_url}
+  Announced by       {plan.way}
 
   Open both side by side and switch something. Ctrl-C stops everything.
 """
@@ -40,8 +41,8 @@ class Command(BaseCommand):
             "--source",
             choices=SOURCES,
             default="stream",
-            help="how the stand-in says that a flag changed: its stream (default), a webhook, queue-change as a "
-            "self-hosted API posts it, or nothing, so that the listener polls",
+            help="how the stand-in announces changes: by its stream (default), by a webhook, by queue-change, as a "
+            "self-hosted API does, or not at all, so that the listener polls",
         )
 
     def handle(self, *args: Any, port: int, standin_port: int, workers: int, source: str, **options: Any) -> None:
