@@ -14,7 +14,7 @@ from tests.unit.test_imports import ROWS
 
 PAGE = DOCS / "architecture.md"
 # Of Django, Python, the tests; an example.
-OTHERS = {"CHANGELOG", "Error", "FAULTS", "LOCATION", "None", "Warning", "YourEvent"}
+OTHERS = {"CHANGELOG", "Error", "FAULTS", "Info", "LOCATION", "None", "Warning", "YourEvent"}
 
 
 @cache
