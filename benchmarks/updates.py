@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any
 
@@ -88,5 +89,5 @@ def _row(size: Size, turns: int, api_url: str) -> list[str]:
         shown_ratio(both.ratio(sdk)),
         shown_ratio(reader.ratio(sdk)),
         f"{len(make_body(size)):,}",
-        f"{len(published.environment.payload):,}",
+        f"{len(b64encode(published.environment.payload)):,}",
     ]

@@ -53,6 +53,7 @@ ADVICE = {  # what to do about an error, by what its text contains; the first on
     "timeout": f"Is the server {SERVER} busy, or cut off?",
     "timed out": f"Is the server {SERVER} busy, or cut off?",
     "refused": f"Is the server {SERVER} running?",
+    "name resolution": f"Is the host {SERVER} spelled right, and known to this machine?",
     "name or service not known": f"Is the host {SERVER} spelled right, and known to this machine?",
     **{
         f"no module named '{each.package}'": f"Install its client: pip install {each.requirement}."
