@@ -30,7 +30,7 @@ soak: .venv/dev ## random faults for a minute, or for ARGS="--seconds 600"
 bench: benchmarks/.venv/ready ## what it costs beside others, in ten minutes; QUICK=1: in one or two; writes docs/benchmarks.md
 	@benchmarks/.venv/bin/python -m benchmarks $(if $(QUICK),--quick) $(ARGS)
 
-screenshots: .venv/dev ## the pictures: of the running demo, the admin page, and flagsmith_status in five states
+screenshots: .venv/dev ## the pictures: of the running demo, the admin page, and flagsmith_status in seven states
 	$(BIN)/python -m tests.tools.demo_screenshots $(ARGS)
 	$(BIN)/python -m tests.tools.admin_screenshots docs/images
 	$(BIN)/python -m tests.tools.status_screenshots docs/images

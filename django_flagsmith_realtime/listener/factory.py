@@ -40,7 +40,8 @@ def build_listener(config: Config, *, with_stream: bool = True) -> Listener:
         retry = Backoff(first=interval, limit=interval, least=1.0)
         schedule = partial(Schedule, now=clock(), poll_interval=interval, budget=Budget(capacity=NEVER), retry=retry)
     elif config.realtime_url is None:
-        poll_only = f"FLAGSMITH['REALTIME_URL'] is None; a poll every {fallback:g} s."
+        announced = "queue-change and " if config.realtime_token else "webhooks and " if config.webhook_secret else ""
+        poll_only = f"FLAGSMITH['REALTIME_URL'] is None; {announced}a poll every {fallback:g} s."
     elif with_stream:
         open_stream = partial(
             Stream, realtime_url=config.realtime_url, timeout=config.stream_timeout, headers=config.headers

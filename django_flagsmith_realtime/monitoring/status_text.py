@@ -96,7 +96,8 @@ def status_rows(health: Health) -> Iterator[Row]:
     yield Row("Last day", f"{suppressed} suppressed events, {repairs} cache repairs")
     for number, warning in enumerate(status.warnings):
         yield Row("" if number else "Warning", warning)
-    if status.failure and not (report and report.stream.reason == status.failure.text):  # said there already
+    said = [report.stream.reason if report else None, *(problem.text for problem in health.problems)]
+    if status.failure and not any(text and status.failure.text in text for text in said):
         yield Row("Last error", f"{format_age(now - status.failure.at)}: {status.failure.text}")
 
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -30,6 +30,7 @@ EVERY = 0.1  # seconds between looks
 MAX_STALE = 60
 
 Change = tuple[float, str]
+T = TypeVar("T")
 
 
 class Deployment:
@@ -65,9 +66,9 @@ class Deployment:
         )
         return json.loads(answer.stdout)
 
-    def keep(self, fault: AbstractContextManager[None]) -> None:
-        """Let a fault last as long as the deployment."""
-        self._stack.enter_context(fault)
+    def enter(self, context: AbstractContextManager[T]) -> T:
+        """Let a fault or a server last as long as the deployment."""
+        return self._stack.enter_context(context)
 
     def listen(self, until: str) -> Command:
         log = self.directory / f"log-{time.monotonic_ns()}"

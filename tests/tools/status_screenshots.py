@@ -1,4 +1,4 @@
-"""Show `flagsmith_status` and `--watch` in a terminal, in five states: `python -m tests.tools.status_screenshots DIRECTORY`.
+"""Show `flagsmith_status` and `--watch` in a terminal, in seven states: `python -m tests.tools.status_screenshots DIRECTORY`.
 
 Each state is a real one. The terminal is tmux, whose cells become HTML and, by Chromium, a picture.
 """
@@ -16,11 +16,15 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from standin.deliveries import Webhook
+
 from tests.support.paths import ROOT
-from tests.support.processes import project_environment, require, wait_until
+from tests.support.processes import Command, project_environment, require, wait_until
+from tests.support.web_servers import GUNICORN, serving
 from tests.tools.probes import Deployment
 
-WIDTH, HEIGHT = 96, 15  # cells
+WIDTH, HEIGHT = 96, 18  # cells
+SECRET = "a-secret-of-the-webhook"
 ADDED = ("DJANGO_SETTINGS_MODULE", "TEST_CACHES", "TEST_FLAGSMITH")
 CHROMIUM = [
     "--headless",
@@ -83,15 +87,42 @@ def standby(deployment: Deployment) -> None:
 
 
 def backing_off(deployment: Deployment) -> None:
-    deployment.keep(deployment.stream.refusing())
+    deployment.enter(deployment.stream.refusing())
     deployment.stream.reset()
 
 
-def poll_only(deployment: Deployment) -> None:
+def webhook(deployment: Deployment) -> None:
+    stop_listening(deployment)
+    deployment.setting |= {"REALTIME_URL": None, "WEBHOOK_SECRET": SECRET}
+    deployment.listen("Polling")
+    server = deployment.enter(serving(deployment.redis.cache(), *GUNICORN, **deployment.setting))
+    url = f"http://127.0.0.1:{server.port}/flagsmith/webhook/"
+    deployment.standin.deliveries.append(Webhook(url, SECRET))
+    for text in ("Sale", "Sale ends today"):
+        deployment.standin.set_flag("banner_text", value=text)
+        time.sleep(1)
+
+
+def failing(deployment: Deployment) -> None:
+    stop_listening(deployment)
+    deployment.setting |= {"REALTIME_URL": None, "FALLBACK_POLL_INTERVAL": 1}
+    deployment.listen("Polling")
+    deployment.enter(deployment.api.refusing())
+
+
+def on_schedule(deployment: Deployment) -> None:
+    stop_listening(deployment)
+    for _ in range(2):
+        time.sleep(1)
+        command = Command(
+            "--once", setting=deployment.setting, cache=deployment.redis.cache(), log=deployment.directory / "once"
+        )
+        assert command.exit_code() == 0, command.said()
+
+
+def stop_listening(deployment: Deployment) -> None:
     deployment.listener.process.terminate()
     deployment.listener.process.wait(10)
-    deployment.setting["REALTIME_URL"] = None
-    deployment.listen("Polling")
 
 
 def nobody(deployment: Deployment) -> None:
@@ -102,7 +133,9 @@ STATES: list[tuple[str, Callable[[Deployment], None], str]] = [  # and what the 
     ("healthy", healthy, "median"),
     ("standby", standby, "Standby"),
     ("backing off", backing_off, "backing off"),
-    ("poll only", poll_only, "poll only"),
+    ("polls and a webhook", webhook, "by webhook"),
+    ("Flagsmith does not answer", failing, "failing"),
+    ("fetches on a schedule, without a listener", on_schedule, "last fetched by"),
     ("nobody listening", nobody, "Nobody is listening"),
 ]
 
