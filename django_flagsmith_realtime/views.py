@@ -8,8 +8,9 @@ import json
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
-from django.core.exceptions import ImproperlyConfigured, RequestDataTooBig
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.core.exceptions import ImproperlyConfigured
+from django.db.transaction import non_atomic_requests
+from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
@@ -44,6 +45,7 @@ def health(request: HttpRequest) -> JsonResponse:
 
 
 @login_not_required
+@non_atomic_requests
 @csrf_exempt
 @require_POST
 @sensitive_variables("config")
@@ -64,12 +66,13 @@ def webhook(request: HttpRequest) -> HttpResponse:
     announcement = heard_now(WEBHOOK, signed_at=_find_time(body, "data", "timestamp"))
     try:
         announce(config, announcement, digest=hashlib.sha256(body).hexdigest())
-    except StoreError:
+    except (StoreError, ImproperlyConfigured):
         return HttpResponse("The cache failed.", status=503)
     return HttpResponse()  # 200: to "Test your webhook" in Flagsmith every other status is a failure
 
 
 @login_not_required
+@non_atomic_requests
 @csrf_exempt
 @require_POST
 @sensitive_variables("config")
@@ -90,7 +93,7 @@ def queue_change(request: HttpRequest, key: str) -> HttpResponse:
         return HttpResponse('The body must be JSON: {"updated_at": "2026-11-22T18:39:46.808034+00:00"}.', status=422)
     try:
         announce(config, heard_now(QUEUE_CHANGE, time=time), stream_key=key)
-    except StoreError:
+    except (StoreError, ImproperlyConfigured):
         return HttpResponse("The cache failed.", status=503)
     return JsonResponse(None, safe=False)
 
@@ -103,13 +106,10 @@ def _get_config() -> Config | None:
 
 
 def _read_body(request: HttpRequest) -> bytes | None:
-    """Return the body; None where it is too large."""
-    length = request.headers.get("Content-Length", "")
-    if length.isdecimal() and int(length) > MAX_BODY:
-        return None
+    """Return the body; None where it is too large, or its client went away."""
     try:
-        body = request.body
-    except RequestDataTooBig:  # the project's own limit is lower
+        body = request.read(MAX_BODY + 1)  # `request.body` would read all that comes in chunks
+    except UnreadablePostError:
         return None
     return body if len(body) <= MAX_BODY else None
 

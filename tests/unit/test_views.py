@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import threading
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from typing import Any
 
 import pytest
 from django.core.cache import caches
 from django.core.checks import run_checks
+from django.core.handlers.asgi import ASGIRequest
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.urls import reverse
 
@@ -155,6 +158,9 @@ def flipped(text: str, at: int) -> str:
     return text[:at] + chr(ord(text[at]) ^ 1) + text[at + 1 :]
 
 
+SCOPE = {"type": "http", "method": "POST", "path": "/flagsmith/webhook/", "headers": [(b"host", b"testserver")]}
+
+
 class TestWebhook:
     """POST /flagsmith/webhook/"""
 
@@ -201,7 +207,46 @@ class TestWebhook:
         assert hook(b"x" * (1024 * 1024 + 1)) == 413
         assert hook(b"x" * (1024 * 1024)) == 200
         settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10
-        assert hook(b"x" * 11) == 413
+        assert hook(b"x" * 11) == 200, "the project's limit is for its own forms"
+
+    def test_of_a_body_in_chunks_no_more_is_read_than_may_be_accepted(
+        self, left: Callable[[], list[Announcement]]
+    ) -> None:
+        body = BytesIO(b"x" * (10 * 1024 * 1024))
+        assert views.webhook(ASGIRequest(SCOPE, body)).status_code == 413
+        assert body.tell() == 1024 * 1024 + 1
+
+    def test_a_client_that_goes_away_is_no_500(self, left: Callable[[], list[Announcement]]) -> None:
+        class Broken(BytesIO):
+            def read(self, size: int | None = -1) -> bytes:
+                raise OSError("Connection reset by peer")
+
+        assert views.webhook(ASGIRequest(SCOPE, Broken())).status_code == 413
+
+    def test_the_slash_at_its_end_may_be_forgotten(self, left: Callable[[], list[Announcement]]) -> None:
+        assert reverse("flagsmith-webhook") == "/flagsmith/webhook/"
+        assert post("webhook", b"{}", **{"X-Flagsmith-Signature": sign(b"{}")}).status_code == 200
+
+    def test_a_cache_that_is_not_in_the_settings_is_said_at_once(
+        self, settings: Any, left: Callable[[], list[Announcement]]
+    ) -> None:
+        settings.FLAGSMITH = {**settings.FLAGSMITH, "CACHE": "nowhere"}
+        assert hook(b"{}") == 503
+
+    def test_a_system_without_threads_is_no_500(
+        self, left: Callable[[], list[Announcement]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(self: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            assert hook(b"{}") == 503
+        assert hook(b"{}") == 200
+
+    @each_case("view", [views.webhook, views.queue_change])
+    def test_a_project_whose_requests_are_transactions_needs_no_database_for_it(self, view: Any) -> None:
+        assert view._non_atomic_requests == {"default"}
 
     @each_case("body", [b"", b"\xff", b"[]", b"null", b'{"data": 5}', b'{"data": {"timestamp": []}}', b"[" * 50_000])
     def test_a_signed_body_means_a_change_whatever_it_says(
