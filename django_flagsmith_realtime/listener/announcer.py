@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotInTime
+from typing import TYPE_CHECKING
 
 from django.db import connections
 
 from ..conf import Config
 from ..exceptions import FlagsmithError, StoreError
-from ..reading.reader import get_reader
+from ..reading.reader import Reader, get_reader
 from ..storage.announcements import Announcement
+from ..storage.lease import read_holder
 from ..storage.store import Store
 from . import inline
+
+if TYPE_CHECKING:
+    from .schedule import Budget
 
 logger = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 1.0  # for the cache: Flagsmith's API waits two seconds for an answer, and repeats what took longer
+
+_leaving = threading.Lock()  # threads of one process don't overwrite each other's announcements
+_fetching = threading.Lock()  # the thread that has it fetches for all that wait for it
+_budget: Budget | None = None  # what its last listener left of it
+_handled_until = -float("inf")  # all that was left before this moment has been fetched for
 
 
 def announce(config: Config, announcement: Announcement, *, digest: str = "", stream_key: str = "") -> None:
@@ -29,25 +40,24 @@ def announce(config: Config, announcement: Announcement, *, digest: str = "", st
     meanwhile, the next leader finds the announcement.
     """
     left: Future[bool] = Future()
-    args = (config, announcement, digest, stream_key, left)
-    threading.Thread(target=_announce, args=args, name="flagsmith-announce", daemon=True).start()
+    args = (config, get_reader(config), announcement, digest, stream_key, left)
+    try:
+        threading.Thread(target=_announce, args=args, name="flagsmith-announce", daemon=True).start()
+    except RuntimeError as error:  # the system has too many, or the interpreter ends
+        raise StoreError(f"No thread could ask the cache: {error}.") from error
     try:
         left.result(ANSWER_SECONDS)
     except NotInTime:
         raise StoreError(f"The cache took longer than {ANSWER_SECONDS:g} s.") from None
 
 
-def _announce(config: Config, announcement: Announcement, digest: str, key: str, left: Future[bool]) -> None:
-    reader = get_reader(config)
+def _announce(
+    config: Config, reader: Reader, announcement: Announcement, digest: str, key: str, left: Future[bool]
+) -> None:
     try:
-        published = reader.current(config.freshness)
-        own_key = config.stream_key or (published and published.environment.api_key)
-        if key and own_key and key != own_key:
-            left.set_result(False)
-            return
-        left.set_result(reader.store.announce(announcement, digest))
+        left.set_result(_is_ours(config, reader, key) and _leave(reader, announcement, digest))
         if left.result() and not inline.announce(announcement):
-            _fetch_where_nobody_leads(config, reader.store)
+            _fetch_where_nobody_leads(config, reader.store, left_at=time.monotonic())
     except Exception as error:
         if not left.done():
             left.set_exception(error)
@@ -59,11 +69,33 @@ def _announce(config: Config, announcement: Announcement, digest: str, key: str,
         connections.close_all()  # those of this thread, which DatabaseCache opened
 
 
-def _fetch_where_nobody_leads(config: Config, store: Store) -> None:
+def _is_ours(config: Config, reader: Reader, key: str) -> bool:
+    """Return whether the key of an environment's stream is ours, as far as is known."""
+    if not key or config.stream_key:
+        return key in ("", config.stream_key)
+    published = reader.current(config.freshness)
+    return published is None or published.environment.api_key in ("", key)
+
+
+def _leave(reader: Reader, announcement: Announcement, digest: str) -> bool:
+    if not _leaving.acquire(timeout=ANSWER_SECONDS):  # a cache that hangs: nobody waits for the answer any more
+        raise StoreError(f"The cache took longer than {ANSWER_SECONDS:g} s.")
+    try:
+        return reader.store.announce(announcement, digest)
+    finally:
+        _leaving.release()
+
+
+def _fetch_where_nobody_leads(config: Config, store: Store, left_at: float) -> None:
+    global _budget, _handled_until
     from .factory import build_listener  # only a process that fetches loads it
 
-    while store.read_leader() is None:
-        listener = build_listener(config, with_stream=False)
-        listener.run(until_idle=True)
-        if all(map(listener.has_heard, store.read_inbox()[1])):
-            return  # else another process left one because it saw this one lead
+    if read_holder(store.cache):
+        return
+    with _fetching:
+        while _handled_until < left_at and read_holder(store.cache) is None:
+            listener = build_listener(config, with_stream=False, budget=_budget)
+            listener.run(until_idle=True)
+            _budget, now = listener.budget, time.monotonic()
+            if all(map(listener.has_heard, store.read_inbox()[1])):
+                _handled_until = now  # else another process left one because it saw this one lead

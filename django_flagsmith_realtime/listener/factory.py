@@ -28,13 +28,18 @@ INBOX_SECONDS = 0.2  # 0.1 ms of CPU on Redis, memcached and databases, and soon
 logger = logging.getLogger("django_flagsmith_realtime.listener.listener")
 
 
-def build_listener(config: Config, *, with_stream: bool = True) -> Listener:
-    """Return a listener for Flagsmith, or for the file that is edited in place of an account there."""
+def build_listener(config: Config, *, with_stream: bool = True, budget: Budget | None = None) -> Listener:
+    """Return a listener for Flagsmith, or for the file that is edited in place of an account there.
+
+    `budget` is what is left of that of a listener before it, where several follow one another.
+    """
     clock, publisher, lease = time.monotonic, build_publisher(config), build_lease(config)
     source = publisher.source
     poll_only, open_stream = None, None
     fallback = config.fallback_poll_interval
-    schedule = partial(Schedule, now=clock(), poll_interval=config.poll_interval, fallback_poll_interval=fallback)
+    schedule = partial(
+        Schedule, now=clock(), poll_interval=config.poll_interval, fallback_poll_interval=fallback, budget=budget
+    )
     if interval := source.interval:
         poll_only = f"{source.setting} is the source, read every {interval:g} s."
         retry = Backoff(first=interval, limit=interval, least=1.0)

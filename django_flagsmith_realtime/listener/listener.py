@@ -24,7 +24,7 @@ from .events import Event, StreamConnected, StreamDisconnected, Subscriber
 from .failover import Failover
 from .maintenance import Maintenance
 from .publisher import Publisher
-from .schedule import Schedule
+from .schedule import Budget, Schedule
 from .status_tracker import StatusTracker
 from .stream import Message, Stream, StreamReader
 
@@ -103,6 +103,11 @@ class Listener:
     def has_heard(self, announcement: Announcement) -> bool:
         """Return whether this listener, while it last led, fetched for an announcement that another process left."""
         return self._maintenance.has_heard(announcement)
+
+    @property
+    def budget(self) -> Budget:
+        """What is left for requests that bring no change."""
+        return self._schedule.budget
 
     def stop(self) -> None:
         """End `run` soon; a signal handler or any thread may call this."""

@@ -46,14 +46,15 @@ def refresh_now(config: Config, *, patience: float = 0.0) -> Outcome:
             time.sleep(POLL_SECONDS)
         if not lease:
             return Outcome(_refresh(config, Alone()))
-        update, nudge = None, store.read_nudge()
-        while True:  # and once more for each process that asked meanwhile
+        update, (nudge, announcements) = None, store.read_inbox()
+        while True:  # and once more for each process that asked, or heard of a change, meanwhile
             update = _refresh(config, LeaseKeeper(lease)) or update
-            answered = nudge
+            answered, heard = nudge, announcements
             if answered:
                 store.clear_nudge(answered)
-            nudge = store.read_nudge()
-            if nudge in (None, answered) or not lease.acquire():
+            nudge, announcements = store.read_inbox()
+            is_asked = nudge not in (None, answered) or not set(announcements) <= set(heard)
+            if not is_asked or not lease.acquire():
                 return Outcome(update)
     finally:
         store.close()

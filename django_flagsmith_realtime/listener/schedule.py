@@ -118,7 +118,7 @@ class Schedule:
         self._retry = self._failures = retry
         self._not_before = -NEVER  # after a failure
         self._failing_since: float | None = None
-        self._budget = budget or Budget()
+        self.budget = budget or Budget()
         self._missed_at: float | None = None  # when to fetch what a gap may have hidden; a replay does instead
         self._uncovered_at: float | None = None  # when to fetch for a webhook, unless another source has led to it
 
@@ -127,7 +127,7 @@ class Schedule:
         poll_at = self._stream_health.poll_at(self._fetched_at)
         wishes = (self._requested_at, self._chase_due, self._missed_at, self._uncovered_at, poll_at)
         soonest = min(at for at in wishes if at is not None)
-        return max(soonest, self._not_before, self._began_at + COALESCE_SECONDS, self._budget.ready_at())
+        return max(soonest, self._not_before, self._began_at + COALESCE_SECONDS, self.budget.ready_at())
 
     def begin_fetch(self, now: float) -> None:
         self._began_at = now
@@ -251,7 +251,7 @@ class Schedule:
 
     def spend(self, now: float) -> None:
         """Note that a fetch brought no change."""
-        self._budget = self._budget.spend(now)
+        self.budget = self.budget.spend(now)
 
     def fail(self, now: float, *, retry_after: float | None = None) -> None:
         """Note that a fetch failed: it is tried again for ever."""

@@ -77,7 +77,7 @@ class Lease:
     def acquire(self) -> bool:
         """Acquire the lease where it is free, or renew it when that is due; return whether this process holds it."""
         began = self._clock()
-        self.holder = self._read_holder()
+        self.holder = read_holder(self.cache)
         if self.holder == self.token and began < min(self._renew_at, self._held_until):
             return True
         if self.holder is None or (self.holder == self.token and not self.cache.touch("lease", self.timeout)):
@@ -95,7 +95,7 @@ class Lease:
     def release(self) -> None:
         """Let another process acquire it at once."""
         was_held, self._held_until, self.holder = self.is_held, -float("inf"), None
-        if was_held and self._read_holder() == self.token:
+        if was_held and read_holder(self.cache) == self.token:
             self.cache.delete("lease")
         self._lock_file.remove()
 
@@ -125,12 +125,14 @@ class Lease:
         self._lock_file.close()
         self.cache.close()
 
-    def _read_holder(self) -> str | None:
-        holder = self.cache.get("lease")
-        if holder is None or (isinstance(holder, str) and not is_abandoned(holder)):
-            return holder
-        self.cache.delete("lease")  # not a lease, which would stay for ever, or that of a process that died
-        return None
+
+def read_holder(cache: Cache) -> str | None:
+    """Return the token of the process that holds the lease; that of a process of this machine that died is removed."""
+    holder = cache.get("lease")
+    if holder is None or (isinstance(holder, str) and not is_abandoned(holder)):
+        return holder
+    cache.delete("lease")  # not a lease, which would stay for ever, or that of a process that died
+    return None
 
 
 class Leadership(Protocol):

@@ -26,7 +26,7 @@ NUDGE_SECONDS = 600  # a leader sees a nudge within 2 s; where none came for so 
 SUPERSEDED_SECONDS = 600
 
 REPEAT_SECONDS = 3_600  # a webhook whose body came within the last hour is a repeat: Flagsmith sends each once
-ANNOUNCE_TRIES = 5  # of a process that adds to the list at the same time as others: each try takes about 2 ms
+ANNOUNCE_TRIES = 20  # of a process that adds to the list while others do: each try takes about 2 ms
 
 
 class Store:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from standin.server import StandIn
 
 from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.exceptions import StoreError
+from django_flagsmith_realtime.listener import announcer
 from django_flagsmith_realtime.listener.announcer import announce
 from django_flagsmith_realtime.listener.factory import build_lease
 from django_flagsmith_realtime.listener.on_demand import refresh_now
@@ -27,7 +29,8 @@ from tests.unit.listener.test_listener import banner
 
 
 @pytest.fixture(autouse=True)
-def standin(tmp_path: Path, settings: Any) -> Iterator[StandIn]:
+def standin(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    monkeypatch.setattr(announcer, "_budget", None)
     with StandIn(state_path=tmp_path / "flags.json", server_key=KEY) as standin:
         urls = {"API_URL": standin.api_url, "REALTIME_URL": None}
         settings.FLAGSMITH = {"ENVIRONMENT_KEY": KEY, "WEBHOOK_SECRET": "secret", **urls}
@@ -121,6 +124,24 @@ def test_where_nobody_leads_this_process_fetches_and_gives_the_lease_back(standi
     wait_until(lambda: banner() == "Sale")
     assert standin.counts.environment_document == 2
     assert standin.counts.stream == 0
+
+
+def test_of_hundreds_at_once_one_fetches_for_all(standin: StandIn, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "django_flagsmith_realtime")
+    with ThreadPoolExecutor(50) as pool:
+        list(pool.map(lambda _: announce(get_config(), heard_now(WEBHOOK)), range(500)))
+        wait_until(lambda: not is_announcing())
+    assert banner() == FIRST
+    listeners = [record for record in caplog.records if record.getMessage() == "Started"]
+    assert len(listeners) < 20
+    assert standin.counts.environment_document < 20
+
+
+def test_requests_that_bring_nothing_are_paid_from_one_budget() -> None:
+    for _ in range(4):
+        announce(get_config(), heard_now(WEBHOOK))
+        wait_until(lambda: not is_announcing())
+    assert announcer._budget and announcer._budget.spent > 2.5, "the first brought the flags"
 
 
 def test_what_comes_while_this_process_fetches_is_fetched_too(standin: StandIn) -> None:
