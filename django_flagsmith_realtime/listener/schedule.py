@@ -176,7 +176,7 @@ class Schedule:
 
     def connect(self, now: float) -> None:
         """Note that the stream is open; what it may have missed is fetched unless it replays something."""
-        if self._stream_health.connect(now, self._fetched_at):
+        if self._stream_health.connect(now, asked_at=max(self._fetched_at, self._began_at)):
             self._missed_at = now + REPLAY_SECONDS
 
     def disconnect(self, now: float, *, clean: bool) -> None:

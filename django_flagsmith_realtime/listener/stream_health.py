@@ -35,12 +35,12 @@ class StreamHealth:
         self._missed_change = False
         self._queue_change_works = False
 
-    def connect(self, now: float, fetched_at: float) -> bool:
-        """Note that the stream is open; return whether something may have been missed since the last fetch."""
+    def connect(self, now: float, asked_at: float) -> bool:
+        """Note that the stream is open; return whether something may have been missed since the last fetch began."""
         away_since, self._away_since = self._away_since, None
         if away_since is None:
             return False
-        unseen_since = max(away_since, fetched_at)
+        unseen_since = max(away_since, asked_at)
         broke = not self._ended_cleanly and unseen_since == away_since
         may_have_missed = broke or now - unseen_since > GAP_SECONDS
         self._was_open = self._was_open and not may_have_missed

@@ -371,6 +371,16 @@ def test_what_a_gap_may_have_hidden_is_fetched_once(clockwork: Clockwork, gap: f
     assert clockwork.schedule.due() == clockwork.now + 300
 
 
+def test_a_stream_that_opens_while_the_first_fetch_is_under_way_asks_for_no_second_one() -> None:
+    clockwork = Clockwork()
+    clockwork.now += 5  # the cache hung, say
+    clockwork.advance_to_due()
+    clockwork.now += 0.1
+    clockwork.schedule.connect(clockwork.now)
+    clockwork.answer(body(T))
+    assert clockwork.schedule.due() > clockwork.now + 100
+
+
 def test_a_replay_makes_the_fetch_after_a_gap_unnecessary(clockwork: Clockwork) -> None:
     clockwork.now += 60
     clockwork.schedule.disconnect(clockwork.now, clean=True)
