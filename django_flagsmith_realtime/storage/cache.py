@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from inspect import iscoroutine
 from pickle import PickleError
 from types import SimpleNamespace
@@ -90,6 +91,9 @@ class Cache:
         self.namespace = namespace
         self._backend = get_backend(alias)
         self._entries = own_entries(alias)
+        if self._backend.package:  # now: an import that takes 2 s on a busy machine is no server that hangs
+            with suppress(ImportError):  # which the first use reports
+                import_module(self._backend.package)
         self.drop()
 
     def drop(self) -> None:

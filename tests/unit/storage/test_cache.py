@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +17,8 @@ from django.core.cache.backends.redis import RedisCache
 
 from django_flagsmith_realtime.exceptions import StoreError
 from django_flagsmith_realtime.reading.reader import get_reader
-from django_flagsmith_realtime.storage import cache
-from django_flagsmith_realtime.storage.backends import find_unusable_client
+from django_flagsmith_realtime.storage import backends, cache
+from django_flagsmith_realtime.storage.backends import Backend, find_unusable_client
 from django_flagsmith_realtime.storage.cache import cache_key
 from django_flagsmith_realtime.storage.lease import EXPIRY_MARGIN, RENEWALS, Lease
 from tests.support.backends import use
@@ -45,6 +47,14 @@ class HidingMemcached(PyMemcacheCache):
     def __init__(self, server: Any, params: dict[str, Any]) -> None:
         super().__init__(server, params)
         self._options |= {"ignore_exc": True, "retry_attempts": 0}
+
+
+class CacheWithSlowImport(LocMemCache):
+    """Imports its client when it is first used, as Django's own for Redis do."""
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        import_module("slow_client")
+        return super().get(*args, **kwargs)
 
 
 class TouchlessCache(LocMemCache):
@@ -98,6 +108,18 @@ def test_a_miss_that_takes_as_long_as_a_timeout_is_a_failure(redis_server: Redis
     for _ in range(9):
         assert banner(get_reader().current()) == "one"
     assert time.monotonic() - began < 2, "one of them waits, and the others a second later"
+
+
+def test_a_client_that_takes_long_to_import_is_no_server_that_hangs(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy machine takes up to two seconds for `import redis`."""
+    (tmp_path / "slow_client.py").write_text(f"import time\ntime.sleep({cache.SLOW_SECONDS})")
+    monkeypatch.syspath_prepend(tmp_path)
+    slow = {f"{__name__}.CacheWithSlowImport": Backend(package="slow_client")}
+    monkeypatch.setattr(backends, "BACKENDS", {**backends.BACKENDS, **slow})
+    use(settings, f"{__name__}.CacheWithSlowImport")
+    assert configured_store().read_head() is None
 
 
 def test_a_connection_that_hides_its_errors_is_made_anew(
