@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 Plain = dict[str, Any]
 
 FEATURES = ("new_checkout", "banner", "checkout-button", "Größe", "機能", "max items", "🚀")
-IDENTIFIERS = ("alice", "bob", "ünï", "42", "")
+IDENTIFIERS = ("alice", "bob", "ünï", "42", "042", "1.5", "007", "")
 WORDS = ("gold", "silver", "2.1.0", "true", "7", "3.5", "")
 TRAITS = ("plan", "age", "naïve key")
 
+confused = st.sampled_from((-1, -2, 1, True))  # by Python: two have the same hash, two are equal
 values = st.none() | st.booleans() | st.integers(-(2**31), 2**31) | st.sampled_from(WORDS) | st.text(max_size=8)
 uuids = st.uuids(version=4).map(str)
 ids = st.integers(1, 10_000)
@@ -120,7 +121,9 @@ def overrides(draw: st.DrawFn, identifier: str, features: list[Plain]) -> Plain:
         "identity_uuid": draw(uuids),
         "created_date": "2026-11-22T18:35:08.350148+00:00",
         "identity_traits": [{"trait_key": "plan", "trait_value": "gold"}],
-        "identity_features": [draw(states(feature)) for feature in overridden],
+        "identity_features": [
+            {**draw(states(feature)), "feature_state_value": draw(confused | values)} for feature in overridden
+        ],
     }
 
 

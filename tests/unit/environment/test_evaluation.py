@@ -1,13 +1,19 @@
-"""What a process reads from the cache equals what the official SDK makes of the document as Flagsmith sent it."""
+"""What a process reads from the cache equals what the official SDK makes of the document as Flagsmith sent it.
+
+Only whose override applies is ours: the SDK reads identifiers as numbers, and overrides with values that Python takes
+for equal as one. There it must equal what the SDK makes of a document that has the overrides of that identity alone.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import copy
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
+from math import inf
 from typing import Any
 
 import pytest
@@ -24,6 +30,7 @@ from django_flagsmith_realtime.reading import reader
 from tests.support.cases import each_case
 from tests.support.documents import RECORDED, configured_store
 from tests.support.strategies import documents, identities
+from tests.unit.environment.test_identity_overrides import document as overridden
 from tests.unit.environment.test_snapshot import IDENTITIES
 
 Person = tuple[str, Mapping[str, Any]]
@@ -69,15 +76,56 @@ def one(flags: Any, environment_flag: Flag) -> Flag:
     return found
 
 
-def compare(document: Any, people: list[Person], seen: Counter[str]) -> None:
-    """Compare all flags of the environment and of some identities; count what was compared."""
+def for_one(document: Any, identifier: str) -> Any:
+    """Return a document for one identity: it is in a segment with its overrides, and in none with those of others."""
+    everybody, nobody = [{"type": "ALL", "rules": [], "conditions": []}], []
+    overrides = [
+        {
+            "id": -number,
+            "name": "identity_overrides",
+            "rules": everybody if override["identifier"] == identifier else nobody,
+            "feature_states": [
+                {**state, "multivariate_feature_state_values": [], "feature_segment": {"priority": -inf}}
+                for state in override["identity_features"]
+            ],
+        }
+        for number, override in enumerate(document["identity_overrides"], start=1)
+    ]
+    project = {**document["project"], "segments": [*document["project"]["segments"], *overrides]}
+    return {**document, "project": project, "identity_overrides": []}
+
+
+def compare(document: Any, people: list[Person], seen: Counter[str]) -> list[str]:
+    """Compare all flags of the environment and of some identities, and count them; return where the SDK is wrong."""
     official = Flagsmith(offline_mode=True, offline_handler=AsSent(document))
     publish_raw(document)
     environment = {flag.feature_name: flag for flag in official.get_environment_flags().all_flags()}
     check(get_flags(), environment, seen)
+    differences = []
     for identifier, traits in people:
-        check(get_flags(identity=Identity(identifier, traits)), expected(official, identifier, traits), seen)
+        theirs = right = expected(official, identifier, traits)
+        if named := [each["identifier"] for each in document["identity_overrides"] if each["identity_features"]]:
+            alone = Flagsmith(offline_mode=True, offline_handler=AsSent(for_one(document, identifier)))
+            right = expected(alone, identifier, traits)
+        check(get_flags(identity=Identity(identifier, traits)), right, seen)
+        for name, flag in theirs.items():
+            if shown(flag) != shown(right[name]):
+                assert NUMBER.fullmatch(identifier) or may_confuse_values(document)
+                about = f"{identifier!r} of {named}" if identifier in named else f"{identifier!r}, not of {named}"
+                differences.append(f"{about}: {name!r} is {found(right[name])}; the SDK: {found(flag)}")
     seen["documents"] += 1
+    return differences
+
+
+def may_confuse_values(document: Any) -> bool:
+    """Return whether overrides have different values that are the same to Python, or have the same hash."""
+    states = [state for override in document["identity_overrides"] for state in override["identity_features"]]
+    values = [state["feature_state_value"] for state in states]
+    return len(set(map(hash, values))) < len(set(map(repr, values)))
+
+
+def found(flag: Flag) -> str:
+    return f"{flag.enabled}, {flag.value!r} ({flag.reason})"
 
 
 def check(ours: Flags, theirs: dict[str, Flag], seen: Counter[str]) -> None:
@@ -197,6 +245,8 @@ def test_a_segment_that_cannot_be_evaluated_spoils_no_other_flag() -> None:
 
 # Documents that nobody thought of
 
+NUMBER = re.compile(r"-?\d+(\.\d+)?")
+CONFUSED = {"u1": -1, "u2": -2, "u3": 1, "u4": True, "042": "x", "1.5": "y"}
 PEOPLE = st.lists(identities, min_size=2, max_size=4)
 KINDS = {"STATIC", "DEFAULT", "SPLIT; weight", "TARGETING_MATCH; segment", "override", "ERROR; code"}
 
@@ -212,13 +262,21 @@ def test_generated_documents_read_as_the_official_sdk_evaluates_them(document: A
 @pytest.mark.slow
 def test_a_thousand_generated_documents_read_as_the_official_sdk_evaluates_them() -> None:
     seen: Counter[str] = Counter()
+    differences: list[str] = []
 
     @examples(max_examples=1_000, suppress_health_check=list(HealthCheck))
     @given(documents(), PEOPLE)
+    @example(overridden(CONFUSED), [(identifier, {}) for identifier in CONFUSED])
     def check_one(document: Any, people: list[Person]) -> None:
-        compare(document, people, seen)
+        differences.extend(compare(document, people, seen))
 
     check_one()
-    print(dict(seen))
+    print(dict(seen), "Of these, the SDK gives a flag to the wrong identity:", *sorted(set(differences)), sep="\n")
+    assert {name for name in CONFUSED if any(each.startswith(f"'{name}' of") for each in differences)} == {
+        "u1",
+        "u4",
+        "042",
+        "1.5",
+    }
     assert seen["documents"] >= 1_000
     assert seen.keys() >= KINDS
