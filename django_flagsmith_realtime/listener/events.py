@@ -47,7 +47,7 @@ class StreamDisconnected(Event):
 
     error: HttpError | None
     is_routine: bool
-    delay: float = 0.0
+    delay: float
 
 
 @dataclass(frozen=True)

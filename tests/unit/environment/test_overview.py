@@ -46,6 +46,12 @@ def test_overrides_of_segments_come_in_the_order_in_which_they_count() -> None:
     body = deepcopy(RECORDED)
     body["project"]["segments"].reverse()
     assert flags(body)["banner_text"].segment_overrides == (first, second)
+    states = [state for segment in body["project"]["segments"] for state in segment["feature_states"]]
+    for state, priority in zip(
+        (each for each in states if each["feature"]["name"] == "banner_text"), (10, 2), strict=True
+    ):
+        state["feature_segment"]["priority"] = priority
+    assert [override.priority for override in flags(body)["banner_text"].segment_overrides] == [2, 10]
 
 
 def test_an_override_without_a_priority_counts_last() -> None:

@@ -21,7 +21,7 @@ from django_flagsmith_realtime.listener.on_demand import refresh_now
 from django_flagsmith_realtime.signals import flags_updated
 from django_flagsmith_realtime.storage.announcements import KEPT, QUEUE_CHANGE, WEBHOOK, Announcement, heard_now
 from django_flagsmith_realtime.storage.lease import Lease
-from tests.support.backends import HangingCache
+from tests.support.backends import HangingCache, RecordingCache, use
 from tests.support.documents import FIRST, KEY, LEASE, configured_store
 from tests.support.listening import listening
 from tests.support.processes import wait_until
@@ -112,6 +112,26 @@ def test_a_cache_that_hangs_is_waited_for_one_second_and_no_longer(hanging: type
     with pytest.raises(StoreError, match="took longer than 1 s"):
         announce(get_config(), heard_now(WEBHOOK))
     hanging.open.set()
+
+
+def test_a_fetch_that_the_cache_does_not_allow_is_logged_and_the_next_leader_finds_the_announcement(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    use(settings, "tests.support.backends.RecordingCache")
+    get = RecordingCache.get
+
+    def fail(self: RecordingCache, key: str, *args: Any, **kwargs: Any) -> Any:
+        if key.endswith(":lease"):
+            raise OSError("it is away")
+        return get(self, key, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RecordingCache, "get", fail)
+        announcement = heard_now(WEBHOOK)
+        announce(get_config(), announcement)
+        wait_until(lambda: not is_announcing())
+    assert left() == (announcement,)
+    assert "The fetch after a webhook failed: The cache" in caplog.text
 
 
 def test_where_nobody_leads_this_process_fetches_and_gives_the_lease_back(standin: StandIn) -> None:

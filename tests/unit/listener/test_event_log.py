@@ -11,8 +11,8 @@ from django_flagsmith_realtime.listener import events
 from django_flagsmith_realtime.listener.event_log import EventLog
 from django_flagsmith_realtime.listener.stream_health import MISSED_CHANGE, REALTIME_OFF
 
-BROKEN = events.StreamDisconnected(ServerError("The host failed (503)."), is_routine=False)
-ROUTINE = events.StreamDisconnected(None, is_routine=True)
+BROKEN = events.StreamDisconnected(ServerError("The host failed (503)."), is_routine=False, delay=1.0)
+ROUTINE = events.StreamDisconnected(None, is_routine=True, delay=1.0)
 FETCHED = events.Fetched(0.1)
 Lines = list[tuple[str, str]]
 

@@ -19,4 +19,5 @@ def test_a_listener_whose_cache_carries_no_lease_says_that_it_must_be_the_only_o
     files = {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": str(tmp_path / "cache")}
     settings.CACHES = {"default": files}
     build_listener(get_config())
+    assert "The cache 'default' can't tell" in caplog.text
     assert "must be the only one" in caplog.text

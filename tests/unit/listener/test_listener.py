@@ -61,6 +61,17 @@ def test_a_change_is_published_with_one_request(standin: StandIn, listening: Lis
     assert standin.counts.environment_document == 2
 
 
+def test_an_open_stream_that_will_announce_nothing_is_warned_about_once(
+    standin: StandIn, listening: Listening, caplog: pytest.LogCaptureFixture
+) -> None:
+    standin.document["project"]["enable_realtime_updates"] = False
+    with listening():
+        wait_until(lambda: is_connected(standin) and "real-time updates are off" in caplog.text)
+        standin.set_flag("banner_text", value="Sale")
+        wait_until(lambda: banner() == "Sale")
+    assert caplog.text.count("real-time updates are off") == 1
+
+
 @pytest.mark.slow
 def test_each_change_sends_its_signals_in_order(standin: StandIn, listening: Listening) -> None:
     seen = []

@@ -179,6 +179,7 @@ def test_a_scheduled_fetch_that_fails_is_in_the_status_until_one_succeeds(standi
     status = configured_store().read_status()
     assert status and status.failing_since and status.failure
     assert status.failing_since < status.failure.at
+    assert "refused the connection" in status.failure.text
     settings.FLAGSMITH = right
     refresh_now(get_config())
     status = configured_store().read_status()

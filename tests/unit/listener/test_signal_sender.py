@@ -16,8 +16,8 @@ from django_flagsmith_realtime.signals import listener_became_leader, stream_con
 from django_flagsmith_realtime.storage.status import Leader
 
 ERROR = ServerError("No.")
-ROUTINE = StreamDisconnected(None, is_routine=True)
-BROKEN = StreamDisconnected(ERROR, is_routine=False)
+ROUTINE = StreamDisconnected(None, is_routine=True, delay=1.0)
+BROKEN = StreamDisconnected(ERROR, is_routine=False, delay=1.0)
 SIGNALS = {
     "leader": listener_became_leader,
     "connected": stream_connected,

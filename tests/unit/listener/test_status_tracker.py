@@ -45,7 +45,7 @@ def fetched(took: float = 0.1) -> events.Fetched:
 
 
 def broke(text: str = "It broke.", *, routine: bool = False) -> events.StreamDisconnected:
-    return events.StreamDisconnected(None if routine else ServerError(text), is_routine=routine)
+    return events.StreamDisconnected(None if routine else ServerError(text), is_routine=routine, delay=1.0)
 
 
 def test_the_leader_is_this_process_since_it_leads(status_tracker: StatusTracker, clock: Clock) -> None:
@@ -83,7 +83,7 @@ def test_a_stream_that_broke_backs_off_since_then_for_the_latest_reason(
 
 
 def test_a_stream_that_ends_too_soon_says_so(status_tracker: StatusTracker) -> None:
-    status_tracker(events.StreamDisconnected(None, is_routine=False))
+    status_tracker(events.StreamDisconnected(None, is_routine=False, delay=1.0))
     assert status(status_tracker).stream.reason == "It ended too soon."
     assert status(status_tracker).failure is None
 

@@ -496,6 +496,11 @@ class TestWaits:
         assert waits((busy, 0.0), retry=30.0) == [30]
 
 
+def test_without_a_floor_a_wait_may_be_as_short_as_the_jitter_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Backoff.next, "__kwdefaults__", {"floor": 0.0, "draw": lambda: 0.25})
+    assert waits((BROKEN, 0.0), (None, 0.1)) == [0.25, 0.5]
+
+
 # The reader at work
 
 

@@ -171,6 +171,12 @@ class TestReading:
         }
         assert environment.name == path.name
 
+    def test_a_document_stays_one_whatever_else_it_holds(self, path: Path) -> None:
+        path.write_text(json.dumps({**RECORDED, "flags": {"on": True}}))
+        assert load_snapshot(path).environment.flags.keys() == {
+            state["feature"]["name"] for state in RECORDED["feature_states"]
+        }
+
     @each_case("flags", ["[]", "7", '{"a": []}', '{"a": {"on": true}}'])
     def test_a_wrong_form_of_a_flag_is_an_error_that_names_the_right_ones(self, path: Path, flags: str) -> None:
         path.write_text(f'{{"flags": {flags}}}')
@@ -288,7 +294,7 @@ class TestKeeping:
         publisher.store.cache.connection.set(HEAD, list(old.head))  # it wakes before it has written the head
         frozen.save()
         assert banner(load_snapshot(path)) == "old"
-        with pytest.raises(Overtaken):
+        with pytest.raises(Overtaken, match="Something else had taken the place"):
             publisher.repair()
         assert banner(load_snapshot(path)) == "new"
 
