@@ -50,6 +50,7 @@ def test_each_page_can_be_reached_from_the_readme() -> None:
 TESTS = {
     "a change reaches every process": (
         "test_listener.py::test_a_change_is_published_with_one_request",
+        "test_inline.py::test_with_a_webhook_a_server_needs_neither_another_process_nor_a_stream",
         "test_web_servers.py::test_workers_that_gunicorn_forks_after_preloading_see_each_update",
     ),
     "after a fork (gunicorn `--preload`, Celery)": (
