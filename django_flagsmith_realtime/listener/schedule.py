@@ -187,7 +187,7 @@ class Schedule:
         self.disconnect(now, clean=False)
         self._latest_announced = self.announced_at = self.announced_by = None
         if self._chase:
-            self._chase = replace(self._chase, announced_at=now, began=None, far=0, near=0)
+            self._chase = replace(self._chase, began=None, far=0, near=0)
 
     def known_ago(self, now: float) -> float | None:
         """Return the seconds since Flagsmith was known to have nothing newer; None while there is more to find out."""

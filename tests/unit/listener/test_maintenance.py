@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from django_flagsmith_realtime.environment.snapshot import Document
+from django_flagsmith_realtime.listener.events import Event, Published, StoreWorked, Unchanged
 from django_flagsmith_realtime.listener.maintenance import Maintenance
 from django_flagsmith_realtime.listener.publisher import Publisher
 from django_flagsmith_realtime.listener.schedule import Schedule
@@ -29,11 +30,16 @@ def schedule() -> Schedule:
 
 
 @pytest.fixture
-def maintenance(settings: Any, schedule: Schedule) -> Iterator[Maintenance]:
+def notified() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+def maintenance(settings: Any, schedule: Schedule, notified: list[Event]) -> Iterator[Maintenance]:
     use(settings, "tests.support.backends.SmallCache")
     SmallCache.limit = 1_000_000
     publisher = Publisher(source=FakeSource(make_document), store=configured_store())
-    yield Maintenance(publisher, schedule, StatusTracker(), notify=lambda event: None, clock=time.monotonic)
+    yield Maintenance(publisher, schedule, StatusTracker(), notify=notified.append, clock=time.monotonic)
     SmallCache.limit = 1_000_000
     publisher.close()
 
@@ -76,6 +82,20 @@ def test_what_could_not_be_stored_is_dropped_when_another_process_publishes(
     maintenance.read_published()
     maintenance.run()
     assert banner() == "of another leader"
+
+
+def test_it_notifies_of_what_became_of_a_document(
+    maintenance: Maintenance, fetch: Fetch, notified: list[Event]
+) -> None:
+    maintenance.run()
+    fetch(make_document(OLD))
+    fetch(make_document(NEW))
+    fetch(make_document(NEW, banner_text="new"))
+    assert [type(event) for event in notified if not isinstance(event, StoreWorked)] == [
+        Published,
+        Unchanged,
+        Published,
+    ]
 
 
 def test_a_nudge_asks_for_one_fetch_and_is_answered_by_it(

@@ -95,6 +95,15 @@ def test_an_unchanged_document_sends_nothing(publisher: Publisher, sent: Sent) -
     assert sent == []
 
 
+def test_a_repair_returns_whether_the_cache_had_lost_something(publisher: Publisher) -> None:
+    assert not publisher.repair(), "nothing is published"
+    publisher.refresh()
+    assert not publisher.repair()
+    caches["default"].clear()
+    assert publisher.repair()
+    assert not publisher.repair()
+
+
 def test_an_environment_saved_without_a_change_moves_the_date_alone(
     publisher: Publisher, source: EditedSource, store: Store, sent: Sent
 ) -> None:

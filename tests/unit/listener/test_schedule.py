@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -311,6 +312,55 @@ def test_an_outage_longer_than_the_chase_does_not_end_it(clockwork: Clockwork) -
     clockwork.advance_to_due()
     clockwork.answer(body(T))  # healed, and still stale
     assert clockwork.schedule.due() - clockwork.now == pytest.approx(0.25)
+
+
+def be_away(clockwork: Clockwork) -> float:
+    """Let the API fail for some minutes, and begin the request that succeeds; return the seconds."""
+    clockwork.advance_to_due()
+    began = clockwork.now
+    for _ in range(20):
+        clockwork.schedule.fail(clockwork.now)
+        clockwork.advance_to_due()
+    return clockwork.now - began
+
+
+def lead_again(clockwork: Clockwork) -> None:
+    """Let another process lead for some minutes."""
+    clockwork.schedule.stand_by(clockwork.now)
+    clockwork.now += 300
+    clockwork.schedule.fetch_soon(clockwork.now)
+    clockwork.advance_to_due()
+
+
+@each_case("interrupt", [be_away, lead_again])
+@each_case(("missing", "wait"), [(60 * SECOND, 0.25), (SECOND // 10, 1)])
+def test_a_chase_that_is_interrupted_asks_often_again(
+    missing: int, wait: float, interrupt: Callable[[Clockwork], object]
+) -> None:
+    clockwork = Clockwork()
+    clockwork.settle()
+    clockwork.schedule.announce(Announcement(T + missing), clockwork.now)
+    for _ in range(3):
+        clockwork.advance_to_due()
+        clockwork.answer(body(T))
+    assert clockwork.schedule.due() - clockwork.now > wait
+    interrupt(clockwork)
+    clockwork.answer(body(T))
+    assert clockwork.schedule.due() - clockwork.now == pytest.approx(wait)
+
+
+def test_the_time_of_an_outage_is_not_part_of_the_chase(clockwork: Clockwork) -> None:
+    clockwork.schedule.announce(Announcement(T + 60 * SECOND), clockwork.now)
+    began = clockwork.schedule.due()
+    for _ in range(9):
+        clockwork.advance_to_due()
+        clockwork.answer(body(T))
+    away = be_away(clockwork)
+    clockwork.answer(body(T))
+    while clockwork.schedule.due() < clockwork.now + 300:
+        clockwork.advance_to_due()
+        clockwork.answer(body(T))
+    assert 80 < clockwork.now - began - away <= CHASE_SECONDS
 
 
 def test_a_routine_reconnect_costs_no_request(clockwork: Clockwork) -> None:
