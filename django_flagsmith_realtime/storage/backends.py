@@ -23,6 +23,7 @@ class Backend:
     keeps_entries: bool = True
     carries_lease: bool = True  # of several processes that `add` a key at once, one succeeds
     culls_at: int | None = None  # the number of entries at which it drops some, expired or not; MAX_ENTRIES changes it
+    shows_errors: bool = False  # on our connections; else a server that fails may look like an empty one
     is_thread_safe: bool = True  # threads may share one connection
     package: str | None = None  # the Python package of its client
     requirement: str = ""  # what to `pip install` for it
@@ -40,28 +41,35 @@ _VALKEY = Backend(
     timeouts=_CAPITALS,
     separator=",",
     has_replicas=True,
-    own_options=(("IGNORE_EXCEPTIONS", False),),  # an error that is hidden looks like an empty cache
+    shows_errors=True,
+    own_options=(("IGNORE_EXCEPTIONS", False),),
 )
 
 # By the dotted path of the class, so that nothing needs to be installed. Subclasses share the facts of their base.
 BACKENDS: Mapping[str, Backend] = MappingProxyType(
     {
-        f"{_DJANGO}.dummy.DummyCache": Backend(keeps_entries=False),
-        f"{_DJANGO}.locmem.LocMemCache": Backend(is_per_process=True, culls_at=300),
-        f"{_DJANGO}.filebased.FileBasedCache": Backend(carries_lease=False, culls_at=300),  # its `add` is has_key, set
-        f"{_DJANGO}.db.DatabaseCache": Backend(culls_at=300),
+        f"{_DJANGO}.dummy.DummyCache": Backend(keeps_entries=False, shows_errors=True),
+        f"{_DJANGO}.locmem.LocMemCache": Backend(is_per_process=True, culls_at=300, shows_errors=True),
+        f"{_DJANGO}.filebased.FileBasedCache": Backend(
+            carries_lease=False,  # its `add` is has_key, set
+            culls_at=300,
+            shows_errors=True,
+        ),
+        f"{_DJANGO}.db.DatabaseCache": Backend(culls_at=300, shows_errors=True),
         f"{_DJANGO}.redis.RedisCache": Backend(
             package="redis",
             requirement='"django-flagsmith-realtime[redis]"',
             timeouts=("socket_connect_timeout", "socket_timeout"),
             separator="[;,]",
             has_replicas=True,
+            shows_errors=True,
         ),
         f"{_DJANGO}.memcached.PyMemcacheCache": Backend(
             package="pymemcache",
             requirement='"django-flagsmith-realtime[memcached]"',
             timeouts=("connect_timeout", "timeout"),
             separator="[;,]",
+            shows_errors=True,
             own_options=(("ignore_exc", False),),
         ),
         # libmemcached bounds its waits by default.
@@ -79,11 +87,16 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
 
 
 def get_backend(alias: str) -> Backend:
-    """Return the facts about the backend of an alias, or of the nearest base class that the table lists."""
+    """Return the facts about the backend of an alias, or of the nearest base class that the table lists.
+
+    A class of a project's own may hide errors that its base shows.
+    """
     path = str(caches.settings.get(alias, {}).get("BACKEND", ""))
     lineage = getattr(_import_class(alias), "__mro__", ())
     names = [path, *(f"{each.__module__}.{each.__qualname__}" for each in lineage)]
-    return next((BACKENDS[name] for name in names if name in BACKENDS), Backend())
+    name = next((name for name in names if name in BACKENDS), None)
+    backend = BACKENDS[name] if name else Backend()
+    return backend if name == path else replace(backend, shows_errors=False)
 
 
 def _import_class(alias: str) -> Any:

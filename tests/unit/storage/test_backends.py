@@ -107,7 +107,20 @@ FACTS: dict[str, dict[str, Any]] = {
 def facts(path: str, settings: Any) -> dict[str, Any]:
     settings.CACHES = {"default": {"BACKEND": path}}
     found, unknown = vars(get_backend("default")), vars(Backend())
-    return {name: fact for name, fact in found.items() if fact != unknown[name] and name != "requirement"}
+    apart = ("requirement", "shows_errors")
+    return {name: fact for name, fact in found.items() if fact != unknown[name] and name not in apart}
+
+
+def test_only_a_class_that_the_table_lists_itself_is_known_to_show_errors(settings: Any) -> None:
+    shows = set()
+    for path in FACTS:
+        settings.CACHES = {"default": {"BACKEND": path}}
+        if get_backend("default").shows_errors:
+            shows.add(path)
+    assert shows == BACKENDS.keys() - {
+        "django.core.cache.backends.memcached.PyLibMCCache",
+        "django_bmemcached.memcached.BMemcached",
+    }
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from importlib import import_module
@@ -108,6 +109,17 @@ def test_a_miss_that_takes_as_long_as_a_timeout_is_a_failure(redis_server: Redis
     for _ in range(9):
         assert banner(get_reader().current()) == "one"
     assert time.monotonic() - began < 2, "one of them waits, and the others a second later"
+
+
+def test_a_server_that_takes_its_time_to_find_nothing_is_none_that_fails(
+    redis_server: RedisServer, settings: Any
+) -> None:
+    settings.CACHES = {"default": {**redis_server.cache(), "OPTIONS": {"socket_timeout": 10}}}
+    redis_server.freeze()
+    timer = threading.Timer(cache.SLOW_SECONDS + 0.1, redis_server.thaw)
+    timer.start()
+    assert configured_store().read_head() is None
+    timer.join()
 
 
 def test_a_client_that_takes_long_to_import_is_no_server_that_hangs(
