@@ -155,6 +155,7 @@ def database_cache(tmp_path: Path, settings: Any, django_db_blocker: DjangoDbBlo
     name, database["NAME"] = database["NAME"], str(tmp_path / "cache.sqlite3")
     settings.CACHES = {"default": entry}
     with django_db_blocker.unblock():
+        connections["cache"].close()  # an earlier test may have left one to the database in memory
         call_command("createcachetable", database="cache")
         yield entry
         connections["cache"].close()
