@@ -45,8 +45,12 @@ def build_listener(config: Config, *, with_stream: bool = True, budget: Budget |
         retry = Backoff(first=interval, limit=interval, least=1.0)
         schedule = partial(Schedule, now=clock(), poll_interval=interval, budget=Budget(capacity=NEVER), retry=retry)
     elif config.realtime_url is None:
-        announced = "queue-change and " if config.realtime_token else "webhooks and " if config.webhook_secret else ""
-        poll_only = f"FLAGSMITH['REALTIME_URL'] is None; {announced}a poll every {fallback:g} s."
+        instead = f"a poll every {fallback:g} s"
+        if config.realtime_token:
+            instead = f"queue-change, and {instead} until it announces something"
+        elif config.webhook_secret:
+            instead = f"webhooks, and {instead}"
+        poll_only = f"FLAGSMITH['REALTIME_URL'] is None; {instead}."
     elif with_stream:
         open_stream = partial(
             Stream, realtime_url=config.realtime_url, timeout=config.stream_timeout, headers=config.headers

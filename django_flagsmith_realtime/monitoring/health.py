@@ -157,6 +157,8 @@ def check_health(config: Config, store: Store, *, max_age: float | None = None, 
         problems.append(Problem(NO_SNAPSHOT, f"There are no flags in the cache.{soon}"))
     if not leader and not _fetches_come(config, status, now):
         what_to_do = "Start manage.py flagsmith_listen, or see in its log why it ended."
+        if config.listener == "inline":
+            what_to_do = "The processes that serve requests do, from their first request on; else see their log."
         problems.append(Problem(NO_LISTENER, f"Nobody is listening. {what_to_do}"))
     if status and status.failing_since is not None:
         failing_for = now - status.failing_since

@@ -71,6 +71,11 @@ def test_flags_without_a_leader_are_one_problem() -> None:
     assert kinds(health()) == ["no listener"]
 
 
+def test_inline_it_takes_a_request() -> None:
+    with override_settings(FLAGSMITH={"ENVIRONMENT_KEY": "ser.tests", "LISTENER": "inline"}):
+        assert "from their first request on" in health().problems[-1].text
+
+
 def test_a_cache_that_fails_is_the_only_problem(settings: Any) -> None:
     use(settings, "nowhere.Cache")
     [problem] = health().problems
