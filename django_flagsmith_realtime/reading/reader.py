@@ -149,7 +149,8 @@ class Reader:
             self._adopt(head, began)
         except StoreError as raised:
             error = raised
-        if self._held is None and self._snapshot_file and began - self._file_read_at >= RETRY_SECONDS:
+        has_just_read_file = 0 <= began - self._file_read_at < RETRY_SECONDS
+        if self._held is None and self._snapshot_file and not has_just_read_file:
             self._file_read_at = began
             self._begin_with(self._snapshot_file)
         if error:
@@ -178,7 +179,7 @@ class Reader:
         if held is None or head.sequence >= held.sequence:
             self._lower_since = None
         else:  # a writer that was frozen may have left it
-            if self._lower_since is None:
+            if self._lower_since is None or self._lower_since > now:  # as in `_is_due`
                 self._lower_since = now
             if now - self._lower_since < STEP_BACK_SECONDS:
                 return

@@ -111,7 +111,7 @@ class RequestIdentity:
                 raise
             self._answers.append(None)
             kind, now = type(error).__qualname__, time.monotonic()
-            if now - _reported.get(kind, -LOG_SECONDS) >= LOG_SECONDS:
+            if not 0 <= now - _reported.get(kind, -LOG_SECONDS) < LOG_SECONDS:  # tests put clocks back
                 _reported[kind] = now
                 logger.exception("FLAGSMITH['IDENTITY'] failed: flags are the environment's instead")
         finally:

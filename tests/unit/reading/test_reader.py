@@ -323,6 +323,18 @@ class TestReader:
         assert banner(reader.current()) == "old"
         assert reader.current().sequence == old.sequence < new.sequence
 
+    def test_a_lower_sequence_is_believed_although_the_clock_was_put_back_meanwhile(self, clock: Any) -> None:
+        old, _ = publish(banner_text="old"), publish(banner_text="new")
+        reader = get_reader()
+        clock(1e9)  # as in a test that freezes it
+        reader.current()
+        configured_store().confirm(old, old.head.updated_at)
+        assert banner(reader.current()) == "new"
+        clock(-1e9)
+        assert banner(reader.current()) == "new"
+        clock(STEP_BACK_SECONDS + 1)
+        assert banner(reader.current()) == "old"
+
     def test_the_wait_for_a_lower_sequence_begins_anew_after_a_higher_one(self, clock: Any) -> None:
         old, new = publish(banner_text="old"), publish(banner_text="new")
         reader, store = get_reader(), configured_store()

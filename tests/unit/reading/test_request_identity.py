@@ -309,6 +309,10 @@ class TestFaults:
         request_identity._reported["LookupError"] -= request_identity.LOG_SECONDS
         banner(new_request())
         assert len(said(caplog)) == 3
+        request_identity._reported["LookupError"] += 1e9  # in a test that froze the clock
+        errors.append(LookupError("x"))
+        banner(new_request())
+        assert len(said(caplog)) == 4
 
     @each_case("answer", ["secret@example.com", 42, {"identifier": "secret@example.com"}, ALICE.traits])
     @each_case("way", READS)
