@@ -9,12 +9,14 @@ from typing import Any, TypeVar
 from unittest import TestCase
 
 from django.test.utils import TestContextDecorator
+from django.utils.functional import Promise
 from flagsmith.models import Flag
 
 from .conf import DEFAULT
 from .environment.defaults import default_flag
 from .reading import overrides
 from .reading.context_decorator import ContextDecorator, Leave
+from .reading.flags import flag_name
 
 TestClass = TypeVar("TestClass", bound=type)
 OVERRIDE_REASON = "OVERRIDE"
@@ -34,7 +36,8 @@ class override_flags(ContextDecorator, TestContextDecorator):  # noqa: N801 - re
         super().__init__()
         if not (flags is None or isinstance(flags, Mapping)):
             raise TypeError(f"Write override_flags(new_checkout=True), or give a dict of names, not {flags!r}.")
-        self._flags = {name: _make_flag(name, form) for name, form in {**(flags or {}), **more}.items()}
+        made = [_make_flag(name, form) for name, form in {**(flags or {}), **more}.items()]
+        self._flags = {flag.feature_name: flag for flag in made}
 
     def enter(self) -> Leave:
         return overrides.enter(self._flags)
@@ -55,8 +58,9 @@ class override_flags(ContextDecorator, TestContextDecorator):  # noqa: N801 - re
 
 
 def _make_flag(name: object, form: Any) -> Flag:
-    if not isinstance(name, str):
+    if not isinstance(name, (str, Promise)):
         raise TypeError(f"A flag's name is a string, not {name!r}.")
+    name = flag_name(name)
     if isinstance(form, Flag):
         return replace(form, feature_name=name)
     if not DEFAULT.accepts(form):

@@ -29,6 +29,7 @@ from django_flagsmith_realtime.environment.snapshot import parse_document
 from django_flagsmith_realtime.exceptions import FlagsmithError, UnknownFlag
 from django_flagsmith_realtime.middleware import FlagsmithMiddleware
 from django_flagsmith_realtime.reading.reader import get_reader
+from django_flagsmith_realtime.test import override_flags
 from tests.support.cases import each_case
 from tests.support.documents import RECORDED, configured_store, publish
 from tests.support.processes import RedisServer
@@ -489,6 +490,9 @@ def test_a_name_is_its_text_wherever_it_is_written() -> None:
         assert name in flags
         assert on.render({"name": name}) == "onTrue"
         assert flag_enabled(name)(lambda request: "view")(HttpRequest()) == "view"
+        with override_flags({name: False}):
+            assert not get_flags().is_feature_enabled("new_checkout")
+            assert [type(each) for each in get_flags()] == [str]
 
 
 # Copies of a request
