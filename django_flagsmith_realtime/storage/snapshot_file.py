@@ -70,13 +70,16 @@ def _expand(body: Any, name: str) -> Any:
     """Return the environment document for flags in another form that people have at hand.
 
     {"flags": {…}} as written by hand, by `flags_json` and by Flagsmith's clients; {NAME: {"enabled": …}} as
-    `flagsmith_flags --json` writes them; and the list that `GET flags/` answers.
+    `flagsmith_flags --json` writes them; and the list that `GET flags/` answers, also in the answer of
+    `GET identities/`.
     """
     states = body if isinstance(body, list) and body else None
     if isinstance(body, dict) and "feature_states" not in body:
         flags = body.get("flags", body if body and all(map(_is_state, body.values())) else None)
         if flags is None:
             return body
+        if isinstance(flags, list) and flags:
+            return _expand(flags, name)
         if isinstance(flags, dict):
             flags = {each: _without_notes(form) if _is_state(form) else form for each, form in flags.items()}
         if not DEFAULTS.accepts(flags):

@@ -190,8 +190,19 @@ class TestReading:
             {"flags": {"a": {"id": 1, "enabled": True, "value": "v", "variant": None}}, "identity": None},
             {"a": {"enabled": True, "value": "v", "variant": None, "reason": "DEFAULT"}},
             [{"id": 7, "feature": {"id": 1, "name": "a"}, "feature_state_value": "v", "enabled": True}],
+            {
+                "identifier": "42",
+                "traits": [],
+                "flags": [{"feature": {"id": 1, "name": "a"}, "feature_state_value": "v", "enabled": True}],
+            },
         ],
-        ids=["flags_json, Flagsmith's CLI", "Flagsmith's JavaScript client", "flagsmith_flags --json", "GET flags/"],
+        ids=[
+            "flags_json, Flagsmith's CLI",
+            "Flagsmith's JavaScript client",
+            "flagsmith_flags --json",
+            "GET flags/",
+            "GET identities/",
+        ],
     )
     def test_what_people_have_at_hand_is_accepted(self, path: Path, body: object) -> None:
         path.write_text(json.dumps(body))
@@ -255,6 +266,17 @@ class TestReading:
             clock(1.1)
             assert banner(reader.current()) == "mended"
         assert caplog.text.count("isn't JSON") == 1
+
+    def test_a_file_is_read_although_the_clock_was_put_back_since_the_last_time(
+        self, path: Path, clock: Callable[[float], None]
+    ) -> None:
+        path.write_text("{")
+        with override_settings(FLAGSMITH={"ENVIRONMENT_KEY": KEY, "SNAPSHOT_FILE": str(path)}):
+            clock(1e9)  # as in a test that freezes it
+            assert get_reader().current() is None
+            clock(-1e9)
+            write_snapshot_file(path, snapshot_of(banner_text="mended"))
+            assert banner(get_reader().current()) == "mended"
 
 
 class TestKeeping:
