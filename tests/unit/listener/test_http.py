@@ -394,6 +394,15 @@ class TestCanConnect:
             assert can_connect(url)
         assert not can_connect(url)
 
+    def test_a_host_that_does_not_answer_is_not_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("django_flagsmith_realtime.listener.http.PROBE_SECONDS", 0.1)
+        with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
+            address = server.getsockname()
+            with socket.create_connection(address):  # all that fits; Linux drops what comes after it
+                began = time.monotonic()
+                assert not can_connect(f"http://127.0.0.1:{address[1]}/")
+                assert time.monotonic() - began < 2
+
     def test_an_address_may_be_one_of_ipv6(self) -> None:
         try:
             server = socket.create_server(("::1", 0), family=socket.AF_INET6)

@@ -61,6 +61,11 @@ def test_a_change_is_published_with_one_request(standin: StandIn, listening: Lis
     assert standin.counts.environment_document == 2
 
 
+def test_a_stream_key_that_is_configured_needs_no_document(standin: StandIn, listening: Listening) -> None:
+    with listening(ENVIRONMENT_KEY="ser.wrong", STREAM_KEY=standin.client_key):
+        wait_until(lambda: is_connected(standin))
+
+
 def test_an_open_stream_that_will_announce_nothing_is_warned_about_once(
     standin: StandIn, listening: Listening, caplog: pytest.LogCaptureFixture
 ) -> None:
