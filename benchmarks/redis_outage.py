@@ -1,6 +1,6 @@
 """Measure reads while Redis is away, beside a Redis that is well, in one run.
 
-    python benchmarks/redis_outage.py [SECONDS]
+    python -m benchmarks.redis_outage [SECONDS]
 
 Each row: threads of one process that read a flag without a pause, the snapshot looked at anew with every read. The
 client's timeouts are those that the README sets: one second.

@@ -15,6 +15,7 @@ from ..conf import Config
 from ..exceptions import FlagsmithError, StoreError
 from ..reading.reader import Reader, get_reader
 from ..storage.announcements import Announcement
+from ..storage.backends import get_backend
 from ..storage.lease import read_holder
 from ..storage.store import Store
 from . import inline
@@ -90,12 +91,19 @@ def _fetch_where_nobody_leads(config: Config, store: Store, left_at: float) -> N
     global _budget, _handled_until
     from .factory import build_listener  # only a process that fetches loads it
 
-    if read_holder(store.cache):
+    if _is_led(config, store):
         return
     with _fetching:
-        while _handled_until < left_at and read_holder(store.cache) is None:
+        while _handled_until < left_at and not _is_led(config, store):
             listener = build_listener(config, with_stream=False, budget=_budget)
             listener.run(until_idle=True)
             _budget, now = listener.budget, time.monotonic()
             if all(map(listener.has_heard, store.read_inbox()[1])):
                 _handled_until = now  # else another process left one because it saw this one lead
+
+
+def _is_led(config: Config, store: Store) -> bool:
+    if get_backend(config.cache).carries_lease:
+        return read_holder(store.cache) is not None
+    status = store.read_status()  # such a cache can't tell who leads: it is the listener that has just reported
+    return status is not None and status.listens and time.time() - status.written_at < config.lease_seconds

@@ -191,6 +191,23 @@ def test_a_listener_hears_it_and_asks_once_for_each(standin: StandIn) -> None:
     assert standin.counts.environment_document == 4
 
 
+def test_in_a_cache_without_a_lease_the_only_listener_hears_it_alone(
+    standin: StandIn, settings: Any, tmp_path: Path
+) -> None:
+    files = {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": str(tmp_path / "cache")}
+    settings.CACHES = {"default": files}
+    with listening():
+        wait_until(lambda: banner() == FIRST and configured_store().read_status())
+        standin.set_flag("banner_text", value="Sale")
+        announce(get_config(), heard_now(WEBHOOK))
+        wait_until(lambda: banner() == "Sale" and not is_announcing())
+    assert standin.counts.environment_document == 2
+    caches["default"].delete(LEASE.replace("lease", "status"))
+    standin.set_flag("banner_text", value="Closed")
+    announce(get_config(), heard_now(WEBHOOK))
+    wait_until(lambda: banner() == "Closed")
+
+
 def test_the_status_names_the_source_and_the_signal_too(standin: StandIn) -> None:
     sources: list[str | None] = []
 
