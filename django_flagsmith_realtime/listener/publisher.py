@@ -35,7 +35,7 @@ class Publisher:
     purged. The signals that a leader did not come to before it ended, the next one sends as one update, after `resume`.
 
     `published` is what the cache holds, as far as this process knows. Methods raise `StoreError`, and `Overtaken` where
-    another process published meanwhile. `reader` is brought up to date before receivers are called, which read with it.
+    another process published meanwhile. `reader`, with which this process reads, has each version once it is stored.
     """
 
     def __init__(
@@ -129,8 +129,6 @@ class Publisher:
         """Send the signals that are due; then add each update to the last changes, and note that it was signaled."""
         while self.signals_due_at <= self._clock():
             _, update = self._pending_signals.popleft()
-            if self._reader:
-                self._reader.current()
             send_update(update)
             with suppress(StoreError):  # the next change does it
                 self._remember(update)
@@ -198,6 +196,8 @@ class Publisher:
         return head
 
     def _queue_signals(self, update: Update) -> None:
+        if self._reader:
+            self._reader.current()
         self._pending_signals.append((self._clock() + self._freshness, update))
 
     def _wait_and_send_signals(self) -> None:

@@ -18,9 +18,11 @@ from django_flagsmith_realtime.listener import announcer
 from django_flagsmith_realtime.listener.announcer import announce
 from django_flagsmith_realtime.listener.factory import build_lease
 from django_flagsmith_realtime.listener.on_demand import refresh_now
+from django_flagsmith_realtime.reading.reader import get_reader
 from django_flagsmith_realtime.signals import flags_updated
 from django_flagsmith_realtime.storage.announcements import KEPT, QUEUE_CHANGE, WEBHOOK, Announcement, heard_now
 from django_flagsmith_realtime.storage.lease import Lease
+from tests.support import documents
 from tests.support.backends import HangingCache, RecordingCache, use
 from tests.support.documents import FIRST, KEY, LEASE, configured_store
 from tests.support.listening import listening
@@ -148,8 +150,8 @@ def test_where_nobody_leads_this_process_fetches_and_gives_the_lease_back(standi
 
 def test_of_hundreds_at_once_one_fetches_for_all(standin: StandIn, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "django_flagsmith_realtime")
-    with ThreadPoolExecutor(50) as pool:
-        list(pool.map(lambda _: announce(get_config(), heard_now(WEBHOOK)), range(500)))
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(lambda _: announce(get_config(), heard_now(WEBHOOK)), range(200)))
         wait_until(lambda: not is_announcing())
     assert banner() == FIRST
     listeners = [record for record in caplog.records if record.getMessage() == "Started"]
@@ -206,6 +208,19 @@ def test_in_a_cache_without_a_lease_the_only_listener_hears_it_alone(
     standin.set_flag("banner_text", value="Closed")
     announce(get_config(), heard_now(WEBHOOK))
     wait_until(lambda: banner() == "Closed")
+
+
+def test_the_process_that_listens_has_the_flags_before_freshness_is_over(standin: StandIn, settings: Any) -> None:
+    settings.FLAGSMITH = {**settings.FLAGSMITH, "FRESHNESS": 60}
+
+    def read() -> object:
+        return documents.banner(get_reader(get_config()).current(60))
+
+    with listening():
+        wait_until(lambda: read() == FIRST)
+        standin.set_flag("banner_text", value="Sale")
+        announce(get_config(), heard_now(WEBHOOK))
+        wait_until(lambda: read() == "Sale")
 
 
 def test_the_status_names_the_source_and_the_signal_too(standin: StandIn) -> None:
