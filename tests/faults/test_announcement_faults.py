@@ -100,6 +100,7 @@ class Site:
         """Kill the process that holds the lease, one of the workers."""
         _, worker, _ = caches["default"].get(LEASE).split(":")
         os.kill(int(worker), signal.SIGKILL)
+        wait_until(lambda: not Path("/proc", worker).exists(), "the end of the worker")
         self._seen.pop(worker, None)
 
     def end(self) -> None:
