@@ -514,6 +514,14 @@ def test_a_request_can_be_copied_before_and_after_it_reads_flags(copied: Any) ->
     FlagsmithMiddleware(view)(HttpRequest())
 
 
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda flags: pickle.loads(pickle.dumps(flags))])
+def test_a_copy_of_flags_is_for_the_same_identity(copied: Any) -> None:
+    publish()
+    flags = get_flags(identity=Identity("42", {"plan": "gold"}))
+    assert copied(flags).get_flag("banner_text") == flags.get_flag("banner_text") != get_flags().get_flag("banner_text")
+    assert copied(flags).identity == flags.identity
+
+
 def test_a_copy_of_a_request_sees_the_snapshot_of_the_request() -> None:
     publish(new_checkout=True)
     request = HttpRequest()
