@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import pickle
 import re
 import socket
@@ -29,7 +28,7 @@ class Put:
 
 def parse(line: bytes, at: float) -> Put | None:
     """Return what a line of MONITOR puts; None where it is not a head."""
-    command, *arguments = [ast.literal_eval(f'b"{part.decode("ascii")}"') for part in ARGUMENT.findall(line)] or [b""]
+    command, *arguments = [part.decode("unicode_escape").encode("latin-1") for part in ARGUMENT.findall(line)] or [b""]
     if command != b"SET" or b"NX" in arguments or not HEAD.search(arguments[0].decode(errors="replace")):
         return None
     sequence, version, *_ = pickle.loads(arguments[1])

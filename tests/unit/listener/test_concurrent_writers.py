@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Literal
@@ -19,7 +20,7 @@ from django_flagsmith_realtime.environment.snapshot import Document, Snapshot
 from django_flagsmith_realtime.exceptions import Overtaken, StoreError
 from django_flagsmith_realtime.listener import publisher as publisher_module
 from django_flagsmith_realtime.listener.publisher import Publisher
-from django_flagsmith_realtime.storage import store as store_module
+from django_flagsmith_realtime.storage import cache as cache_module
 from django_flagsmith_realtime.storage.store import Store
 from tests.support.documents import banner, configured_store, make_document, payload_key
 from tests.support.sources import FakeSource
@@ -30,7 +31,7 @@ STEPS = 15  # a refresh takes no more, where nobody interferes
 STATES = [make_document(f"2026-11-22T20:00:{index:02}Z", banner_text=str(index // 2)) for index in range(10)]
 
 
-PAYLOADS = {state.environment.version: state.environment.payload for state in STATES}
+PAYLOADS = {state.environment.version: b64encode(state.environment.payload).decode("ascii") for state in STATES}
 
 
 class Writer(threading.Thread):
@@ -154,7 +155,7 @@ def play(schedule: Sequence[Move], order: Sequence[int]) -> None:
     setting = {"default": {"BACKEND": f"{__name__}.SteppedCache"}}
     with override_settings(CACHES=setting), pytest.MonkeyPatch.context() as patch:
         patch.setattr(publisher_module, "time", Clock)
-        patch.setattr(store_module, "READ_BACK_DELAYS", (0.0,))
+        patch.setattr(cache_module, "READ_BACK_DELAYS", (0.0,))
         caches["default"].clear()
         flagsmith, store = Flagsmith(), configured_store()
         leader = Publisher(source=flagsmith, store=store)

@@ -149,13 +149,13 @@ def test_of_what_others_left_only_as_much_is_remembered_as_the_cache_keeps_for_t
 
 
 @pytest.mark.slow
-def test_a_cache_that_hangs_is_waited_for_once(
-    maintenance: Maintenance, fetch: Fetch, hanging: type[HangingCache]
-) -> None:
+def test_a_cache_that_hangs_is_waited_for_once(schedule: Schedule, hanging: type[HangingCache]) -> None:
+    publisher = Publisher(source=FakeSource(make_document), store=configured_store())
+    maintenance = Maintenance(publisher, schedule, StatusTracker(), notify=lambda event: None, clock=time.monotonic)
     maintenance.run()
     hanging.timeout = 0.6  # seconds; more than a cache that works needs
     hanging.open.clear()
-    fetch(make_document(NEW, banner_text="new"))
+    maintenance.publish(make_document(NEW, banner_text="new"))
     hanging.asked.clear()
     maintenance.run()
     assert len(hanging.asked) == 1
