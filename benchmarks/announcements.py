@@ -161,7 +161,7 @@ def main(toggles: int) -> None:
         redis.start()
         with tempfile.TemporaryDirectory() as directory:
             bench = Bench(redis, Path(directory))
-            print("| heard by | toggles | median | 95th percentile | worst | document requests for each |")
+            print("| announced by | toggles | median | 95th percentile | worst | document requests for each |")
             print("|---|---|---|---|---|---|")
             for source in ("webhook", "queue-change"):
                 bench.row(f"{source}; gunicorn, and a listener beside it", GUNICORN, source, "command", toggles)

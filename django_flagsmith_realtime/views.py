@@ -23,7 +23,7 @@ from .exceptions import StoreError
 from .listener.announcer import announce
 from .monitoring.health import check_health
 from .reading.reader import get_reader
-from .storage.announcements import QUEUE_CHANGE, WEBHOOK, heard_now
+from .storage.announcements import QUEUE_CHANGE, WEBHOOK, received_now
 
 MAX_BODY = 1024 * 1024  # bytes; a webhook of Flagsmith's has 2 kB, with the values of two states of one flag
 
@@ -52,7 +52,7 @@ def health(request: HttpRequest) -> JsonResponse:
 def webhook(request: HttpRequest) -> HttpResponse:
     """Answer 200 to a webhook of Flagsmith's that is signed with `WEBHOOK_SECRET`, and have the flags fetched.
 
-    Its body is believed for nothing but that something changed. Without a secret in the settings the answer is 404,
+    Its body is not trusted: it only says that something changed. Without a secret in the settings the answer is 404,
     with a wrong signature 403, above 1 MiB 413, and while the cache fails 503.
     """
     config = _get_config()
@@ -63,7 +63,7 @@ def webhook(request: HttpRequest) -> HttpResponse:
     expected = hmac.new(config.webhook_secret.encode(), body, "sha256").hexdigest()
     if not constant_time_compare(expected, request.headers.get("X-Flagsmith-Signature", "")):
         return HttpResponse("The signature is not that of FLAGSMITH['WEBHOOK_SECRET'].", status=403)
-    announcement = heard_now(WEBHOOK, signed_at=_find_time(body, "data", "timestamp"))
+    announcement = received_now(WEBHOOK, signed_at=_find_time(body, "data", "timestamp"))
     try:
         announce(config, announcement, digest=hashlib.sha256(body).hexdigest())
     except (StoreError, ImproperlyConfigured):
@@ -92,7 +92,7 @@ def queue_change(request: HttpRequest, key: str) -> HttpResponse:
     if (time := _find_time(body, "updated_at")) is None:
         return HttpResponse('The body must be JSON: {"updated_at": "2026-11-22T18:39:46.808034+00:00"}.', status=422)
     try:
-        announce(config, heard_now(QUEUE_CHANGE, time=time), stream_key=key)
+        announce(config, received_now(QUEUE_CHANGE, time=time), stream_key=key)
     except (StoreError, ImproperlyConfigured):
         return HttpResponse("The cache failed.", status=503)
     return JsonResponse(None, safe=False)

@@ -1,4 +1,4 @@
-"""Pass on what Flagsmith announces to a process that serves requests: to the leader, or fetch here where none leads."""
+"""Passes the announcements that web processes receive to the leader; where nobody leads, fetches the flags here."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _fetch_where_nobody_leads(config: Config, store: Store, left_at: float) -> N
             listener = build_listener(config, with_stream=False, budget=_budget)
             listener.run(until_idle=True)
             _budget, now = listener.budget, time.monotonic()
-            if all(map(listener.has_heard, store.read_inbox()[1])):
+            if all(map(listener.has_received, store.read_inbox()[1])):
                 _handled_until = now  # else another process left one because it saw this one lead
 
 

@@ -54,12 +54,12 @@ class StreamDisconnected(Event):
 class ChangeAnnounced(Event):
     """Flagsmith announced a change by `source`; one that is not new was announced before, and costs no request.
 
-    `heard_at` is when another process heard it, in microseconds.
+    `received_at` is when another process received it, in microseconds.
     """
 
     source: str
     is_new: bool
-    heard_at: int | None = None
+    received_at: int | None = None
 
 
 @dataclass(frozen=True)

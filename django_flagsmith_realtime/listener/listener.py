@@ -93,16 +93,16 @@ class Listener:
         logger.info("Stopped")
 
     def announce(self, announcement: Announcement) -> bool:
-        """Handle an announcement that this process heard; False where it does not lead. Any thread may call this."""
+        """Handle an announcement that this process received; False where it does not lead. Any thread may call this."""
         term = self._term
         if term is None or term != self._leadership.term:
             return False
         self._put(term, announcement)
         return True
 
-    def has_heard(self, announcement: Announcement) -> bool:
+    def has_received(self, announcement: Announcement) -> bool:
         """Return whether this listener, while it last led, fetched for an announcement that another process left."""
-        return self._maintenance.has_heard(announcement)
+        return self._maintenance.has_received(announcement)
 
     @property
     def budget(self) -> Budget:

@@ -43,7 +43,7 @@ class Maintenance:
         self._clock = clock
         self._has_taken_over = False  # since this process leads: else what another one left has not been read yet
         self._stored: Announcements | None = None  # that the cache holds for the next leader
-        self._heard: deque[str] = deque(maxlen=2 * KEPT)  # the tokens of what other processes left, in this term
+        self._received: deque[str] = deque(maxlen=2 * KEPT)  # the tokens of what other processes left, in this term
         self._nudge: str | None = None  # the mark of a process that asks for a fetch, as last seen
         self._answering: str | None = None  # the mark that the fetch under way answers
         self._unstored: Document | None = None  # that is to be published, and is not in the cache yet
@@ -80,16 +80,16 @@ class Maintenance:
 
     def announce(self, announcement: Announcement) -> None:
         """Let the schedule know of an announcement, unless the same came in another way."""
-        if self.has_heard(announcement):
+        if self.has_received(announcement):
             return
         if announcement.token:
-            self._heard.append(announcement.token)
+            self._received.append(announcement.token)
         is_new = self._schedule.announce(announcement, self._clock())
-        self._notify(events.ChangeAnnounced(announcement.source, is_new, announcement.heard_at))
+        self._notify(events.ChangeAnnounced(announcement.source, is_new, announcement.received_at))
 
-    def has_heard(self, announcement: Announcement) -> bool:
+    def has_received(self, announcement: Announcement) -> bool:
         """Return whether the schedule knows of an announcement that another process left."""
-        return announcement.token in self._heard
+        return announcement.token in self._received
 
     @property
     def is_pending(self) -> bool:
@@ -181,7 +181,7 @@ class Maintenance:
         self._stored, status = self._store.read_events(), self._store.read_status()
         self._schedule.restore(self._stored, self._clock())
         self._status_tracker.continue_from(status)
-        self._heard.clear()
+        self._received.clear()
         self._nudge, self._has_taken_over = None, True
 
     def _repair(self) -> None:

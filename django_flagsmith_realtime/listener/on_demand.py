@@ -47,13 +47,13 @@ def refresh_now(config: Config, *, patience: float = 0.0) -> Outcome:
         if not lease:
             return Outcome(_refresh(config, Alone()))
         update, (nudge, announcements) = None, store.read_inbox()
-        while True:  # and once more for each process that asked, or heard of a change, meanwhile
+        while True:  # and once more for each process that asked, or received an announcement, meanwhile
             update = _refresh(config, LeaseKeeper(lease)) or update
-            answered, heard = nudge, announcements
+            answered, received = nudge, announcements
             if answered:
                 store.clear_nudge(answered)
             nudge, announcements = store.read_inbox()
-            is_asked = nudge not in (None, answered) or not set(announcements) <= set(heard)
+            is_asked = nudge not in (None, answered) or not set(announcements) <= set(received)
             if not is_asked or not lease.acquire():
                 return Outcome(update)
     finally:

@@ -108,8 +108,8 @@ class StatusTracker:
                 self._set_stream(CONNECTED, None)
             case events.StreamDisconnected(error, is_routine=False):
                 self._set_stream(BACKING_OFF, self._note_failure(error) if error else "It ended too soon.")
-            case events.ChangeAnnounced(source, is_new, heard_at):
-                self._note_announcement(source, now if heard_at is None else heard_at / 1_000_000)
+            case events.ChangeAnnounced(source, is_new, received_at):
+                self._note_announcement(source, now if received_at is None else received_at / 1_000_000)
                 if source == STREAM:
                     suppressed = status.suppressed if is_new else status.suppressed.add(now)
                     self._set(stream=replace(status.stream, event_at=now), suppressed=suppressed)

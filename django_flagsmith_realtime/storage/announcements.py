@@ -1,4 +1,4 @@
-"""What Flagsmith announces, and how it waits in the cache where a process heard it that does not lead."""
+"""What Flagsmith announces, and how it waits in the cache until the leader reads it."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ class Announcement(NamedTuple):
     """Flagsmith says by `source` that something changed; times are microseconds.
 
     `time` is Flagsmith's own time of the change, where it came along. `signed_at` is that of a webhook, which is only
-    near it. `heard_at` is when a process heard it that left it in the cache, and `token` tells it from others there.
+    near it. `received_at` is when a process left it in the cache, and `token` tells it from others there.
     """
 
     time: int | None = None
     source: str = STREAM
     signed_at: int | None = None
-    heard_at: int | None = None
+    received_at: int | None = None
     token: str = ""
 
 
-def heard_now(source: str, *, time: int | None = None, signed_at: int | None = None) -> Announcement:
-    """Return an announcement that this process has just heard."""
+def received_now(source: str, *, time: int | None = None, signed_at: int | None = None) -> Announcement:
+    """Return an announcement that this process has just received."""
     return Announcement(time, source, signed_at, time_ns() // 1_000, secrets.token_hex(8))
 
 
@@ -36,6 +36,6 @@ def parse_announcements(plain: object) -> tuple[Announcement, ...]:
     found = []
     for item in plain if isinstance(plain, (list, tuple)) else ():
         match item:
-            case [(int() | None) as time, str(source), (int() | None) as signed_at, int(heard_at), str(token)]:
-                found.append(Announcement(time, source, signed_at, heard_at, token))
+            case [(int() | None) as time, str(source), (int() | None) as signed_at, int(received_at), str(token)]:
+                found.append(Announcement(time, source, signed_at, received_at, token))
     return tuple(found)

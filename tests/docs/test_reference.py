@@ -21,7 +21,7 @@ from django_flagsmith_realtime import signals
 from django_flagsmith_realtime.conf import KEYS, get_config
 from django_flagsmith_realtime.jinja2 import FlagsmithExtension
 from django_flagsmith_realtime.signals import RobustSignal
-from django_flagsmith_realtime.storage.announcements import WEBHOOK, heard_now
+from django_flagsmith_realtime.storage.announcements import WEBHOOK, received_now
 from django_flagsmith_realtime.storage.cache import SCHEMA, cache_key
 from django_flagsmith_realtime.storage.lease import OFFER_SECONDS, Lease
 from django_flagsmith_realtime.storage.status import CONNECTED, Leader, Status, StreamStatus
@@ -146,7 +146,7 @@ def stored_keys() -> dict[str, float | None]:
     store.write_events(None, ())
     store.write_history([])
     store.write_nudge()
-    store.announce(heard_now(WEBHOOK), digest="DIGEST")
+    store.announce(received_now(WEBHOOK), digest="DIGEST")
     store.write_status(Status(0.0, Leader("host", 1, 0.0), StreamStatus(CONNECTED, 0.0)))
     lease = Lease("default", get_config().namespace, seconds=15)
     lease.acquire()

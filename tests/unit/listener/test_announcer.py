@@ -20,7 +20,7 @@ from django_flagsmith_realtime.listener.factory import build_lease
 from django_flagsmith_realtime.listener.on_demand import refresh_now
 from django_flagsmith_realtime.reading.reader import get_reader
 from django_flagsmith_realtime.signals import flags_updated
-from django_flagsmith_realtime.storage.announcements import KEPT, QUEUE_CHANGE, WEBHOOK, Announcement, heard_now
+from django_flagsmith_realtime.storage.announcements import KEPT, QUEUE_CHANGE, WEBHOOK, Announcement, received_now
 from django_flagsmith_realtime.storage.lease import Lease
 from tests.support import documents
 from tests.support.backends import HangingCache, RecordingCache, use
@@ -59,21 +59,21 @@ def left() -> tuple[Announcement, ...]:
 
 
 def test_the_leader_finds_it(leader: Lease) -> None:
-    first, second = heard_now(WEBHOOK, signed_at=5), heard_now(QUEUE_CHANGE, time=7)
+    first, second = received_now(WEBHOOK, signed_at=5), received_now(QUEUE_CHANGE, time=7)
     announce(get_config(), first)
     announce(get_config(), second)
     assert left() == (first, second)
 
 
 def test_the_leader_need_not_read_more_than_it_remembers(leader: Lease) -> None:
-    sent = [heard_now(QUEUE_CHANGE, time=time) for time in range(KEPT + 3)]
+    sent = [received_now(QUEUE_CHANGE, time=time) for time in range(KEPT + 3)]
     for announcement in sent:
         configured_store().announce(announcement)
     assert left() == tuple(sent[3:])
 
 
 def test_what_is_no_announcement_is_passed_over(leader: Lease) -> None:
-    announcement = heard_now(WEBHOOK)
+    announcement = received_now(WEBHOOK)
     key = LEASE.replace("lease", "announcements")
     for garbage in (b"\xff", [["webhook"], 3, {"a": 1}]):
         caches["default"].set(key, garbage)
@@ -82,7 +82,7 @@ def test_what_is_no_announcement_is_passed_over(leader: Lease) -> None:
 
 
 def test_of_ten_processes_at_once_none_is_overwritten(leader: Lease) -> None:
-    sent = [heard_now(QUEUE_CHANGE, time=time) for time in range(10)]
+    sent = [received_now(QUEUE_CHANGE, time=time) for time in range(10)]
     threads = [threading.Thread(target=announce, args=(get_config(), announcement)) for announcement in sent]
     for thread in threads:
         thread.start()
@@ -92,9 +92,9 @@ def test_of_ten_processes_at_once_none_is_overwritten(leader: Lease) -> None:
 
 
 def test_a_digest_that_came_within_the_hour_is_a_repeat(leader: Lease) -> None:
-    announcement = heard_now(WEBHOOK)
+    announcement = received_now(WEBHOOK)
     announce(get_config(), announcement, digest="a")
-    announce(get_config(), heard_now(WEBHOOK), digest="a")
+    announce(get_config(), received_now(WEBHOOK), digest="a")
     assert left() == (announcement,)
 
 
@@ -102,9 +102,9 @@ def test_another_environment_of_the_same_flagsmith_is_none_of_ours(leader: Lease
     leader.release()
     refresh_now(get_config())
     assert leader.acquire()
-    announce(get_config(), heard_now(QUEUE_CHANGE, time=1), stream_key="another")
+    announce(get_config(), received_now(QUEUE_CHANGE, time=1), stream_key="another")
     assert left() == ()
-    ours = heard_now(QUEUE_CHANGE, time=2)
+    ours = received_now(QUEUE_CHANGE, time=2)
     announce(get_config(), ours, stream_key=standin.client_key)
     assert left() == (ours,)
 
@@ -112,7 +112,7 @@ def test_another_environment_of_the_same_flagsmith_is_none_of_ours(leader: Lease
 def test_a_cache_that_hangs_is_waited_for_one_second_and_no_longer(hanging: type[HangingCache]) -> None:
     hanging.open.clear()
     with pytest.raises(StoreError, match="took longer than 1 s"):
-        announce(get_config(), heard_now(WEBHOOK))
+        announce(get_config(), received_now(WEBHOOK))
     hanging.open.set()
 
 
@@ -129,7 +129,7 @@ def test_a_fetch_that_the_cache_does_not_allow_is_logged_and_the_next_leader_fin
 
     with monkeypatch.context() as patch:
         patch.setattr(RecordingCache, "get", fail)
-        announcement = heard_now(WEBHOOK)
+        announcement = received_now(WEBHOOK)
         announce(get_config(), announcement)
         wait_until(lambda: not is_announcing())
     assert left() == (announcement,)
@@ -137,12 +137,12 @@ def test_a_fetch_that_the_cache_does_not_allow_is_logged_and_the_next_leader_fin
 
 
 def test_where_nobody_leads_this_process_fetches_and_gives_the_lease_back(standin: StandIn) -> None:
-    announce(get_config(), heard_now(WEBHOOK))
+    announce(get_config(), received_now(WEBHOOK))
     wait_until(lambda: banner() == FIRST)
     wait_until(lambda: not is_announcing())
     assert caches["default"].get(LEASE) is None
     standin.set_flag("banner_text", value="Sale")
-    announce(get_config(), heard_now(WEBHOOK))
+    announce(get_config(), received_now(WEBHOOK))
     wait_until(lambda: banner() == "Sale")
     assert standin.counts.environment_document == 2
     assert standin.counts.stream == 0
@@ -151,7 +151,7 @@ def test_where_nobody_leads_this_process_fetches_and_gives_the_lease_back(standi
 def test_of_hundreds_at_once_one_fetches_for_all(standin: StandIn, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "django_flagsmith_realtime")
     with ThreadPoolExecutor(20) as pool:
-        list(pool.map(lambda _: announce(get_config(), heard_now(WEBHOOK)), range(200)))
+        list(pool.map(lambda _: announce(get_config(), received_now(WEBHOOK)), range(200)))
         wait_until(lambda: not is_announcing())
     assert banner() == FIRST
     listeners = [record for record in caplog.records if record.getMessage() == "Started"]
@@ -161,7 +161,7 @@ def test_of_hundreds_at_once_one_fetches_for_all(standin: StandIn, caplog: pytes
 
 def test_requests_that_bring_nothing_are_paid_from_one_budget() -> None:
     for _ in range(4):
-        announce(get_config(), heard_now(WEBHOOK))
+        announce(get_config(), received_now(WEBHOOK))
         wait_until(lambda: not is_announcing())
     assert announcer._budget and announcer._budget.spent > 2.5, "the first brought the flags"
 
@@ -173,11 +173,11 @@ def test_what_comes_while_this_process_fetches_is_fetched_too(standin: StandIn) 
         seen.append(banner())
         if len(seen) == 1:
             standin.set_flag("banner_text", value="Sale")
-            announce(get_config(), heard_now(WEBHOOK))
+            announce(get_config(), received_now(WEBHOOK))
 
     flags_updated.connect(change_again)
     try:
-        announce(get_config(), heard_now(WEBHOOK))
+        announce(get_config(), received_now(WEBHOOK))
         wait_until(lambda: seen == [FIRST, "Sale"])
     finally:
         flags_updated.disconnect(change_again)
@@ -188,7 +188,7 @@ def test_a_listener_hears_it_and_asks_once_for_each(standin: StandIn) -> None:
         wait_until(lambda: banner() == FIRST)
         for number in range(3):
             standin.set_flag("banner_text", value=f"Sale {number}")
-            announce(get_config(), heard_now(WEBHOOK))
+            announce(get_config(), received_now(WEBHOOK))
             wait_until(lambda number=number: banner() == f"Sale {number}")  # type: ignore[misc]
     assert standin.counts.environment_document == 4
 
@@ -201,12 +201,12 @@ def test_in_a_cache_without_a_lease_the_only_listener_hears_it_alone(
     with listening():
         wait_until(lambda: banner() == FIRST and configured_store().read_status())
         standin.set_flag("banner_text", value="Sale")
-        announce(get_config(), heard_now(WEBHOOK))
+        announce(get_config(), received_now(WEBHOOK))
         wait_until(lambda: banner() == "Sale" and not is_announcing())
     assert standin.counts.environment_document == 2
     caches["default"].delete(LEASE.replace("lease", "status"))
     standin.set_flag("banner_text", value="Closed")
-    announce(get_config(), heard_now(WEBHOOK))
+    announce(get_config(), received_now(WEBHOOK))
     wait_until(lambda: banner() == "Closed")
 
 
@@ -219,7 +219,7 @@ def test_the_process_that_listens_has_the_flags_before_freshness_is_over(standin
     with listening():
         wait_until(lambda: read() == FIRST)
         standin.set_flag("banner_text", value="Sale")
-        announce(get_config(), heard_now(WEBHOOK))
+        announce(get_config(), received_now(WEBHOOK))
         wait_until(lambda: read() == "Sale")
 
 
@@ -234,7 +234,7 @@ def test_the_status_names_the_source_and_the_signal_too(standin: StandIn) -> Non
         with listening():
             wait_until(lambda: sources == [None])
             standin.set_flag("banner_text", value="Sale")
-            announce(get_config(), heard_now(WEBHOOK))
+            announce(get_config(), received_now(WEBHOOK))
             wait_until(lambda: sources == [None, WEBHOOK])
             wait_until(lambda: (status := configured_store().read_status()) and status.source(WEBHOOK))
     finally:

@@ -14,7 +14,7 @@ from django_flagsmith_realtime.listener.maintenance import Maintenance
 from django_flagsmith_realtime.listener.publisher import Publisher
 from django_flagsmith_realtime.listener.schedule import Schedule
 from django_flagsmith_realtime.listener.status_tracker import StatusTracker
-from django_flagsmith_realtime.storage.announcements import KEPT, WEBHOOK, heard_now
+from django_flagsmith_realtime.storage.announcements import KEPT, WEBHOOK, received_now
 from tests.support.backends import HangingCache, SmallCache, use
 from tests.support.documents import configured_store, make_document, publish
 from tests.support.sources import FakeSource
@@ -141,11 +141,11 @@ def test_a_nudge_is_not_answered_by_what_could_not_be_stored(maintenance: Mainte
 
 
 def test_of_what_others_left_only_as_much_is_remembered_as_the_cache_keeps_for_them(maintenance: Maintenance) -> None:
-    heard = [heard_now(WEBHOOK) for _ in range(3 * KEPT)]
-    for announcement in heard:
+    received = [received_now(WEBHOOK) for _ in range(3 * KEPT)]
+    for announcement in received:
         maintenance.announce(announcement)
-    assert all(map(maintenance.has_heard, heard[-KEPT:]))
-    assert not any(map(maintenance.has_heard, heard[:KEPT]))
+    assert all(map(maintenance.has_received, received[-KEPT:]))
+    assert not any(map(maintenance.has_received, received[:KEPT]))
 
 
 @pytest.mark.slow

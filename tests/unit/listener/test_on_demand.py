@@ -17,7 +17,7 @@ from django_flagsmith_realtime.listener.announcer import announce
 from django_flagsmith_realtime.listener.factory import build_lease
 from django_flagsmith_realtime.listener.on_demand import Outcome, refresh_now
 from django_flagsmith_realtime.signals import flags_updated
-from django_flagsmith_realtime.storage.announcements import WEBHOOK, heard_now
+from django_flagsmith_realtime.storage.announcements import WEBHOOK, received_now
 from django_flagsmith_realtime.storage.lease import Lease
 from tests.support.documents import FIRST, LEASE, PREFIX, configured_store
 from tests.support.processes import wait_until
@@ -107,13 +107,13 @@ def test_what_is_asked_for_while_another_fetches_is_fetched_after_it(standin: St
     assert standin.counts.environment_document == 2
 
 
-def test_a_change_that_is_heard_of_while_another_one_is_fetched_is_fetched_after_it(standin: StandIn) -> None:
+def test_a_change_that_is_announced_while_another_one_is_fetched_is_fetched_after_it(standin: StandIn) -> None:
     changed: list[object] = []
 
     def change_and_announce(**kwargs: Any) -> None:
         if not changed:
             changed.append(standin.set_flag("banner_text", value="Sale"))
-            announce(get_config(), heard_now(WEBHOOK))
+            announce(get_config(), received_now(WEBHOOK))
 
     flags_updated.connect(change_and_announce)
     try:
