@@ -1,4 +1,4 @@
-"""An app whose receiver takes a while, and writes down each version that it was told of, and who was."""
+"""An app whose receiver takes a while, and writes down each version that it was told of, who was, and what it follows."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class SignaledConfig(AppConfig):
         flags_updated.connect(note)
 
 
-def note(*, snapshot: Any, **kwargs: Any) -> None:
+def note(*, snapshot: Any, previous: Any, **kwargs: Any) -> None:
     time.sleep(TAKES)
     with (directory() / "signaled").open("a") as file:
-        print(snapshot.sequence, os.getpid(), file=file)
+        print(snapshot.sequence, os.getpid(), previous.sequence if previous else 0, file=file)
     time.sleep(TAKES)

@@ -83,7 +83,7 @@ class Course:
             published=len(versions),
             kills=len(self.kills),
             leaders_killed=sum(self.kills),
-            missed=len(versions - told),
+            missed=len(missed(self._world)),
             duplicates=len(signaled) - len(told),
             made_up_for=len(versions & told - by_its_writer),
             seconds=seconds,
@@ -92,7 +92,7 @@ class Course:
 
 def pairs(file: Path) -> list[tuple[int, int]]:
     """Return the version and the process of each line."""
-    return [(int(sequence), int(pid)) for sequence, pid in map(str.split, file.read_text().splitlines())]
+    return [(int(sequence), int(pid)) for sequence, pid, *_ in map(str.split, file.read_text().splitlines())]
 
 
 def shown(world: World) -> set[int]:
@@ -101,5 +101,9 @@ def shown(world: World) -> set[int]:
 
 
 def missed(world: World) -> set[int]:
-    """Return the versions that the head named, and that nobody was told of."""
-    return shown(world) - {sequence for sequence, _ in pairs(world.signaled)}
+    """Return the versions that the head named, and that nobody was told of.
+
+    Two of them that a leader did not come to before it ended are signaled as one update, from the version before both.
+    """
+    told = [(int(line[2]), int(line[0])) for line in map(str.split, world.signaled.read_text().splitlines())]
+    return {version for version in shown(world) if not any(after < version <= until for after, until in told)}
