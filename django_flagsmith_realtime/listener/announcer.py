@@ -27,10 +27,74 @@ logger = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 1.0  # for the cache: Flagsmith's API waits two seconds for an answer, and repeats what took longer
 
-_leaving = threading.Lock()  # threads of one process don't overwrite each other's announcements
-_fetching = threading.Lock()  # the thread that has it fetches for all that wait for it
-_budget: Budget | None = None  # what its last listener left of it
-_handled_until = -float("inf")  # all that was left before this moment has been fetched for
+
+class Announcer:
+    """Leaves announcements in the cache for the leader; where nobody leads, fetches the flags.
+
+    One thread of the process fetches at a time, for all announcements that were left before it began.
+    """
+
+    def __init__(self) -> None:
+        self.budget: Budget | None = None  # what the last listener of this process left of it
+        self._leaving = threading.Lock()  # the threads of a process don't overwrite each other's announcements
+        self._fetching = threading.Lock()
+        self._left = self._fetched = 0  # how many were left, and how many of them are fetched for
+
+    def announce(self, config: Config, announcement: Announcement, *, digest: str = "", stream_key: str = "") -> None:
+        """See the function below."""
+        left: Future[bool] = Future()
+        args = (config, get_reader(config), announcement, digest, stream_key, left)
+        try:
+            threading.Thread(target=self._run, args=args, name="flagsmith-announce", daemon=True).start()
+        except RuntimeError as error:  # the system has too many, or the interpreter ends
+            raise StoreError(f"No thread could ask the cache: {error}.") from error
+        try:
+            left.result(ANSWER_SECONDS)
+        except NotInTime:
+            raise StoreError(f"The cache took longer than {ANSWER_SECONDS:g} s.") from None
+
+    def _run(
+        self, config: Config, reader: Reader, announcement: Announcement, digest: str, key: str, left: Future[bool]
+    ) -> None:
+        try:
+            left.set_result(_is_ours(config, reader, key) and self._leave(reader.store, announcement, digest))
+            if left.result() and not inline.announce(announcement):
+                self._fetch_where_nobody_leads(config, reader.store, self._left)
+        except Exception as error:
+            if not left.done():
+                left.set_exception(error)
+            elif isinstance(error, FlagsmithError):
+                logger.warning("The fetch after a %s failed: %s", announcement.source, error)
+            else:
+                logger.exception("The fetch after a %s failed in an unexpected way", announcement.source)
+        finally:
+            connections.close_all()  # those of this thread, which DatabaseCache opened
+
+    def _leave(self, store: Store, announcement: Announcement, digest: str) -> bool:
+        if not self._leaving.acquire(timeout=ANSWER_SECONDS):  # the cache hangs: nobody waits for the answer any more
+            raise StoreError(f"The cache took longer than {ANSWER_SECONDS:g} s.")
+        try:
+            is_new = store.announce(announcement, digest)
+            self._left += is_new
+            return is_new
+        finally:
+            self._leaving.release()
+
+    def _fetch_where_nobody_leads(self, config: Config, store: Store, number: int) -> None:
+        from .factory import build_listener  # only a process that fetches loads it
+
+        if _is_led(config, store):
+            return
+        with self._fetching:
+            while self._fetched < number and not _is_led(config, store):
+                listener = build_listener(config, with_stream=False, budget=self.budget)
+                listener.run(until_idle=True)
+                self.budget, left = listener.budget, self._left
+                if all(map(listener.has_received, store.read_inbox()[1])):
+                    self._fetched = left  # else another process left one because it saw this one lead
+
+
+_announcer = Announcer()
 
 
 def announce(config: Config, announcement: Announcement, *, digest: str = "", stream_key: str = "") -> None:
@@ -40,34 +104,7 @@ def announce(config: Config, announcement: Announcement, *, digest: str = "", st
     `stream_key`. If nobody leads, this process fetches the flags after it has answered, in a thread: should it end
     meanwhile, the next leader finds the announcement.
     """
-    left: Future[bool] = Future()
-    args = (config, get_reader(config), announcement, digest, stream_key, left)
-    try:
-        threading.Thread(target=_announce, args=args, name="flagsmith-announce", daemon=True).start()
-    except RuntimeError as error:  # the system has too many, or the interpreter ends
-        raise StoreError(f"No thread could ask the cache: {error}.") from error
-    try:
-        left.result(ANSWER_SECONDS)
-    except NotInTime:
-        raise StoreError(f"The cache took longer than {ANSWER_SECONDS:g} s.") from None
-
-
-def _announce(
-    config: Config, reader: Reader, announcement: Announcement, digest: str, key: str, left: Future[bool]
-) -> None:
-    try:
-        left.set_result(_is_ours(config, reader, key) and _leave(reader, announcement, digest))
-        if left.result() and not inline.announce(announcement):
-            _fetch_where_nobody_leads(config, reader.store, left_at=time.monotonic())
-    except Exception as error:
-        if not left.done():
-            left.set_exception(error)
-        elif isinstance(error, FlagsmithError):
-            logger.warning("The fetch after a %s failed: %s", announcement.source, error)
-        else:
-            logger.exception("The fetch after a %s failed in an unexpected way", announcement.source)
-    finally:
-        connections.close_all()  # those of this thread, which DatabaseCache opened
+    _announcer.announce(config, announcement, digest=digest, stream_key=stream_key)
 
 
 def _is_ours(config: Config, reader: Reader, key: str) -> bool:
@@ -76,30 +113,6 @@ def _is_ours(config: Config, reader: Reader, key: str) -> bool:
         return key in ("", config.stream_key)
     published = reader.current(config.freshness)
     return published is None or published.environment.api_key in ("", key)
-
-
-def _leave(reader: Reader, announcement: Announcement, digest: str) -> bool:
-    if not _leaving.acquire(timeout=ANSWER_SECONDS):  # a cache that hangs: nobody waits for the answer any more
-        raise StoreError(f"The cache took longer than {ANSWER_SECONDS:g} s.")
-    try:
-        return reader.store.announce(announcement, digest)
-    finally:
-        _leaving.release()
-
-
-def _fetch_where_nobody_leads(config: Config, store: Store, left_at: float) -> None:
-    global _budget, _handled_until
-    from .factory import build_listener  # only a process that fetches loads it
-
-    if _is_led(config, store):
-        return
-    with _fetching:
-        while _handled_until < left_at and not _is_led(config, store):
-            listener = build_listener(config, with_stream=False, budget=_budget)
-            listener.run(until_idle=True)
-            _budget, now = listener.budget, time.monotonic()
-            if all(map(listener.has_received, store.read_inbox()[1])):
-                _handled_until = now  # else another process left one because it saw this one lead
 
 
 def _is_led(config: Config, store: Store) -> bool:

@@ -32,7 +32,7 @@ from tests.unit.listener.test_listener import banner
 
 @pytest.fixture(autouse=True)
 def standin(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
-    monkeypatch.setattr(announcer, "_budget", None)
+    monkeypatch.setattr(announcer, "_announcer", announcer.Announcer())
     with StandIn(state_path=tmp_path / "flags.json", server_key=KEY) as standin:
         urls = {"API_URL": standin.api_url, "REALTIME_URL": None}
         settings.FLAGSMITH = {"ENVIRONMENT_KEY": KEY, "WEBHOOK_SECRET": "secret", **urls}
@@ -163,7 +163,8 @@ def test_requests_that_bring_nothing_are_paid_from_one_budget() -> None:
     for _ in range(4):
         announce(get_config(), received_now(WEBHOOK))
         wait_until(lambda: not is_announcing())
-    assert announcer._budget and announcer._budget.spent > 2.5, "the first brought the flags"
+    budget = announcer._announcer.budget
+    assert budget and budget.spent > 2.5, "the first brought the flags"
 
 
 def test_what_comes_while_this_process_fetches_is_fetched_too(standin: StandIn) -> None:
