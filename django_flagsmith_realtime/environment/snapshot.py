@@ -127,12 +127,17 @@ def parse_document(body: object) -> Document:
 
 
 class Head(NamedTuple):
-    """Which snapshot is published. Times in microseconds: `updated_at` is Flagsmith's, `published_at` ours."""
+    """Which snapshot is published. Times in microseconds: `updated_at` is Flagsmith's, `published_at` ours.
+
+    `changed_at` is sent to other programs, which ignore one that has not moved: it is `updated_at`, or the previous one
+    plus one where the content has changed and `updated_at` has not moved beyond it.
+    """
 
     sequence: int
     version: str
     updated_at: int
     published_at: int
+    changed_at: int
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,7 @@ from ..conf import explain, find_missing_cache
 from ..exceptions import StoreError
 from .backends import BACKENDS, get_backend, own_entries
 
-SCHEMA = 3  # of what is stored; a release that stores something else has keys, and a lease, of its own
+SCHEMA = 4  # of what is stored; a release that stores something else has keys, and a lease, of its own
 UNREADABLE = (AttributeError, EOFError, ImportError, LookupError, PickleError, TypeError, ValueError, zlib.error)
 
 # Seconds after which an answer is no good: a read that found nothing may have met an error that its client hides, and

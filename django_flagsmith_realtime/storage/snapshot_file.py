@@ -121,5 +121,5 @@ def load_snapshot(path: Path) -> Snapshot:
         published_at = path.stat().st_mtime_ns // 1_000
     except OSError:  # removed since
         published_at = document.updated_at
-    head = Head(SEQUENCE, document.environment.version, document.updated_at, published_at)
+    head = Head(SEQUENCE, document.environment.version, document.updated_at, published_at, document.updated_at)
     return Snapshot(head, document.environment)

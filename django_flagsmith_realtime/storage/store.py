@@ -18,7 +18,7 @@ from .history import PastChange, parse_history, to_plain
 from .lease import parse_standbys
 from .status import Status, parse_status
 
-HEAD_TYPES = [int, str, int, int]
+HEAD_TYPES = [int, str, int, int, int]
 NUDGE_SECONDS = 600  # a leader sees a nudge within 2 s; where none came for so long, nobody waits for the answer
 
 # A payload that was superseded, or whose signals are not sent yet, stays for this long: for readers that saw its head a
@@ -64,7 +64,9 @@ class Store:
                 break  # nothing was stored, which reading back reports; or the same was, before the head failed
             sequence += 1
         self.cache.read_back(_payload(sequence), payload)
-        head = Head(sequence, document.environment.version, document.updated_at, time.time_ns() // 1_000)
+        updated_at, published_at = document.updated_at, time.time_ns() // 1_000
+        changed_at = max(updated_at, after.changed_at + 1) if after else updated_at
+        head = Head(sequence, document.environment.version, updated_at, published_at, changed_at)
         self._write_head(head)
         return Snapshot(head, document.environment)
 

@@ -269,7 +269,7 @@ def test_a_payload_vanishes_between_the_reads_of_head_and_payload(
         held = deployment.settle()
         store = configured_store()
         store.publish(make_document(banner_text="of another writer"), after=held.head)
-        delete(payload_key(Head(held.sequence, "", 0, 0)))
+        delete(payload_key(Head(held.sequence, "", 0, 0, 0)))
         newer = store.read_head()
         assert newer
         delete(payload_key(newer))

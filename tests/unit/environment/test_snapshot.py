@@ -168,7 +168,7 @@ def test_an_empty_environment_has_no_flags() -> None:
 
 def test_a_snapshot_tells_its_head_in_datetimes() -> None:
     environment = parse_document(RECORDED).environment
-    head = Head(7, environment.version, 1_795_372_508_819_359, 1_795_372_509_000_000)
+    head = Head(7, environment.version, 1_795_372_508_819_359, 1_795_372_509_000_000, 1_795_372_508_819_359)
     snapshot = Snapshot(head, environment)
     assert snapshot.updated_at == datetime(2026, 11, 22, 18, 35, 8, 819_359, tzinfo=timezone.utc)
     assert snapshot.published_at == datetime(2026, 11, 22, 18, 35, 9, tzinfo=timezone.utc)
@@ -177,7 +177,7 @@ def test_a_snapshot_tells_its_head_in_datetimes() -> None:
 
 def test_a_snapshot_cannot_be_changed() -> None:
     environment = parse_document(RECORDED).environment
-    snapshot: Any = Snapshot(Head(7, environment.version, 0, 0), environment)
+    snapshot: Any = Snapshot(Head(7, environment.version, 0, 0, 0), environment)
     with pytest.raises(FrozenInstanceError):
         snapshot.head = None
     with pytest.raises(AttributeError):
@@ -186,7 +186,7 @@ def test_a_snapshot_cannot_be_changed() -> None:
 
 def test_neither_keys_nor_values_are_in_the_repr_of_a_snapshot() -> None:
     environment = parse_document(RECORDED).environment
-    shown = repr(Snapshot(Head(7, environment.version, 0, 0), environment))
+    shown = repr(Snapshot(Head(7, environment.version, 0, 0, 0), environment))
     assert RECORDED["api_key"] not in shown
     assert "s3cr3t" not in shown
     assert json.dumps(RECORDED["name"]) not in shown

@@ -46,7 +46,7 @@ def body(updated_at: int, *names: str, realtime: bool = True) -> Document:
 
 def published(updated_at: int, *names: str) -> Snapshot:
     made = environment(*names or ("a",))
-    return Snapshot(Head(1, made.version, updated_at, 0), made)
+    return Snapshot(Head(1, made.version, updated_at, 0, updated_at), made)
 
 
 class Clockwork:
@@ -68,7 +68,7 @@ class Clockwork:
         accepted = self.schedule.accept(document, self.published, self.now)
         changed = accepted and (self.published is None or document.updated_at != self.published.head.updated_at)
         if accepted:
-            head = Head(1, document.environment.version, document.updated_at, 0)
+            head = Head(1, document.environment.version, document.updated_at, 0, document.updated_at)
             self.published = Snapshot(head, document.environment)
         if not changed:
             self.schedule.spend(self.now)

@@ -44,7 +44,7 @@ import django; django.setup()
 from tests.support.documents import make_document
 from django_flagsmith_realtime.environment.snapshot import Head, Snapshot
 from django_flagsmith_realtime.storage.snapshot_file import write_snapshot_file
-snapshots = [Snapshot(Head(1, "", 0, 0), make_document(banner_text=text * 50_000).environment) for text in "ab"]
+snapshots = [Snapshot(Head(1, "", 0, 0, 0), make_document(banner_text=text * 50_000).environment) for text in "ab"]
 while True:
     for snapshot in snapshots:
         write_snapshot_file(Path(sys.argv[1]), snapshot)
@@ -61,7 +61,7 @@ def path(tmp_path: Path) -> Path:
 
 def snapshot_of(**flags: Any) -> Snapshot:
     document = make_document(**flags)
-    return Snapshot(Head(7, document.environment.version, document.updated_at, 0), document.environment)
+    return Snapshot(Head(7, document.environment.version, document.updated_at, 0, 0), document.environment)
 
 
 class TestWriting:

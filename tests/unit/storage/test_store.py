@@ -59,8 +59,19 @@ class TestPublishing:
         assert head.updated_at == snapshot.head.updated_at + 7
         assert (head.sequence, head.version) == (snapshot.sequence, snapshot.version)
         assert head.published_at == snapshot.head.published_at
+        assert head.changed_at == snapshot.head.updated_at
 
-    @each_case("junk", ["text", 7, ["a", 1, 2, 3], [1, "a", 2], {"sequence": 1}, b"\x00"])
+    def test_the_time_for_other_programs_moves_whenever_the_content_does(self) -> None:
+        first = publish(banner_text="one").head
+        assert first.changed_at == first.updated_at
+        unmoved = publish(banner_text="two").head
+        assert (unmoved.updated_at, unmoved.changed_at) == (first.updated_at, first.changed_at + 1)
+        later = replace(make_document(banner_text="three"), updated_at=first.updated_at + 7)
+        assert configured_store().publish(later, after=unmoved).head.changed_at == first.updated_at + 7
+        earlier = replace(make_document(banner_text="four"), updated_at=first.updated_at - 7)
+        assert configured_store().publish(earlier, after=unmoved).head.changed_at == unmoved.changed_at + 1
+
+    @each_case("junk", ["text", 7, ["a", 1, 2, 3, 4], [1, "a", 2], {"sequence": 1}, b"\x00"])
     def test_something_else_in_the_head_s_place_is_ignored(self, each_cache: str, junk: Any) -> None:
         caches["default"].set(HEAD, junk, None)
         drop_readers()
@@ -150,7 +161,7 @@ class TestPublishing:
             assert client.ttl(f":1:{payload_key(kept)}") == -1
 
     def test_a_sequence_grows_although_the_clock_went_back(self) -> None:
-        ahead = Head(time.time_ns() // 1_000_000 + 3_600_000, "v", 0, 0)
+        ahead = Head(time.time_ns() // 1_000_000 + 3_600_000, "v", 0, 0, 0)
         snapshot = configured_store().publish(make_document(), after=ahead)
         assert snapshot.sequence == ahead.sequence + 1
         assert configured_store().publish(make_document(), after=snapshot.head).sequence == ahead.sequence + 2
