@@ -76,6 +76,13 @@ def _is_headers(value: object) -> bool:
     )
 
 
+def _is_hub(value: object) -> bool:
+    if not isinstance(value, Mapping) or value.keys() != {"PUBLISH_URL", "SUBSCRIBE_URL"}:
+        return False
+    publish_url, subscribe_url = value["PUBLISH_URL"], value["SUBSCRIBE_URL"]
+    return _is_url(publish_url) and isinstance(subscribe_url, str) and subscribe_url != ""
+
+
 def _is_default(value: object) -> bool:
     if not isinstance(value, dict):
         return isinstance(value, SCALAR)
@@ -103,6 +110,7 @@ PERMISSION = Expected(
 BOOL = Expected(lambda value: isinstance(value, bool), "True or False")
 LISTENERS = Expected(lambda value: value in ("command", "inline"), '"command" or "inline"')
 IMPORTABLE = Expected(lambda value: callable(value) or TEXT.accepts(value), "a callable or the dotted path of one")
+HUB = Expected(_is_hub, 'a dict with "PUBLISH_URL", an absolute URL, and "SUBSCRIBE_URL", what pages connect to')
 HEADERS = Expected(_is_headers, "a dict of header names to values, both plain ASCII strings")
 DEFAULT = Expected(_is_default, 'a bool, a value, or {"enabled": bool, "value": value}')
 DEFAULTS = Expected(_is_defaults, f"a dict of flag names to {DEFAULT.words}")
@@ -149,6 +157,7 @@ class Config:
     strict: bool = _key(False, BOOL)
     snapshot_file: Path | None = _key(None, PATH.or_none())
     admin_permission: str | None = _key(None, PERMISSION.or_none())
+    hub: Mapping[str, str] | None = _key(None, HUB.or_none())
     headers: Mapping[str, str] = _key(MappingProxyType({}), HEADERS, secret=True)
 
     def __repr__(self) -> str:
@@ -231,8 +240,9 @@ def get_config() -> Config:
         values[secret] = values[secret] or None
     for url in {"api_url", "realtime_url"} & values.keys():
         values[url] = values[url] and values[url].rstrip("/") + "/"
-    for mapping in {"defaults", "headers"} & values.keys():
-        values[mapping] = MappingProxyType(dict(values[mapping]))
+    for mapping in {"defaults", "headers", "hub"} & values.keys():
+        if values[mapping] is not None:
+            values[mapping] = MappingProxyType(dict(values[mapping]))
     if values.get("snapshot_file"):
         values["snapshot_file"] = Path(values["snapshot_file"])
     return Config(**values)

@@ -11,6 +11,7 @@ from django.http import FileResponse, HttpRequest
 from django.http.response import HttpResponseBase
 
 from .api import aget_flags
+from .live.stream import EventStreamResponse
 from .reading.scope import Scope, request_flags
 
 
@@ -49,8 +50,11 @@ def _make_scope(request: Any) -> Scope:
 
 
 def _extend(scope: Scope, response: Any) -> HttpResponseBase:
-    """Let the steps of a streaming response, which come after the middleware, see what the request saw."""
-    if response.streaming and not isinstance(response, FileResponse):
+    """Let the steps of a streaming response, which come after the middleware, see what the request saw.
+
+    Not those of files, nor of our streams, which last for hours.
+    """
+    if response.streaming and not isinstance(response, (FileResponse, EventStreamResponse)):
         scope.is_streaming = True
         steps = scope.asteps if response.is_async else scope.steps
         response.streaming_content = steps(response.streaming_content)

@@ -51,6 +51,7 @@ DEFAULTS = {
     "STRICT": False,
     "SNAPSHOT_FILE": None,
     "ADMIN_PERMISSION": None,
+    "HUB": None,
     "HEADERS": {},
 }
 RIGHT: list[tuple[str, Any]] = [
@@ -72,6 +73,7 @@ RIGHT: list[tuple[str, Any]] = [
     ("IDENTITY", "django_flagsmith_realtime.identity.from_user"),
     ("IDENTITY", lambda request: None),
     ("DEFAULTS", {"a": True, "b": "text", "c": 5, "d": {"enabled": False, "value": "x"}, "e": {"value": 1}, "f": None}),
+    ("HUB", {"PUBLISH_URL": "http://127.0.0.1:8090/publish", "SUBSCRIBE_URL": "/subscribe"}),
     ("HEADERS", {"X-Gateway": "a b", "X_Empty": ""}),
 ]
 WRONG: list[tuple[str, Any, str]] = [
@@ -148,6 +150,10 @@ WRONG: list[tuple[str, Any, str]] = [
     ("ADMIN_PERMISSION", "", 'such as "shop.see_flags"'),
     ("ADMIN_PERMISSION", "see_flags", 'such as "shop.see_flags"'),
     ("ADMIN_PERMISSION", ["shop.see_flags"], 'such as "shop.see_flags"'),
+    ("HUB", "http://127.0.0.1:8090/", "or None"),
+    ("HUB", {"PUBLISH_URL": "http://127.0.0.1:8090/publish"}, '"SUBSCRIBE_URL"'),
+    ("HUB", {"PUBLISH_URL": "/publish", "SUBSCRIBE_URL": "/subscribe"}, '"PUBLISH_URL", an absolute URL'),
+    ("HUB", {"PUBLISH_URL": "http://127.0.0.1:8090/publish", "SUBSCRIBE_URL": ""}, '"SUBSCRIBE_URL"'),
     ("HEADERS", None, "header names to values"),
     ("HEADERS", ["X-A: b"], "header names to values"),
     ("HEADERS", {"X-A": 5}, "header names to values"),

@@ -23,6 +23,7 @@ ROWS = (
     ("monitoring",),
     ("listener",),
     ("decorators", "mixins", "middleware", "context_processors", "templatetags", "jinja2", "test", "pytest_plugin"),
+    ("live",),
     ("__init__", "api"),
     ("reading",),
     ("storage",),
@@ -30,7 +31,7 @@ ROWS = (
     ("compat", "conf", "exceptions", "identity", "signals"),
 )
 ROW_OF = {room: number for number, row in enumerate(ROWS) for room in row}
-READS = ("reading", "api", *ROWS[3])
+READS = ("reading", "api", "live", *ROWS[3])
 FETCHES = {"listener.sources", "listener.stream", "listener.http"}
 NETWORK = {"requests", "urllib3", "http"}
 

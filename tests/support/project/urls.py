@@ -4,6 +4,7 @@ from tests.support.project import consistency, views
 
 urlpatterns = [
     path("flagsmith/", include("django_flagsmith_realtime.urls")),
+    path("flagsmith/", include("django_flagsmith_realtime.live.urls")),
     path("many/", views.many),
     path("amany/", views.amany),
     path("none/", views.none),
