@@ -39,7 +39,7 @@ examples.load_profile("tests")
 request_finished.disconnect(django_valkey.base.close_async_caches)
 request_finished.connect(close_caches)
 
-SLOW = {ROOT / "tests" / folder for folder in ("servers", "faults", "fleet")}
+SLOW = {ROOT / "tests" / folder for folder in ("servers", "faults", "fleet", "live")}
 collect_ignore = ["support/users_project"]  # a suite of its own
 
 
