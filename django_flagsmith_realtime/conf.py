@@ -6,7 +6,7 @@ import hashlib
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -96,6 +96,12 @@ def _is_defaults(value: object) -> bool:
     )
 
 
+def _is_names(value: object) -> bool:
+    return value == "all" or (
+        isinstance(value, (list, tuple, set, frozenset)) and all(isinstance(name, str) and name for name in value)
+    )
+
+
 KEY = Expected(lambda value: _is_header_text(value) and value != "", "a non-empty string without spaces around it")
 SECRET = Expected(  # "" as well: what `os.environ.get("KEY", "")` returns is missing, not wrong
     lambda value: value == "" or KEY.or_none().accepts(value), KEY.or_none().words
@@ -111,6 +117,7 @@ BOOL = Expected(lambda value: isinstance(value, bool), "True or False")
 LISTENERS = Expected(lambda value: value in ("command", "inline"), '"command" or "inline"')
 IMPORTABLE = Expected(lambda value: callable(value) or TEXT.accepts(value), "a callable or the dotted path of one")
 HUB = Expected(_is_hub, 'a dict with "PUBLISH_URL", an absolute URL, and "SUBSCRIBE_URL", what pages connect to')
+NAMES = Expected(_is_names, 'a list of flag names, or "all"')
 HEADERS = Expected(_is_headers, "a dict of header names to values, both plain ASCII strings")
 DEFAULT = Expected(_is_default, 'a bool, a value, or {"enabled": bool, "value": value}')
 DEFAULTS = Expected(_is_defaults, f"a dict of flag names to {DEFAULT.words}")
@@ -158,6 +165,7 @@ class Config:
     snapshot_file: Path | None = _key(None, PATH.or_none())
     admin_permission: str | None = _key(None, PERMISSION.or_none())
     hub: Mapping[str, str] | None = _key(None, HUB.or_none())
+    browser_flags: Collection[str] = _key((), NAMES)
     headers: Mapping[str, str] = _key(MappingProxyType({}), HEADERS, secret=True)
 
     def __repr__(self) -> str:
@@ -240,6 +248,8 @@ def get_config() -> Config:
         values[secret] = values[secret] or None
     for url in {"api_url", "realtime_url"} & values.keys():
         values[url] = values[url] and values[url].rstrip("/") + "/"
+    if (names := values.get("browser_flags", "all")) != "all":
+        values["browser_flags"] = frozenset(names)
     for mapping in {"defaults", "headers", "hub"} & values.keys():
         if values[mapping] is not None:
             values[mapping] = MappingProxyType(dict(values[mapping]))

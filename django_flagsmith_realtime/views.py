@@ -10,7 +10,7 @@ from typing import Any
 from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import ImproperlyConfigured
 from django.db.transaction import non_atomic_requests
-from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
@@ -23,6 +23,7 @@ from .exceptions import StoreError
 from .listener.announcer import announce
 from .monitoring.health import check_health
 from .reading.reader import get_reader
+from .request_body import read_body
 from .storage.announcements import QUEUE_CHANGE, WEBHOOK, received_now
 
 MAX_BODY = 1024 * 1024  # bytes; a webhook of Flagsmith's has 2 kB, with the values of two states of one flag
@@ -58,7 +59,7 @@ def webhook(request: HttpRequest) -> HttpResponse:
     config = _get_config()
     if config is None or not config.webhook_secret:
         return HttpResponse("FLAGSMITH['WEBHOOK_SECRET'] is not set.", status=404)
-    if (body := _read_body(request)) is None:
+    if (body := read_body(request, MAX_BODY)) is None:
         return HttpResponse(status=413)
     expected = hmac.new(config.webhook_secret.encode(), body, "sha256").hexdigest()
     if not constant_time_compare(expected, request.headers.get("X-Flagsmith-Signature", "")):
@@ -87,7 +88,7 @@ def queue_change(request: HttpRequest, key: str) -> HttpResponse:
         return HttpResponse("FLAGSMITH['REALTIME_TOKEN'] is not set.", status=404)
     if not constant_time_compare(f"Token {config.realtime_token}", request.headers.get("Authorization", "")):
         return HttpResponse("The token is not that of FLAGSMITH['REALTIME_TOKEN'].", status=401)
-    if (body := _read_body(request)) is None:
+    if (body := read_body(request, MAX_BODY)) is None:
         return HttpResponse(status=413)
     if (time := _find_time(body, "updated_at")) is None:
         return HttpResponse('The body must be JSON: {"updated_at": "2026-11-22T18:39:46.808034+00:00"}.', status=422)
@@ -103,15 +104,6 @@ def _get_config() -> Config | None:
         return get_config()
     except ImproperlyConfigured:  # manage.py check explains it
         return None
-
-
-def _read_body(request: HttpRequest) -> bytes | None:
-    """Return the body; None where it is too large, or its client went away."""
-    try:
-        body = request.read(MAX_BODY + 1)  # `request.body` would read all that comes in chunks
-    except UnreadablePostError:
-        return None
-    return body if len(body) <= MAX_BODY else None
 
 
 def _find_time(body: bytes, *path: str) -> int | None:

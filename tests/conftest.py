@@ -71,7 +71,7 @@ def fresh_process() -> Iterator[None]:
     """Let each test begin as a process does that has read no flag yet, with an empty cache."""
     reader.drop_readers()
     flags._logged.clear()
-    rendering._report_refusal.cache_clear()
+    rendering.report_refusal.cache_clear()
     caches["default"].clear()
     yield
     documents.close_stores()

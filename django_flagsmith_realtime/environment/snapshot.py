@@ -40,7 +40,9 @@ class Environment:
         self.server_key_only = server_key_only(document)
         states = [state for segment in document["project"]["segments"] for state in segment["feature_states"]]
         states += [state for identity in document["identity_overrides"] for state in identity["identity_features"]]
-        states += [state for state in document["feature_states"] if "multivariate_feature_state_values" in state]
+        split = [state for state in document["feature_states"] if "multivariate_feature_state_values" in state]
+        self.multivariate = frozenset(state["feature"]["name"] for state in split)
+        states += split
         # The names of the flags that may differ between identities; `flags` has all others for everybody.
         self.targeted = frozenset(state["feature"]["name"] for state in states)
         # If a segment may depend on a flag, the SDK must evaluate all flags at once: else it doesn't know the others.

@@ -113,6 +113,10 @@ class Flags(Mapping[str, Flag]):
             flags = others[key] = Flags(identity, self._pin)
         return flags
 
+    def latest(self) -> Flags:
+        """Return the same identity's flags in the snapshot that is published now."""
+        return Flags(self._identity, Pin(max_age=0))
+
     def is_feature_enabled(self, name: str) -> bool:
         """Tell whether a flag is on; an unknown one is not, unless `DEFAULTS` says so."""
         return self._find(name).enabled

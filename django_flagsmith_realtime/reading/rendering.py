@@ -47,7 +47,7 @@ def client_state(flags: Flags, names: Iterable[str]) -> dict[str, Any]:
     A flag that Flagsmith marks as server-side only is left out and reported; while `DEBUG` or `STRICT` is on, raise
     `ServerSideOnly`.
     """
-    refused = flags.snapshot.environment.server_key_only if flags.snapshot else frozenset()
+    refused = server_side_only(flags)
     state: dict[str, Any] = {}
     for name in names:
         if name not in refused:
@@ -58,10 +58,16 @@ def client_state(flags: Flags, names: Iterable[str]) -> dict[str, Any]:
         elif settings.DEBUG or get_read_config().strict:
             raise ServerSideOnly(REFUSAL % name)
         else:
-            _report_refusal(name)
+            report_refusal(REFUSAL, name)
     return {"flags": state}
 
 
+def server_side_only(flags: Flags) -> frozenset[str]:
+    """Return the names of the flags that Flagsmith marks as server-side only: they never go to a browser."""
+    return flags.snapshot.environment.server_key_only if flags.snapshot else frozenset()
+
+
 @cache
-def _report_refusal(name: str) -> None:
-    logger.error(REFUSAL, name)
+def report_refusal(message: str, name: str) -> None:
+    """Log once that a flag is not sent to browsers."""
+    logger.error(message, name)

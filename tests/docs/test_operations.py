@@ -56,8 +56,12 @@ def test_each_line_of_the_status_is_told() -> None:
 
 # Logs
 
-SAYS = {"debug", "info", "warning", "error", "exception", "begin", "end", "_warn_once"}
-PASSES_ON = {("listener.event_log", "message"), ("reading.flags", "message")}  # functions that are given a text
+SAYS = {"debug", "info", "warning", "error", "exception", "begin", "end", "_warn_once", "report_refusal"}
+PASSES_ON = {  # functions that are given a text
+    ("listener.event_log", "message"),
+    ("reading.flags", "message"),
+    ("reading.rendering", "message"),
+}
 
 
 def logged_texts() -> Iterator[str]:

@@ -52,6 +52,7 @@ DEFAULTS = {
     "SNAPSHOT_FILE": None,
     "ADMIN_PERMISSION": None,
     "HUB": None,
+    "BROWSER_FLAGS": (),
     "HEADERS": {},
 }
 RIGHT: list[tuple[str, Any]] = [
@@ -74,6 +75,8 @@ RIGHT: list[tuple[str, Any]] = [
     ("IDENTITY", lambda request: None),
     ("DEFAULTS", {"a": True, "b": "text", "c": 5, "d": {"enabled": False, "value": "x"}, "e": {"value": 1}, "f": None}),
     ("HUB", {"PUBLISH_URL": "http://127.0.0.1:8090/publish", "SUBSCRIBE_URL": "/subscribe"}),
+    ("BROWSER_FLAGS", "all"),
+    ("BROWSER_FLAGS", {"new_checkout", "max items"}),
     ("HEADERS", {"X-Gateway": "a b", "X_Empty": ""}),
 ]
 WRONG: list[tuple[str, Any, str]] = [
@@ -154,6 +157,10 @@ WRONG: list[tuple[str, Any, str]] = [
     ("HUB", {"PUBLISH_URL": "http://127.0.0.1:8090/publish"}, '"SUBSCRIBE_URL"'),
     ("HUB", {"PUBLISH_URL": "/publish", "SUBSCRIBE_URL": "/subscribe"}, '"PUBLISH_URL", an absolute URL'),
     ("HUB", {"PUBLISH_URL": "http://127.0.0.1:8090/publish", "SUBSCRIBE_URL": ""}, '"SUBSCRIBE_URL"'),
+    *[
+        ("BROWSER_FLAGS", value, 'a list of flag names, or "all"')
+        for value in (None, "new_checkout", True, [1], [""], {"new_checkout": True})
+    ],
     ("HEADERS", None, "header names to values"),
     ("HEADERS", ["X-A: b"], "header names to values"),
     ("HEADERS", {"X-A": 5}, "header names to values"),

@@ -28,7 +28,7 @@ ROWS = (
     ("reading",),
     ("storage",),
     ("environment",),
-    ("compat", "conf", "exceptions", "identity", "signals"),
+    ("compat", "conf", "exceptions", "identity", "request_body", "signals"),
 )
 ROW_OF = {room: number for number, row in enumerate(ROWS) for room in row}
 READS = ("reading", "api", "live", *ROWS[3])

@@ -21,6 +21,7 @@ AWAITED = "`aget_flags` has awaited what a read needs"
 REASONS = {
     "Flags": "both `get_flags` and `aget_flags` return it",
     "Flags.of": NOTHING_TO_WAIT_FOR,
+    "Flags.latest": NOTHING_TO_WAIT_FOR,
     "Flags.apin": "a sync read does it by itself",
     "Identity": NOTHING_TO_WAIT_FOR,
     "flags_scope": BOTH,
