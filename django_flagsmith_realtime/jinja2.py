@@ -1,4 +1,4 @@
-"""The template tags' twins for Jinja2: `{% flag %}`, `flag_value()`, `get_flag()`, `flags_json()`."""
+"""The template tags' twins for Jinja2: `{% flag %}`, `flag_value()`, `get_flag()`, `flags_json()`, `flags_live()`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from jinja2.parser import Parser
 from jinja2.runtime import Context
 
 from .api import Flags, aget_flags, get_flags
+from .live.script import live_script
 from .reading.rendering import STATE_ID, request_of, state_script
 
 
@@ -21,7 +22,9 @@ class FlagsmithExtension(Extension):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        environment.globals.update(flag_value=flag_value, get_flag=get_flag, flags_json=flags_json)
+        environment.globals.update(
+            flag_value=flag_value, get_flag=get_flag, flags_json=flags_json, flags_live=flags_live
+        )
 
     def parse(self, parser: Parser) -> nodes.Node:
         line = next(parser.stream).lineno
@@ -60,6 +63,12 @@ def get_flag(context: Context, name: Any) -> Any:
 def flags_json(context: Context, name: Any, *names: Any, id: str = STATE_ID) -> Any:
     """Return the named flags for the page's JavaScript: `{{ flags_json("new_checkout", "banner") }}`."""
     return _read(context, lambda flags: state_script(flags, (name, *names), id))
+
+
+@pass_context
+def flags_live(context: Context) -> Any:
+    """Return the script that dispatches `flagsmith:changed` on the page's document: `{{ flags_live() }}`."""
+    return _read(context, lambda flags: live_script(flags, request_of(context)))
 
 
 def _read(context: Context, use: Callable[[Flags], Any]) -> Any:

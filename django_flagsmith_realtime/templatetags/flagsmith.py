@@ -1,4 +1,4 @@
-"""Template tags: `{% flag %}`, `{% flag_value %}`, `{% get_flag %}`, `{% flags_json %}`."""
+"""Template tags: `{% flag %}`, `{% flag_value %}`, `{% get_flag %}`, `{% flags_json %}`, `{% flags_live %}`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 from flagsmith.models import Flag
 
 from ..api import Flags, get_flags
+from ..live.script import live_script
 from ..reading.rendering import STATE_ID, request_of, state_script
 
 register = template.Library()
@@ -66,3 +67,9 @@ def get_flag(context: Context, name: str) -> Flag:
 def flags_json(context: Context, name: str, *names: str, id: str = STATE_ID) -> SafeString:
     """Output the named flags for the page's JavaScript: `{% flags_json "new_checkout" "banner" %}`."""
     return state_script(_flags(context), (name, *names), id)
+
+
+@register.simple_tag(takes_context=True)
+def flags_live(context: Context) -> SafeString:
+    """Output the script that dispatches `flagsmith:changed` on the page's document when flags change."""
+    return live_script(_flags(context), request_of(context))

@@ -1,0 +1,33 @@
+// Listens to the stream of changes while the page is visible, and dispatches "flagsmith:changed" on the document.
+// {% flags_live %} says where the stream is, and the sequence of the flags that the page was rendered with.
+
+const RETRY = 30_000; // milliseconds; up to three times as long, so that not all pages come back at once
+
+const { stream, sequence } = document.querySelector("script[data-stream]").dataset;
+let known = sequence;
+let source;
+
+function listen() {
+  if (document.hidden) return source?.close();
+  if (source && source.readyState !== EventSource.CLOSED) return;
+  const url = new URL(stream, location);
+  url.searchParams.set("lastEventId", known); // a new EventSource can't send the header
+  source = new EventSource(url);
+  source.addEventListener("message", receive);
+  source.addEventListener("error", retry);
+}
+
+function receive({ data }) {
+  const { etag } = JSON.parse(data);
+  if (etag === known) return;
+  known = etag;
+  document.dispatchEvent(new CustomEvent("flagsmith:changed", { detail: { sequence: Number(etag) } }));
+}
+
+// An EventSource reconnects by itself when a connection ends, but not after an answer such as 503.
+function retry({ target }) {
+  if (target.readyState === EventSource.CLOSED) setTimeout(listen, RETRY * (1 + 2 * Math.random()));
+}
+
+document.addEventListener("visibilitychange", listen);
+listen();
