@@ -5,6 +5,8 @@ import os
 
 from tests.support.project.settings import *  # noqa: F403
 
+PAGES = os.environ.get("TEST_PAGES", "")  # where a test writes the page of the site, and its scripts
+NODE_MODULES = os.environ.get("TEST_NODE_MODULES", "")
 DATABASES = {"default": json.loads(os.environ["TEST_DATABASE"])}
 MIGRATION_MODULES = dict.fromkeys(("auth", "contenttypes", "sessions"))  # their tables at once
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -27,5 +29,15 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     *os.environ.get("TEST_MIDDLEWARE", "").split(),
     "django_flagsmith_realtime.middleware.FlagsmithMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [PAGES],
+        "OPTIONS": {
+            "builtins": ["django_flagsmith_realtime.templatetags.flagsmith"],
+            "loaders": ["django.template.loaders.filesystem.Loader"],  # without a cache: tests write the page anew
+        },
+    }
 ]
 ROOT_URLCONF = "tests.support.live_project.urls"

@@ -1,4 +1,4 @@
-"""Log in as anybody, and see a flag's value."""
+"""Log in as anybody, and see a flag's value, or the page that a test wrote."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from django.contrib import auth
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 
-from django_flagsmith_realtime import Identity, aget_flags
+from django_flagsmith_realtime import Identity, aget_flags, get_flags
+from tests.support.admin_project.content_security_policy import ContentSecurityPolicyMiddleware
 
 
 def identify(request: HttpRequest) -> Identity | None:
@@ -42,3 +44,24 @@ def logout(request: HttpRequest) -> HttpResponse:
 @login_not_required
 async def flag(request: HttpRequest, name: str) -> HttpResponse:
     return HttpResponse(str((await aget_flags(request)).get_feature_value(name)))
+
+
+@login_not_required
+def page(request: HttpRequest) -> HttpResponse:
+    return render(request, "page.html")
+
+
+@login_not_required
+def strict_page(request: HttpRequest) -> HttpResponse:
+    """Show the page with a content security policy that allows nothing inline."""
+    return ContentSecurityPolicyMiddleware(page)(request)
+
+
+@login_not_required
+def banner(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(get_flags().get_feature_value("banner_text"))
+
+
+@login_not_required
+def no_icon(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(status=204)
