@@ -23,7 +23,7 @@ from hypothesis import settings as examples
 from pytest_django import DjangoDbBlocker
 from standin.server import StandIn
 
-from django_flagsmith_realtime.reading import flags, reader, rendering
+from django_flagsmith_realtime.reading import flags, reader, rendering, throttle
 from django_flagsmith_realtime.signals import snapshot_loaded
 from tests.support import documents
 from tests.support.backends import HangingCache, RecordingCache, use
@@ -71,6 +71,7 @@ def fresh_process() -> Iterator[None]:
     """Let each test begin as a process does that has read no flag yet, with an empty cache."""
     reader.drop_readers()
     flags._logged.clear()
+    throttle._logged.clear()
     rendering.report_refusal.cache_clear()
     caches["default"].clear()
     yield

@@ -71,7 +71,7 @@ def evaluate(request: HttpRequest, identity: Identity) -> dict[str, Any]:
     own: list[dict[str, Any]] = []
     shared: list[dict[str, Any]] = []
     for name in sorted(flags):
-        flag, other = flags.get_flag(name), environment_flags.get_flag(name)
+        flag, other = flags.find(name), environment_flags.find(name)  # observers count what the project reads
         differs = (flag.enabled, flag.value) != (other.enabled, other.value)
         (own if differs else shared).append({"flag": flag, "value": show_value(flag.value)})
     return {"own": own, "shared": shared, "count": len(flags)}

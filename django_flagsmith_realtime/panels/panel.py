@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
 from typing import Any
 
 from debug_toolbar.panels import Panel
@@ -14,11 +13,12 @@ from django.template.loader import render_to_string
 
 from ..conf import get_config
 from ..environment.snapshot import Snapshot
-from ..identity import UNSET, Identity
+from ..identity import UNSET, Identity, IdentityOrUnset
 from ..monitoring.formatting import format_age, format_date, format_value
 from ..monitoring.health import check_health
 from ..reading.reader import get_reader
-from .observed import Observation, ObservedFlags, Read, observe
+from ..reading.scope import request_flags
+from .observed import Observation, PlacedRead
 
 NOBODY = "nobody"
 
@@ -32,15 +32,14 @@ class FlagsmithPanel(Panel):
     is_async = True
 
     def enable_instrumentation(self) -> None:
-        self._observation = Observation()
-        self._flags = observe(self.toolbar.request, self._observation)
+        self._observation = Observation(request_flags(self.toolbar.request))
 
     def generate_stats(self, request: HttpRequest, response: HttpResponseBase) -> None:
         self.record_stats(
             {
-                "flags": tabulate(self._observation.reads, name_briefly(self._flags)),
-                "snapshot": describe(self._flags.known_snapshot, time.time()),
-                "identity": name_with_traits(self._flags),
+                "flags": tabulate(self._observation),
+                "snapshot": describe(self._observation.snapshot, time.time()),
+                "identity": name_with_traits(self._observation.identity),
                 "cache_reads": self._observation.cache_reads,
             }
         )
@@ -60,15 +59,16 @@ class FlagsmithPanel(Panel):
         return render_to_string(self.template, {**self.get_stats(), "health": health, "known": known})
 
 
-def tabulate(reads: Iterable[Read], own: str) -> list[dict[str, Any]]:
+def tabulate(observation: Observation) -> list[dict[str, Any]]:
     """Return a row for each flag and identity, those of the request's own identity first."""
-    groups: dict[tuple[str, str], list[Read]] = {}
-    for read in reads:
-        groups.setdefault((read.flag.feature_name, name_briefly(read.flags)), []).append(read)
+    groups: dict[tuple[str, str], list[PlacedRead]] = {}
+    for each in observation.reads:
+        key = each.read.flag.feature_name, name_briefly(observation.identity_of(each.read))
+        groups.setdefault(key, []).append(each)
     rows = []
     for (name, identity), group in groups.items():
-        flag = group[-1].flag
-        places = Counter(read.place for read in group)
+        flag = group[-1].read.flag
+        places = Counter(each.place for each in group)
         row = {
             "name": name,
             "enabled": flag.enabled,
@@ -80,6 +80,7 @@ def tabulate(reads: Iterable[Read], own: str) -> list[dict[str, Any]]:
             "places": [{"place": place, "count": count} for place, count in places.items()],
         }
         rows.append(row)
+    own = name_briefly(observation.identity)
     return sorted(rows, key=lambda row: row["identity"] != own)
 
 
@@ -95,14 +96,12 @@ def describe(snapshot: Snapshot | None, now: float) -> dict[str, str] | None:
     }
 
 
-def name_briefly(flags: ObservedFlags) -> str:
-    """Return the identity of some flags: "nobody" for the environment's flags, "" where no read has asked yet."""
-    identity = flags.known_identity
+def name_briefly(identity: IdentityOrUnset) -> str:
+    """Return an identifier: "nobody" for the environment's flags, "" where no read has asked yet."""
     return "" if identity is UNSET else identity.identifier if identity else NOBODY
 
 
-def name_with_traits(flags: ObservedFlags) -> str:
-    """Return the identity of some flags with its traits."""
-    identity = flags.known_identity
+def name_with_traits(identity: IdentityOrUnset) -> str:
+    """Return an identifier with the traits."""
     traits = [f"{key} = {trait!r}" for key, trait in identity.traits.items()] if isinstance(identity, Identity) else []
-    return ", ".join([name_briefly(flags) or "not asked for", *traits])
+    return ", ".join([name_briefly(identity) or "not asked for", *traits])

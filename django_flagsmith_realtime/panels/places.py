@@ -11,7 +11,16 @@ from .. import decorators, mixins
 from ..compat import rendered_node
 
 PACKAGE = __name__.partition(".")[0]
-NOT_THE_PROJECT = {PACKAGE, "asgiref", "debug_toolbar", "django", "jinja2", "rest_framework", *sys.stdlib_module_names}
+NOT_THE_PROJECT = {
+    PACKAGE,
+    "asgiref",
+    "debug_toolbar",
+    "django",
+    "jinja2",
+    "openfeature",
+    "rest_framework",
+    *sys.stdlib_module_names,
+}
 
 
 def caller() -> str:

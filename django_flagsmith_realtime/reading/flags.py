@@ -20,6 +20,7 @@ from ..exceptions import UnknownFlag
 from ..identity import UNSET, Identity, IdentityOrUnset, is_same
 from ..storage.snapshot_file import load_snapshot, signature
 from . import overrides
+from .observers import Observer, Read, notify
 from .reader import Reader, get_reader
 from .request_identity import RequestIdentity
 from .values import WrongKind, read_as
@@ -27,20 +28,27 @@ from .values import WrongKind, read_as
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-UNKNOWN_REASON = "ERROR; code=FLAG_NOT_FOUND"
+UNKNOWN_REASON = "ERROR; code=FLAG_NOT_FOUND"  # in the SDK's terms, with the codes of OpenFeature
+MISMATCH_REASON = "ERROR; code=TYPE_MISMATCH"
 MAX_LOGGED = 1_000  # names that are reported once each: they may come from outside, and must not fill the memory
 MAX_IDENTITIES = 100  # whose evaluated flags a scope keeps: a task may go through all customers
 
 _logged: set[tuple[str, str]] = set()
 
 
+def process_observers() -> tuple[Observer, ...]:
+    """Return those that are notified of all reads of this process."""
+    return ()
+
+
 class Pin:
-    """The snapshot that the first read finds: all reads of a request, a task or a block share it."""
+    """What all reads of a request, a task or a block share: the snapshot that the first one finds, and observers."""
 
     def __init__(self, max_age: float | None = None) -> None:
         self._max_age = max_age  # seconds; None: `FRESHNESS`
         self._found: list[Snapshot | None] = []  # by each thread that came first; the first of them counts
         self.flags_by_identifier: dict[str | None, Flags] = {}
+        self.observers = process_observers()
 
     @property
     def is_set(self) -> bool:
@@ -72,12 +80,13 @@ class Flags(Mapping[str, Flag]):
 
     def __init__(self, identity: Identity | RequestIdentity | None = None, pin: Pin | None = None) -> None:
         self._identity = identity
-        self._pin = pin or Pin()
+        self.pin = pin or Pin()
+        self._observed: set[tuple[str, str]] = set()  # names of flags, and which method read them
         self._evaluated: tuple[Environment, SdkFlags] | None = None  # for the identity
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Flags:
         """Return the same flags, which nothing changes: a copy of a request sees what the request saw."""
-        return Flags(deepcopy(self._identity, memo), self._pin)
+        return Flags(deepcopy(self._identity, memo), self.pin)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle whose flags these are: the process that loads them pins a snapshot of its own."""
@@ -86,17 +95,23 @@ class Flags(Mapping[str, Flag]):
     @property
     def snapshot(self) -> Snapshot | None:
         """The snapshot that these flags are read from; the first read asks the cache for it."""
-        return file_snapshot() if overrides.are_active() else self._pin.get()
+        return file_snapshot() if overrides.are_active() else self.pin.get()
 
     @property
     def identity(self) -> Identity | None:
         """The identity that these flags are evaluated for; the first read calls `IDENTITY` for it."""
         return self._identity.identity() if isinstance(self._identity, RequestIdentity) else self._identity
 
+    @property
+    def known_identity(self) -> IdentityOrUnset:
+        """The identity, or `UNSET` where no read has called `IDENTITY` yet."""
+        is_pending = isinstance(self._identity, RequestIdentity) and not self._identity.is_resolved
+        return UNSET if is_pending else self.identity
+
     async def apin(self) -> Flags:
         """Pin the snapshot and call `IDENTITY`, so that no read blocks the event loop; return these flags."""
         if not overrides.are_active():
-            await self._pin.aget()
+            await self.pin.aget()
         if isinstance(self._identity, RequestIdentity) and self.snapshot:
             await self._identity.aidentity()
         return self
@@ -105,12 +120,12 @@ class Flags(Mapping[str, Flag]):
         """Return an identity's flags in the same snapshot, for None the environment's, for `UNSET` these."""
         if identity is UNSET:
             return self
-        others, key = self._pin.flags_by_identifier, identity.identifier if identity else None
+        others, key = self.pin.flags_by_identifier, identity.identifier if identity else None
         flags = others.get(key)
         if flags is None or (identity and not is_same(identity, flags.identity)):
             if len(others) >= MAX_IDENTITIES:
                 others.clear()
-            flags = others[key] = Flags(identity, self._pin)
+            flags = others[key] = Flags(identity, self.pin)
         return flags
 
     def latest(self) -> Flags:
@@ -119,7 +134,10 @@ class Flags(Mapping[str, Flag]):
 
     def is_feature_enabled(self, name: str) -> bool:
         """Tell whether a flag is on; an unknown one is not, unless `DEFAULTS` says so."""
-        return self._find(name).enabled
+        flag = self.find(name)
+        if self.pin.observers:
+            self.notify(flag, "is_feature_enabled", False)
+        return flag.enabled
 
     @overload
     def get_feature_value(self, name: str, default: Any = None) -> Any: ...
@@ -136,18 +154,26 @@ class Flags(Mapping[str, Flag]):
         The value is what Flagsmith has, whatever the type of the default. With `type`, one of bool, int, float, str,
         dict and list, it is of that type, the last two decoded from JSON; else `default`, and a log line.
         """
-        flag = self._find(name, has_default=default is not None)
-        if flag.value is None or (default is not None and flag.is_default):
-            return default
-        try:
-            return flag.value if type is None else read_as(flag.value, type)
-        except WrongKind as error:
-            _warn_once("The default stands in for the value of the flag %r: %s", name, str(error))
-            return default
+        flag = self.find(name, has_default=default is not None)
+        value, reason, is_default = flag.value, flag.reason, flag.is_default
+        if value is None or (default is not None and is_default):
+            value, is_default = default, is_default or default is not None
+        elif type is not None:
+            try:
+                value = read_as(value, type)
+            except WrongKind as error:
+                _warn_once("The default stands in for the value of the flag %r: %s", name, str(error))
+                value, reason, is_default = default, MISMATCH_REASON, True
+        if self.pin.observers:
+            self.notify(flag, "get_feature_value", default, value=value, reason=reason, is_default=is_default)
+        return value
 
     def get_flag(self, name: str) -> Flag:
         """Return a flag with its value, variant and reason; `is_default` tells an unknown one."""
-        return replace(self._find(name))
+        flag = self.find(name)
+        if self.pin.observers:
+            self.notify(flag, "get_flag", None)
+        return replace(flag)
 
     def all_flags(self) -> list[Flag]:
         """Return all flags that Flagsmith knows."""
@@ -183,8 +209,8 @@ class Flags(Mapping[str, Flag]):
         flags = snapshot.environment.flags if snapshot else {}
         return {**flags, **overridden} if overridden else flags
 
-    def _find(self, name: object, has_default: bool = False) -> Flag:
-        """Return a flag that must not leave this object: others share it, and it can be changed."""
+    def find(self, name: object, has_default: bool = False) -> Flag:
+        """Return a flag, and notify nobody. It must not leave this package: others share it, and it can be changed."""
         name = flag_name(name)
         overridden = overrides.visible()
         if name in overridden:
@@ -207,6 +233,13 @@ class Flags(Mapping[str, Flag]):
             why = type(error).__name__
             _warn_once("Flag %r is the environment's, not the identity's: %s", name, why)
             return flag
+
+    def notify(self, flag: Flag, by: str, default: Any, **given: Any) -> None:
+        """Notify observers of a flag that was read; `given` is what the caller got that the flag has otherwise."""
+        is_first = (read := (flag.feature_name, by)) not in self._observed
+        self._observed.add(read)
+        if observers := [observer for observer in self.pin.observers if is_first or observer.each_read]:
+            notify(observers, Read(replace(flag, **given), by, default, self.known_identity))
 
     def _evaluate(self, environment: Environment, identity: Identity) -> SdkFlags:
         """Return the identity's flags, which the SDK evaluates when they are first read."""

@@ -6,7 +6,6 @@ import asyncio
 import inspect
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -20,10 +19,9 @@ from ..conf import get_read_config
 from ..exceptions import InvalidIdentity
 from ..identity import Identity
 from . import event_loop
+from .throttle import may_log
 
 logger = logging.getLogger(__name__)
-
-LOG_SECONDS = 60.0  # between two reports of the same kind of error: a bug in `IDENTITY` fails with each request
 
 
 class RequestIdentity:
@@ -110,16 +108,13 @@ class RequestIdentity:
             if get_read_config().strict:
                 raise
             self._answers.append(None)
-            kind, now = type(error).__qualname__, time.monotonic()
-            if not 0 <= now - _reported.get(kind, -LOG_SECONDS) < LOG_SECONDS:  # tests put clocks back
-                _reported[kind] = now
+            if may_log(("IDENTITY", type(error).__qualname__)):
                 logger.exception("FLAGSMITH['IDENTITY'] failed: flags are the environment's instead")
         finally:
             _resolving_here.reset(token)
 
 
 _resolving_here: ContextVar[tuple[RequestIdentity, ...]] = ContextVar("flagsmith_identity_resolving_here", default=())
-_reported: dict[str, float] = {}  # when each kind of error was last logged
 
 
 def import_callable() -> Callable[[HttpRequest], Any]:

@@ -18,7 +18,6 @@ from django.urls import path
 
 from django_flagsmith_realtime import Identity, get_flags
 from django_flagsmith_realtime.identity import from_user
-from django_flagsmith_realtime.reading import request_identity
 from tests.support.cases import each_case
 from tests.support.documents import publish
 
@@ -42,10 +41,6 @@ class TestIdentity:
 
 class TestFromUser:
     """With Django's own middleware and a real session."""
-
-    @pytest.fixture(autouse=True)
-    def nothing_reported_yet(self) -> None:
-        request_identity._reported.clear()
 
     @pytest.fixture(params=["wsgi", "asgi"])
     def get(self, request: pytest.FixtureRequest, settings: Any, db: None) -> Iterator[Callable[..., HttpResponse]]:

@@ -22,11 +22,13 @@ REASONS = {
     "Flags": "both `get_flags` and `aget_flags` return it",
     "Flags.of": NOTHING_TO_WAIT_FOR,
     "Flags.latest": NOTHING_TO_WAIT_FOR,
+    "Flags.notify": NOTHING_TO_WAIT_FOR,
     "Flags.apin": "a sync read does it by itself",
     "Identity": NOTHING_TO_WAIT_FOR,
     "flags_scope": BOTH,
     **{
-        f"Flags.{name}": AWAITED for name in ("is_feature_enabled", "get_feature_value", "get_flag", "all_flags", "get")
+        f"Flags.{name}": AWAITED
+        for name in ("is_feature_enabled", "get_feature_value", "get_flag", "all_flags", "get", "find")
     },
     "decorators.flag_enabled": BOTH,
     "decorators.RequiredFlags": NOTHING_TO_WAIT_FOR,

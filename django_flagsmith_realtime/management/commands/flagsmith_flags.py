@@ -67,7 +67,7 @@ class Command(BaseCommand):
         names = sorted({*flags, *get_config().defaults})
         if name is not None and name not in names:
             raise CommandError(f"There is no flag {name!r}. {suggest(name, names)}")
-        shown = {each: flags.get_flag(each) for each in (names if name is None else [name])}
+        shown = {each: flags.find(each) for each in (names if name is None else [name])}
         if as_json:
             fields = ("enabled", "value", "variant", "reason")
             plain = {each: {field: getattr(flag, field) for field in fields} for each, flag in shown.items()}

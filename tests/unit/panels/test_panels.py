@@ -15,7 +15,7 @@ import pytest
 from django.http import HttpResponse
 from django.test import AsyncClient, Client, RequestFactory
 
-from django_flagsmith_realtime import Flags, Identity, get_flags
+from django_flagsmith_realtime import get_flags
 from django_flagsmith_realtime.environment.snapshot import Snapshot
 from django_flagsmith_realtime.test import override_flags
 from tests.support.cases import each_case
@@ -266,62 +266,40 @@ class TestPage:
 
 
 class TestOff:
-    """Flags are the plain ones, which note nothing."""
+    """Nothing is recorded."""
 
-    def kind(self, url: str = "/page/", **more: Any) -> type[Flags]:
-        return type(Client(**more).get(url).wsgi_request.flags)
+    def is_observed(self, **more: Any) -> bool:
+        return bool(Client(**more).get("/page/").wsgi_request.flags.pin.observers)
 
     def test_where_the_toolbar_is_not_shown(self, toolbar: Any) -> None:
         publish()
-        assert self.kind() is not Flags
+        assert self.is_observed()
         toolbar.INTERNAL_IPS = []
-        assert self.kind() is Flags
+        assert not self.is_observed()
 
     def test_where_the_panel_was_switched_off(self) -> None:
         publish()
         client = Client()
         client.cookies["djdtFlagsmithPanel"] = "off"
-        assert type(client.get("/page/").wsgi_request.flags) is Flags
+        assert not client.get("/page/").wsgi_request.flags.pin.observers
 
     def test_where_the_panel_is_not_listed(self, toolbar: Any) -> None:
         toolbar.MIDDLEWARE = [OURS]
-        assert self.kind() is Flags
+        assert not self.is_observed()
 
     def test_after_the_request(self, get: Get) -> None:
         publish()
         get("/page/")
-        assert type(get_flags()) is not type(observe_anew())
-        assert isinstance(get_flags(RequestFactory().get("/")), Flags)
+        assert get_flags().pin.observers == get_flags(RequestFactory().get("/")).pin.observers == ()
 
 
-def observe_anew(identity: Identity | None = None) -> Any:
-    flags = load(OBSERVED).ObservedFlags(identity)
-    flags.observation = load(OBSERVED).Observation()
-    return flags
-
-
-@each_case("identity", [None, Identity("user_alice"), Identity("user_bob", {"plan": "gold"})])
-def test_observed_flags_answer_as_others_do(identity: Identity | None) -> None:
-    publish(new_checkout=True)
-    observed, plain = observe_anew(identity), Flags(identity)
-    assert dict(observed) == dict(plain)
-    for name in [*plain, "nowhere"]:
-        assert observed.is_feature_enabled(name) == plain.is_feature_enabled(name)
-        assert observed.get_feature_value(name, "none") == plain.get_feature_value(name, "none")
-        assert observed.get_feature_value(name, {}, type=dict) == plain.get_feature_value(name, {}, type=dict)
-        assert observed.of(None)[name] == plain.of(None)[name]
-    assert observed.all_flags() == plain.all_flags()
-    assert observed.snapshot is plain.snapshot
-
-
-def test_observed_flags_are_of_the_snapshot_that_the_request_saw_before() -> None:
+def test_the_panel_keeps_the_snapshot_that_the_request_saw_before() -> None:
     request = RequestFactory().get("/")
     publish()
     pin(request)
     before = get_flags(request).snapshot
     publish(dark_mode=False)
-    flags = load(OBSERVED).observe(request, load(OBSERVED).Observation())
-    assert flags.snapshot is before
+    assert load(OBSERVED).Observation(get_flags(request)).snapshot is before
 
 
 def test_a_toolbar_behind_the_middleware_sees_awaited_reads_too(toolbar: Any) -> None:
@@ -343,13 +321,6 @@ def test_a_file_is_named_from_its_package_on(module: str, file: str, place: str)
     names = {"__name__": module, "caller": load("django_flagsmith_realtime.panels.places").caller}
     exec(compile("place = caller()", file, "exec"), names)
     assert names["place"] == place
-
-
-def test_a_flag_that_is_handed_out_is_the_callers_own() -> None:
-    publish()
-    observed = observe_anew()
-    observed.get_flag("banner_text").value = "changed"
-    assert observed.observation.reads[0].flag.value == "Welcome to Northwind"
 
 
 def test_the_package_can_be_used_without_the_toolbar() -> None:

@@ -21,7 +21,7 @@ from django.test import RequestFactory
 from django_flagsmith_realtime import Identity, aget_flags, get_flags
 from django_flagsmith_realtime.decorators import flag_enabled
 from django_flagsmith_realtime.exceptions import InvalidIdentity
-from django_flagsmith_realtime.reading import event_loop, request_identity
+from django_flagsmith_realtime.reading import event_loop, throttle
 from django_flagsmith_realtime.reading.reader import get_reader
 from tests.support.cases import each_case
 from tests.support.documents import publish
@@ -42,11 +42,6 @@ def new_request() -> HttpRequest:
 @pytest.fixture
 def request_() -> HttpRequest:
     return new_request()
-
-
-@pytest.fixture(autouse=True)
-def nothing_reported_yet() -> None:
-    request_identity._reported.clear()
 
 
 class Asked:
@@ -261,7 +256,7 @@ def said(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
 
 def nothing_logged_yet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.clear()
-    request_identity._reported.clear()
+    throttle._logged.clear()
 
 
 class TestFaults:
@@ -306,10 +301,10 @@ class TestFaults:
         for _ in range(4):
             banner(new_request())
         assert len(said(caplog)) == 2
-        request_identity._reported["LookupError"] -= request_identity.LOG_SECONDS
+        throttle._logged["IDENTITY", "LookupError"] -= throttle.LOG_SECONDS
         banner(new_request())
         assert len(said(caplog)) == 3
-        request_identity._reported["LookupError"] += 1e9  # in a test that froze the clock
+        throttle._logged["IDENTITY", "LookupError"] += 1e9  # in a test that froze the clock
         errors.append(LookupError("x"))
         banner(new_request())
         assert len(said(caplog)) == 4
@@ -560,7 +555,7 @@ class TestEvaluation:
         flags = get_flags(request_)
         for number in range(1_000):
             get_flags(request_, identity=Identity(str(number))).is_feature_enabled("banner_text")
-        assert 0 < len(flags._pin.flags_by_identifier) <= 100
+        assert 0 < len(flags.pin.flags_by_identifier) <= 100
 
 
 def test_a_copied_context_in_a_plain_thread_reads_for_the_same_identity(
