@@ -66,6 +66,10 @@ def _is_url(value: object) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
+def _is_for_pages(url: object) -> bool:
+    return isinstance(url, str) and re.fullmatch(r"(/(?!/)|https?://)[!-~]+", url) is not None
+
+
 def _is_header_text(value: object) -> bool:
     return isinstance(value, str) and value.isascii() and value.isprintable() and value == value.strip()
 
@@ -79,8 +83,7 @@ def _is_headers(value: object) -> bool:
 def _is_hub(value: object) -> bool:
     if not isinstance(value, Mapping) or value.keys() != {"PUBLISH_URL", "SUBSCRIBE_URL"}:
         return False
-    publish_url, subscribe_url = value["PUBLISH_URL"], value["SUBSCRIBE_URL"]
-    return _is_url(publish_url) and isinstance(subscribe_url, str) and subscribe_url != ""
+    return _is_url(value["PUBLISH_URL"]) and _is_for_pages(value["SUBSCRIBE_URL"])
 
 
 def _is_default(value: object) -> bool:
@@ -116,7 +119,11 @@ PERMISSION = Expected(
 BOOL = Expected(lambda value: isinstance(value, bool), "True or False")
 LISTENERS = Expected(lambda value: value in ("command", "inline"), '"command" or "inline"')
 IMPORTABLE = Expected(lambda value: callable(value) or TEXT.accepts(value), "a callable or the dotted path of one")
-HUB = Expected(_is_hub, 'a dict with "PUBLISH_URL", an absolute URL, and "SUBSCRIBE_URL", what pages connect to')
+HUB = Expected(
+    _is_hub,
+    'a dict with "PUBLISH_URL", an absolute URL, and "SUBSCRIBE_URL", a path of the site such as "/flagsmith/hub" or '
+    "an absolute URL",
+)
 NAMES = Expected(_is_names, 'a list of flag names, or "all"')
 HEADERS = Expected(_is_headers, "a dict of header names to values, both plain ASCII strings")
 DEFAULT = Expected(_is_default, 'a bool, a value, or {"enabled": bool, "value": value}')

@@ -112,12 +112,16 @@ def find_short_secret(config: Config) -> Iterator[CheckMessage]:
 @checks_config(Tags.security, deploy=True)
 def find_plain_http(config: Config) -> Iterator[CheckMessage]:
     """Warn of unencrypted requests to another machine."""
-    urls = {"API_URL": config.api_url, "REALTIME_URL": config.realtime_url} if config.environment_key else {}
-    for key, url in urls.items():
+    urls: dict[str, tuple[str | None, str]] = {}
+    if config.environment_key:
+        urls["API_URL"] = config.api_url, "read the environment key and the flags"
+        urls["REALTIME_URL"] = config.realtime_url, "read the stream's key"
+    if config.hub:
+        urls["HUB"] = config.hub["PUBLISH_URL"], "send all open pages what makes them ask for their flags"
+    for key, (url, harm) in urls.items():
         if url and urlsplit(url).scheme == "http" and not _is_loopback(url):
-            read = "the environment key and the flags" if key == "API_URL" else "the stream's key"
             yield Warning(
-                f"FLAGSMITH[{key!r}] is plain http: everyone on the way to {_host(url)} can read {read}.",
+                f"FLAGSMITH[{key!r}] is plain http: everyone on the way to {_host(url)} can {harm}.",
                 hint='Use https. If the network is private, list "flagsmith.W009" in SILENCED_SYSTEM_CHECKS.',
                 id="flagsmith.W009",
             )

@@ -14,6 +14,7 @@ from ..storage.store import Store
 from .backoff import Backoff
 from .event_log import EventLog
 from .http import can_connect
+from .hub import post
 from .listener import MAINTENANCE_SECONDS, Listener
 from .publisher import Publisher
 from .schedule import Budget, Schedule
@@ -110,6 +111,7 @@ def build_publisher(config: Config) -> Publisher:
         freshness=config.freshness,
         snapshot_file=path,
         reader=get_reader(config),
+        post=partial(post, config.hub["PUBLISH_URL"]) if config.hub else None,
         clock=time.monotonic,
     )
 

@@ -82,20 +82,17 @@ class HttpClient(HTTPAdapter):
 
         Redirects are followed within the origin: no key may go to another.
         """
-        keep = (lambda request: request) if "Authorization" in self._headers else None
         for _ in range(MAX_REDIRECTS):
-            response = self.send(
-                requests.Request("GET", url, self._headers, auth=keep or get_netrc_auth(url)).prepare(),
-                stream=True,
-                timeout=(min(timeout, CONNECT_SECONDS), timeout),
-                verify=os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True,
-                proxies=get_environ_proxies(url),
-            )
+            response = self._request("GET", url, timeout)
             if not response.is_redirect:
                 return response
             with response:
                 url = self.resolve(url, response.headers["Location"])
         raise RedirectRefused(f"{_host(url)} redirects in a circle: check {self._setting}.")
+
+    def post(self, url: str, body: str, *, timeout: float) -> requests.Response:
+        """Return the answer, its body unread; a redirect is an answer, too: to follow one would make a GET of it."""
+        return self._request("POST", url, timeout, body.encode())
 
     def resolve(self, url: str, location: str) -> str:
         """Return where a redirect or a link leads; raise `RedirectRefused` for another origin."""
@@ -115,7 +112,7 @@ class HttpClient(HTTPAdapter):
         raise RedirectRefused(f"{_host(url)} redirects to {scheme}://{host}:{port}, where no key must follow. {remedy}")
 
     @contextmanager
-    def within(self, seconds: float, limit: str = "") -> Iterator[None]:
+    def within(self, seconds: float, limit: str = "", *, server: str = "Flagsmith") -> Iterator[None]:
         """Raise `TimedOut` if what is inside takes longer, and end its exchange; `limit` names the setting."""
         timer = Timer(seconds, self._end)
         timer.daemon = True
@@ -126,7 +123,7 @@ class HttpClient(HTTPAdapter):
             yield
         except (FlagsmithError, *TRANSPORT_ERRORS):
             if (self._is_ended and not self._is_closed) or time.monotonic() - began >= seconds:
-                raise TimedOut(f"Flagsmith did not answer within {seconds:g} s{limit}.") from None
+                raise TimedOut(f"{server} did not answer within {seconds:g} s{limit}.") from None
             raise
         finally:
             timer.cancel()
@@ -151,6 +148,17 @@ class HttpClient(HTTPAdapter):
         pool.ConnectionCls = Connection
         pool.conn_kw["socket_options"] = SOCKET_OPTIONS
         return pool
+
+    def _request(self, method: str, url: str, timeout: float, body: bytes | None = None) -> requests.Response:
+        keep = (lambda request: request) if "Authorization" in self._headers else None
+        auth = keep or get_netrc_auth(url)
+        return self.send(
+            requests.Request(method, url, self._headers, data=body, auth=auth).prepare(),
+            stream=True,
+            timeout=(min(timeout, CONNECT_SECONDS), timeout),
+            verify=os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True,
+            proxies=get_environ_proxies(url),
+        )
 
     def _note_socket(self, sock: Any) -> None:
         self._socket = getattr(sock, "socket", sock)  # TLS through a TLS proxy wraps it

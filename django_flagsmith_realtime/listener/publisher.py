@@ -36,6 +36,7 @@ class Publisher:
 
     `published` is what the cache holds, as far as this process knows. Methods raise `StoreError`, and `Overtaken` where
     another process published meanwhile. `reader`, with which this process reads, has each version once it is stored.
+    `post` lets open pages learn of a version, after its signals: what receivers purge, pages then ask for.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Publisher:
         freshness: float = 0.0,
         snapshot_file: Path | None = None,
         reader: Reader | None = None,
+        post: Callable[[Head], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.source = source
@@ -59,6 +61,7 @@ class Publisher:
         self._freshness = freshness
         self._snapshot_file = snapshot_file
         self._reader = reader
+        self._post = post
         self._clock = clock
 
     def read_published(self) -> bool:
@@ -130,6 +133,8 @@ class Publisher:
         while self.signals_due_at <= self._clock():
             _, update = self._pending_signals.popleft()
             send_update(update)
+            if self._post:
+                self._post(update.snapshot.head)
             with suppress(StoreError):  # the next change does it
                 self._remember(update)
             with suppress(StoreError):  # the next repair does it

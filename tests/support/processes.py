@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import redis
@@ -44,9 +44,13 @@ def free_port() -> int:
 def require(program: str) -> str:
     """Return a program's path. If it is missing, skip the test, or fail it in CI."""
     debian = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")))  # which puts no server into the PATH
-    if path := shutil.which(program, path=os.pathsep.join([*debian, os.environ["PATH"]])):
-        return path
-    reason = f"{program} is not installed (CONTRIBUTING.md names the packages)"
+    path = shutil.which(program, path=os.pathsep.join([*debian, os.environ["PATH"]]))
+    return path or miss(program)
+
+
+def miss(what: str) -> NoReturn:
+    """Skip the test for want of something to install, or fail it in CI."""
+    reason = f"{what} is not installed (CONTRIBUTING.md names the packages)"
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)

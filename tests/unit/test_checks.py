@@ -369,6 +369,13 @@ def test_a_short_lease_says_why_it_is_too_short() -> None:
     assert "at least 8: it must be renewed while the cache is slow" in str(message.hint)
 
 
+def test_a_hub_that_is_posted_to_in_plain_http_is_a_warning() -> None:
+    hub = {"PUBLISH_URL": "http://me:secret@hub.example/publish", "SUBSCRIBE_URL": "/flagsmith/hub"}
+    [message] = messages({**GOOD, "HUB": hub})
+    assert named([message]) == ["W009"]
+    assert "to hub.example can send all open pages" in message.msg
+
+
 def test_no_check_shows_the_password_of_a_url() -> None:
     for url in ("http://me:PRIVATE@flags.example/", "http://me:PRIVATE@flags.example/?x", "ftp://me:PRI/PRIVATE@x/"):
         found = messages({**GOOD, "API_URL": url})

@@ -75,6 +75,7 @@ RIGHT: list[tuple[str, Any]] = [
     ("IDENTITY", lambda request: None),
     ("DEFAULTS", {"a": True, "b": "text", "c": 5, "d": {"enabled": False, "value": "x"}, "e": {"value": 1}, "f": None}),
     ("HUB", {"PUBLISH_URL": "http://127.0.0.1:8090/publish", "SUBSCRIBE_URL": "/subscribe"}),
+    ("HUB", {"PUBLISH_URL": "https://me:secret@hub.example/", "SUBSCRIBE_URL": "https://hub.example/"}),
     ("BROWSER_FLAGS", "all"),
     ("BROWSER_FLAGS", {"new_checkout", "max items"}),
     ("HEADERS", {"X-Gateway": "a b", "X_Empty": ""}),
@@ -157,6 +158,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("HUB", {"PUBLISH_URL": "http://127.0.0.1:8090/publish"}, '"SUBSCRIBE_URL"'),
     ("HUB", {"PUBLISH_URL": "/publish", "SUBSCRIBE_URL": "/subscribe"}, '"PUBLISH_URL", an absolute URL'),
     ("HUB", {"PUBLISH_URL": "http://127.0.0.1:8090/publish", "SUBSCRIBE_URL": ""}, '"SUBSCRIBE_URL"'),
+    ("HUB", {"PUBLISH_URL": "http://127.0.0.1:8090/publish", "SUBSCRIBE_URL": "//hub.example/"}, "or an absolute URL"),
     *[
         ("BROWSER_FLAGS", value, 'a list of flag names, or "all"')
         for value in (None, "new_checkout", True, [1], [""], {"new_checkout": True})
