@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sys
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from types import FrameType
 from typing import Any
 from weakref import finalize
 
-from asgiref.sync import AsyncToSync
+from asgiref.sync import AsyncToSync, SyncToAsync
 from django.core.cache.backends.redis import RedisCache
 from django.dispatch import Signal
 from django.template.base import Node
@@ -97,3 +98,18 @@ def _regex_modules() -> tuple[Any, Any]:
     names = ("re._parser", "re._compiler") if sys.version_info >= (3, 11) else ("sre_parse", "sre_compile")
     parser, compiler = map(import_module, names)
     return parser, compiler
+
+
+async def end_request_thread(last: Callable[[], None]) -> None:
+    """End the thread that Django holds until a request has its whole response, once it has called `last`.
+
+    asgiref 3.8 to 3.13 start a thread for each ASGI request in which sync code runs, such as Django's own middlewares,
+    and offer no way to end it before the request. A response that lasts for hours would keep it, and the database
+    connections that belong to it. Sync code that runs later in the same request starts another one.
+    """
+    context: Any = SyncToAsync.thread_sensitive_context.get(None)
+    if getattr(context, "_executor", None):  # the caller's own, from asgiref 3.12 on
+        return
+    if executor := SyncToAsync.context_to_thread_executor.pop(context, None) if context else None:
+        await asyncio.get_running_loop().run_in_executor(executor, last)
+        executor.shutdown(wait=False)

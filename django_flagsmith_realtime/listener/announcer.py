@@ -57,7 +57,10 @@ class Announcer:
         self, config: Config, reader: Reader, announcement: Announcement, digest: str, key: str, left: Future[bool]
     ) -> None:
         try:
-            left.set_result(_is_ours(config, reader, key) and self._leave(reader.store, announcement, digest))
+            is_ours = _is_ours(config, reader, key)
+            if not is_ours and announcement.time is not None:
+                reader.store.write_stream_time(key, announcement.time)
+            left.set_result(is_ours and self._leave(reader.store, announcement, digest))
             if left.result() and not inline.announce(announcement):
                 self._fetch_where_nobody_leads(config, reader.store, self._left)
         except Exception as error:
@@ -100,17 +103,21 @@ _announcer = Announcer()
 def announce(config: Config, announcement: Announcement, *, digest: str = "", stream_key: str = "") -> None:
     """Leave an announcement for the leader; raise `StoreError` where the cache fails, or takes longer than a second.
 
-    One that repeats the `digest` of the last hour is dropped, and so is one for another environment than that of
-    `stream_key`. If nobody leads, this process fetches the flags after it has answered, in a thread: should it end
-    meanwhile, the next leader finds the announcement.
+    One that repeats the `digest` of the last hour is dropped. One for another environment, by its `stream_key`, is kept
+    for the streams of `live/`, which send its time. If nobody leads, this process fetches the flags after it has
+    answered, in a thread: should it end meanwhile, the next leader finds the announcement.
     """
     _announcer.announce(config, announcement, digest=digest, stream_key=stream_key)
 
 
 def _is_ours(config: Config, reader: Reader, key: str) -> bool:
     """Return whether the key of an environment's stream is ours, as far as is known."""
-    if not key or config.stream_key:
-        return key in ("", config.stream_key)
+    if not key:
+        return True
+    if not config.environment_key:  # the site may be the stream service of other environments
+        return False
+    if config.stream_key:
+        return key == config.stream_key
     published = reader.current(config.freshness)
     return published is None or published.environment.api_key in ("", key)
 

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 
 from django.contrib.auth.decorators import login_not_required
 from django.core.handlers.asgi import ASGIRequest
+from django.db import connections
 from django.db.transaction import non_atomic_requests
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
+from ..compat import end_request_thread
 from ..conf import get_read_config
-from .events import PING, Subscriber, get_fanout, retry_event
+from ..environment.snapshot import Head
+from ..reading.scope import release_flags
+from .events import Subscriber, get_fanout, retry_event
 
 RECENT_SECONDS = 60.0  # an OFREP client that connects may have asked for its flags just before a change
-RETURN_SECONDS = (1.0, 10.0)  # at random: the clients of a process that ends come back over this long
+
+MAX_STREAMS = 5_000  # of one process: 48 kB each; more pages than that belong on more processes, or on a hub
+FULL_SECONDS = (30.0, 90.0)  # at random: a client that found a full process comes back then
 
 
 class EventStreamResponse(StreamingHttpResponse):
-    """Server-sent events: nothing may store, hold back or compress them on the way."""
+    """Server-sent events: nothing on the way may store them, hold them back or compress them."""
 
     def __init__(self, events: AsyncIterator[bytes]) -> None:
         super().__init__(events, content_type="text/event-stream; charset=utf-8")
@@ -31,7 +37,7 @@ class EventStreamResponse(StreamingHttpResponse):
         self.headers["Content-Encoding"] = "identity"  # Django's GZipMiddleware leaves what has an encoding
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        """Return the events themselves, not a generator around them: each open stream would keep two of those."""
+        """Return the events themselves: Django wraps two generators around them, which each stream would keep."""
         return aiter(self._iterator)  # type: ignore[attr-defined]
 
 
@@ -47,10 +53,10 @@ def stream_url() -> str:
 async def flagsmith_stream(request: HttpRequest, key: str) -> HttpResponseBase:
     """Send the time of each change of an environment, as Flagsmith's stream service does.
 
-    It begins with the latest known time. The key of an unknown environment gets an answer too, in which nothing comes.
+    It begins with the latest known time. A key of which nothing is known gets an answer too: nothing comes in it.
     """
-    response = _respond(request, _times(key))
-    response.headers["Access-Control-Allow-Origin"] = "*"  # of any page: it holds times only
+    response = _respond(request, key, lambda head: False)
+    response.headers["Access-Control-Allow-Origin"] = "*"  # it holds times only
     return response
 
 
@@ -58,44 +64,52 @@ async def flagsmith_stream(request: HttpRequest, key: str) -> HttpResponseBase:
 @non_atomic_requests
 @require_GET
 async def ofrep_stream(request: HttpRequest) -> HttpResponseBase:
-    """Notify OFREP clients and pages of each change; they ask for the flags of their own session then.
+    """Notify OFREP clients and pages of each change: then they ask for the flags of their session again.
 
-    One that connects is notified at once where it last saw another version: `Last-Event-ID`, or `lastEventId` of an
-    `EventSource` that is new. One that names none, where a change came within the last minute.
+    Who connects and has last seen another version (`Last-Event-ID`, or `lastEventId` of a new `EventSource`) is
+    notified at once; who names none, if a change came within the last minute.
     """
     seen = request.headers.get("Last-Event-ID") or request.GET.get("lastEventId")
-    return _respond(request, _notifications(seen))
+
+    def is_current(head: Head) -> bool:
+        if seen is not None:
+            return seen == str(head.sequence)
+        return abs(time.time() - head.published_at / 1_000_000) >= RECENT_SECONDS
+
+    return _respond(request, None, is_current)
 
 
-def _respond(request: HttpRequest, events: AsyncIterator[bytes]) -> HttpResponseBase:
-    if isinstance(request, ASGIRequest):
-        return EventStreamResponse(events)
-    text = "Streams need ASGI: run this site, or these URLs of it, with uvicorn or another ASGI server."
-    return HttpResponse(text, status=501, content_type="text/plain")
+def _respond(request: HttpRequest, key: str | None, is_current: Callable[[Head], bool]) -> HttpResponseBase:
+    if not isinstance(request, ASGIRequest):
+        text = "Streams need ASGI: serve these URLs with uvicorn, or with another ASGI server."
+        return HttpResponse(text, status=501, content_type="text/plain")
+    release_flags(request)
+    return EventStreamResponse(_events(key, is_current))
 
 
-async def _times(key: str) -> AsyncIterator[bytes]:
-    fanout, subscriber = get_fanout(), Subscriber(key)
-    await fanout.look()
+async def _events(key: str | None, is_current: Callable[[Head], bool]) -> AsyncIterator[bytes]:
+    await end_request_thread(connections.close_all)
+    fanout = get_fanout()
+    if fanout.is_ended or len(fanout) >= max_streams():
+        yield retry_event() if fanout.is_ended else retry_event(FULL_SECONDS)
+        return
+    head, subscriber = await fanout.look(), Subscriber(key)
+    if head and is_current(head):
+        subscriber.sent = fanout.latest(key)
     with fanout.subscribed(subscriber):
-        if latest := fanout.latest(key):
+        yield retry_event()
+        if (latest := fanout.latest(key)) and latest != subscriber.sent:
             fanout.send(subscriber, latest)
-        else:
-            yield PING  # proxies pass on the headers
-        while not subscriber.is_last:
+        while subscriber.waiting or not subscriber.is_last:
             yield await subscriber.get()
 
 
-async def _notifications(seen: str | None) -> AsyncIterator[bytes]:
-    fanout, subscriber = get_fanout(), Subscriber(None)
-    head = await fanout.look()
-    with fanout.subscribed(subscriber):
-        yield retry_event(random.uniform(*RETURN_SECONDS))
-        if head:
-            is_recent = abs(time.time() - head.published_at / 1_000_000) < RECENT_SECONDS
-            if is_recent if seen is None else seen != str(head.sequence):
-                fanout.send(subscriber, fanout.latest(None) or PING)
-            else:
-                subscriber.sent = fanout.latest(None)
-        while not subscriber.is_last:
-            yield await subscriber.get()
+def max_streams() -> int:
+    """Return how many streams this process may hold: half of its file descriptors are for other requests."""
+    with suppress(ImportError):  # not on Windows
+        import resource
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != resource.RLIM_INFINITY:
+            return min(MAX_STREAMS, soft // 2)
+    return MAX_STREAMS

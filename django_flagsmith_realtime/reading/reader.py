@@ -8,9 +8,10 @@ import os
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.signals import setting_changed
 from django.db import close_old_connections
@@ -30,6 +31,7 @@ RETRY_SECONDS = 1.0  # while the cache fails: one thread of a process asks it ag
 WAIT_SECONDS = 0.3  # for an answer that another thread waits for: Redis takes 1 ms, a busy machine 0.1 s
 STEP_BACK_SECONDS = 10.0  # a lower sequence is ignored this long: a leader replaces it within 2 s (MAINTENANCE_SECONDS)
 
+T = TypeVar("T")
 Change = tuple[Snapshot, Snapshot | None]  # the new one, and the one before
 
 
@@ -86,6 +88,17 @@ class Reader:
                 _, late = await asyncio.wait([asyncio.wrap_future(answer)], timeout=patience)
                 self._is_overdue |= bool(late)
         return self._held
+
+    def run_in_reading_thread(self, function: Callable[[], T]) -> asyncio.Future[T]:
+        """Call a function that reads something else from the cache, without blocking the event loop."""
+
+        def run() -> T:
+            try:
+                return function()
+            finally:
+                close_old_connections()  # as below
+
+        return asyncio.wrap_future(self._executor.submit(run))
 
     def _is_due(self, since: float) -> bool:
         now = time.monotonic()

@@ -100,6 +100,13 @@ def request_flags(request: HttpRequest) -> Flags:
     return flags
 
 
+def release_flags(request: HttpRequest) -> None:
+    """Let a request that lasts for hours hold no snapshot; a read that comes later finds the latest."""
+    kept = request.__dict__.pop(ATTRIBUTE, None)
+    if kept is not None and request.__dict__.get("flags") is kept:
+        request.__dict__["flags"] = request_flags(request)
+
+
 class flags_scope(ContextDecorator):  # noqa: N801 - read as a statement
     """Let all reads inside see one snapshot, for `identity` where one is given.
 

@@ -6,9 +6,11 @@ So a reader that sees a head finds the payload behind it, and one that sees the 
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import time
 from base64 import b64decode, b64encode
+from collections.abc import Sequence
 
 from ..environment.snapshot import Document, Environment, Head, Snapshot
 from ..exceptions import Overtaken, StoreError
@@ -26,6 +28,7 @@ NUDGE_SECONDS = 600  # a leader sees a nudge within 2 s; where none came for so 
 SUPERSEDED_SECONDS = 600
 
 REPEAT_SECONDS = 3_600  # a webhook whose body came within the last hour is a repeat: Flagsmith sends each once
+STREAM_SECONDS = 3_600  # for which a time is sent to who connects, as Flagsmith's stream service keeps it at most
 ANNOUNCE_TRIES = 20  # of a process that adds to the list while others do: each try takes about 2 ms
 
 
@@ -148,6 +151,15 @@ class Store:
         mark, announcements = self.cache.get_many("nudge", "announcements")
         return mark if isinstance(mark, str) else None, parse_announcements(announcements)
 
+    def read_stream_times(self, keys: Sequence[str]) -> dict[str, int]:
+        """Return by client-side key when other environments were last changed, in microseconds, as far as is known."""
+        times = self.cache.get_many(*map(_stream, keys))
+        return {key: time for key, time in zip(keys, times, strict=True) if isinstance(time, int)}
+
+    def write_stream_time(self, key: str, time: int) -> None:
+        """Store when the environment of a client-side key was changed, for who listens to its stream."""
+        self.cache.set(_stream(key), time, timeout=STREAM_SECONDS)
+
     def write_nudge(self) -> str:
         """Ask the leader to fetch; return the mark that stays in the cache until it has."""
         mark = secrets.token_hex(8)
@@ -203,6 +215,10 @@ class Store:
 
 def _payload(sequence: int) -> str:
     return f"payload:{sequence}"
+
+
+def _stream(key: str) -> str:
+    return f"stream:{hashlib.sha256(key.encode()).hexdigest()[:16]}"  # it comes from a URL: any text
 
 
 def _to_text(environment: Environment) -> str:

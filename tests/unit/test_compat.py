@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import re
 import sys
@@ -12,12 +13,18 @@ from functools import partial
 from typing import Any
 
 import pytest
-from asgiref.sync import AsyncToSync, async_to_sync
+from asgiref.sync import AsyncToSync, ThreadSensitiveContext, async_to_sync, sync_to_async
 from django.core.cache import caches
 from django.dispatch import Signal
 from django.template import Context, Template
 
-from django_flagsmith_realtime.compat import bind_to_caller, compile_regex_item, parse_regex, rendered_node
+from django_flagsmith_realtime.compat import (
+    bind_to_caller,
+    compile_regex_item,
+    end_request_thread,
+    parse_regex,
+    rendered_node,
+)
 from tests.support.documents import configured_store
 from tests.support.processes import RedisServer, wait_until
 
@@ -91,6 +98,44 @@ class TestRedisClients:
             wait_until(lambda: own not in [client["id"] for client in connected()])
         finally:
             gc.enable()
+
+
+class TestRequestThread:
+    @staticmethod
+    async def middleware() -> threading.Thread:
+        return await sync_to_async(threading.current_thread)()
+
+    def test_asgiref_still_keeps_it_until_the_request_ends(self) -> None:
+        async def request() -> threading.Thread:
+            async with ThreadSensitiveContext():
+                thread = await self.middleware()
+                assert thread.is_alive()
+                assert await self.middleware() is thread
+            return thread
+
+        thread = asyncio.run(request())
+        wait_until(lambda: not thread.is_alive())
+
+    def test_it_ends_after_a_last_call_and_another_one_starts(self) -> None:
+        called = []
+
+        async def request() -> None:
+            async with ThreadSensitiveContext():
+                thread = await self.middleware()
+                await end_request_thread(lambda: called.append(threading.current_thread()))
+                assert called == [thread]
+                wait_until(lambda: not thread.is_alive())
+                assert await self.middleware() is not thread
+
+        asyncio.run(request())
+
+    def test_nothing_is_called_where_there_is_none(self) -> None:
+        async def request() -> None:
+            await end_request_thread(pytest.fail)
+            async with ThreadSensitiveContext():
+                await end_request_thread(pytest.fail)
+
+        asyncio.run(request())
 
 
 def test_django_still_renders_a_node_in_a_frame_that_holds_it() -> None:

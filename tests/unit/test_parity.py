@@ -48,6 +48,8 @@ REASONS = {
     "scope.request_flags": NOTHING_TO_WAIT_FOR,
     "scope.current_flags": NOTHING_TO_WAIT_FOR,
     "reader.Reader.after_fork": NOTHING_TO_WAIT_FOR,
+    "reader.Reader.run_in_reading_thread": "only an event loop needs it",
+    "scope.release_flags": NOTHING_TO_WAIT_FOR,
 }
 
 

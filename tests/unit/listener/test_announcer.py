@@ -107,6 +107,16 @@ def test_another_environment_of_the_same_flagsmith_is_none_of_ours(leader: Lease
     ours = received_now(QUEUE_CHANGE, time=2)
     announce(get_config(), ours, stream_key=standin.client_key)
     assert left() == (ours,)
+    times = configured_store().read_stream_times(["another", standin.client_key])
+    assert times == {"another": 1}, "our own streams get the time of what is published"
+
+
+def test_a_site_without_an_environment_of_its_own_serves_the_streams_of_all(settings: Any) -> None:
+    settings.FLAGSMITH = {"REALTIME_TOKEN": "token"}
+    for time, key in enumerate(("one", "two", "one")):
+        announce(get_config(), received_now(QUEUE_CHANGE, time=time), stream_key=key)
+    assert left() == ()
+    assert configured_store().read_stream_times(["one", "two", "three"]) == {"one": 2, "two": 1}
 
 
 def test_a_cache_that_hangs_is_waited_for_one_second_and_no_longer(hanging: type[HangingCache]) -> None:
