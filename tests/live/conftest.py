@@ -35,7 +35,7 @@ def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def running_site(redis_process: RedisServer, node_modules: Path) -> Iterator[PageSite]:
-    yield from run(PageSite(redis_process.cache(), node_modules))
+    yield from run(PageSite(redis_process.cache(), node_modules, BROWSER_FLAGS="all"))
 
 
 @pytest.fixture

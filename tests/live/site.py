@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from selenium.webdriver.remote.webdriver import WebDriver
 
 from tests.support.live_site import APPLICATION, LiveSite
 
@@ -13,6 +18,16 @@ LOGGED = re.compile(r'"([A-Z]+) (\S+) HTTP/1.1" (\d+)')
 PAGE = """<!doctype html><meta charset="utf-8">
 {head}
 <body>{body}"""
+MODULES = {  # of npm's packages, for a page that has no bundler
+    "flagsmith": "flagsmith/index.mjs",
+    "@openfeature/core": "@openfeature/core/dist/esm/index.js",
+    "@openfeature/web-sdk": "@openfeature/web-sdk/dist/esm/index.js",
+    "@openfeature/ofrep-core": "@openfeature/ofrep-core/index.esm.js",
+    "@openfeature/ofrep-web-provider": "@openfeature/ofrep-web-provider/index.esm.js",
+}
+IMPORTS = json.dumps({"imports": {name: f"/node_modules/{path}" for name, path in MODULES.items()}})
+CLIENT = f"""<script type="importmap">{IMPORTS}</script>
+<script type="module" src="/files/client.js"></script>"""
 WITHIN = 30.0  # seconds, on a machine whose cores other tests keep busy
 
 
@@ -39,3 +54,13 @@ class PageSite(LiveSite):
         (self.pages / "page.html").write_text(PAGE.format(head=head, body=body))
         for name, code in scripts.items():
             (self.pages / f"{name}.js").write_text(code)
+
+
+@contextmanager
+def hidden(browser: WebDriver) -> Iterator[None]:
+    """Show another tab within the block."""
+    page = browser.current_window_handle
+    browser.switch_to.new_window("tab")
+    yield
+    browser.close()
+    browser.switch_to.window(page)

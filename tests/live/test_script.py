@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 
-from tests.live.site import WITHIN, PageSite
+from tests.live.site import WITHIN, PageSite, hidden
 from tests.support.browser import complaints
 from tests.support.documents import publish
 from tests.support.live_site import PAGE_STREAM
@@ -30,16 +28,6 @@ document.addEventListener("flagsmith:changed", (event) => window.seen.push(event
 def seen(browser: WebDriver) -> Any:
     """Return the sequences that the page's events brought."""
     return browser.execute_script("return window.seen")
-
-
-@contextmanager
-def hidden(browser: WebDriver) -> Iterator[None]:
-    """Show another tab within the block."""
-    page = browser.current_window_handle
-    browser.switch_to.new_window("tab")
-    yield
-    browser.close()
-    browser.switch_to.window(page)
 
 
 def test_a_page_with_a_strict_policy_gets_one_event_for_each_version(site: PageSite, browser: WebDriver) -> None:
@@ -114,6 +102,18 @@ class TestRecipes:
         browser.find_element(By.LINK_TEXT, "Reload it").click()
         wait_until(lambda: "Good evening" in text(browser), "the page that was reloaded", WITHIN)
         assert "This page has changed." not in text(browser)
+        assert complaints(browser) == []
+
+    def test_javascript_alone_reads_the_visitors_value(self, site: PageSite, browser: WebDriver) -> None:
+        publish(banner_text="Good morning")
+        site.write(
+            '{% flags_live %}<script src="/files/recipe.js"></script>',
+            body="<p class='banner'>{% flag_value 'banner_text' %}</p>",
+            recipe=recipe("With JavaScript alone", "js"),
+        )
+        browser.get(f"{site.url}/strict/")
+        publish(banner_text="Good evening")
+        wait_until(lambda: "Good evening" in text(browser), "the new value", WITHIN)
         assert complaints(browser) == []
 
 
