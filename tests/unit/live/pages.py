@@ -21,9 +21,10 @@ SETTING = {"ENVIRONMENT_KEY": "ser.tests", "FRESHNESS": 0, "BROWSER_FLAGS": "all
 def from_header(request: HttpRequest) -> Identity | None:
     """An `IDENTITY` for tests: the traits are the server's own, and none of a page's business."""
     name = request.headers.get("X-Session")
-    return Identity(name, {"plan": request.headers.get("X-Plan", "free")}) if name else None
+    return Identity(name, json.loads(request.headers.get("X-Traits", "{}"))) if name else None
 
 
+GOLD = {"X-Session": "ann", "X-Traits": '{"plan": "gold"}'}
 PER_SESSION = {**SETTING, "IDENTITY": f"{__name__}.from_header"}
 
 

@@ -9,10 +9,11 @@ import pytest
 from django.test import Client, override_settings
 from django.urls import reverse
 
+from django_flagsmith_realtime import get_flags
 from django_flagsmith_realtime.test import override_flags
 from tests.support.cases import each_case
 from tests.support.documents import publish
-from tests.unit.live.pages import OFREP, PER_SESSION, SETTING, apost, evaluations, post
+from tests.unit.live.pages import GOLD, OFREP, PER_SESSION, SETTING, apost, evaluations, post
 
 pytestmark = pytest.mark.usefixtures("all_visible")
 
@@ -71,13 +72,13 @@ def test_one_that_is_off_leaves_the_value_to_the_pages_code() -> None:
 
 def test_a_segment_for_which_flagsmith_stores_an_empty_text_changes_no_type() -> None:
     publish()
-    gold = one("new_checkout", **{"X-Session": "ann", "X-Plan": "gold"})
+    gold = one("new_checkout", **GOLD)
     assert (gold["value"], gold["reason"]) == (True, "TARGETING_MATCH")
 
 
 def test_reasons_are_those_of_openfeature_and_name_no_segment() -> None:
     publish()
-    gold = post(OFREP, **{"X-Session": "ann", "X-Plan": "gold"})
+    gold = post(OFREP, **GOLD)
     reasons = {flag["reason"] for flag in evaluations(gold).values()}
     assert reasons <= {"STATIC", "DEFAULT", "TARGETING_MATCH", "SPLIT", "DISABLED"}
     assert evaluations(gold)["banner_text"]["value"] == "Welcome back, gold member"
@@ -157,8 +158,6 @@ def reads_a_flag(get_response: Any) -> Any:
     """A middleware that pins an older snapshot for the request."""
 
     def middleware(request: Any) -> Any:
-        from django_flagsmith_realtime import get_flags
-
         assert get_flags(request).get_feature_value("banner_text")
         return get_response(request)
 
