@@ -23,6 +23,11 @@ from .setting import checks_config
 
 SAAS = "flagsmith.com"
 SECRET_CHARACTERS = 16  # more than anybody guesses: each request may try one
+URLS = {  # the name of a URL that a key is for, the module that has it, and what happens without it
+    "WEBHOOK_SECRET": ("flagsmith-webhook", "urls", "what Flagsmith posts gets the answer 404"),
+    "REALTIME_TOKEN": ("flagsmith-queue-change", "urls", "what Flagsmith posts gets the answer 404"),
+    "BROWSER_FLAGS": ("flagsmith-ofrep-flags", "live.urls", "no page can ask for them"),
+}
 
 
 def _host(url: str) -> str:
@@ -73,16 +78,14 @@ def find_no_source(config: Config) -> Iterator[CheckMessage]:
 
 @checks_config(Tags.urls)
 def find_missing_urls(config: Config) -> Iterator[CheckMessage]:
-    """Warn of a secret for a view that no URL leads to."""
-    views = {"WEBHOOK_SECRET": "flagsmith-webhook", "REALTIME_TOKEN": "flagsmith-queue-change"}
+    """Warn of a key for a view that no URL leads to."""
     patterns = get_resolver().url_patterns if getattr(settings, "ROOT_URLCONF", None) else ()
-    for key, name in views.items():
+    for key, (name, module, consequence) in URLS.items():
         if getattr(config, key.lower()) and not _has_url(name, patterns):
             yield Warning(
-                f"FLAGSMITH[{key!r}] is set, but no URL of {name!r} is in ROOT_URLCONF: "
-                "what Flagsmith posts gets the answer 404.",
-                hint='Add path("flagsmith/", include("django_flagsmith_realtime.urls")) to urlpatterns. If the URLs '
-                'are in another URLconf, list "flagsmith.W025" in SILENCED_SYSTEM_CHECKS.',
+                f"FLAGSMITH[{key!r}] is set, but no URL of {name!r} is in ROOT_URLCONF: {consequence}.",
+                hint=f'Add path("flagsmith/", include("django_flagsmith_realtime.{module}")) to urlpatterns. If the '
+                'URLs are in another URLconf, list "flagsmith.W025" in SILENCED_SYSTEM_CHECKS.',
                 id="flagsmith.W025",
             )
 
@@ -138,6 +141,29 @@ def find_environment_warnings(config: Config) -> Iterator[CheckMessage]:
                 warning,
                 hint="See docs/local-evaluation.md. If this is intended, add flagsmith.W021 to SILENCED_SYSTEM_CHECKS.",
                 id="flagsmith.W021",
+            )
+
+
+@checks_config(Tags.security, deploy=True)
+def find_invisible_flags(config: Config) -> Iterator[CheckMessage]:
+    """Warn of names in `BROWSER_FLAGS` of which no page gets a flag."""
+    if not config.browser_flags or config.browser_flags == "all":
+        return
+    with suppress(InvalidCacheBackendError, StoreError), closing(Store(config.cache, config.namespace)) as store:
+        head = store.read_head()
+        environment = store.read_environment(head.sequence) if head else None
+        known = {**environment.flags, **config.defaults} if environment else config.browser_flags
+        hidden = environment.server_key_only if environment else frozenset()
+        for name in sorted(name for name in config.browser_flags if name in hidden or name not in known):
+            why = (
+                "Flagsmith marks it as server-side only"
+                if name in hidden
+                else "neither Flagsmith nor DEFAULTS knows it"
+            )
+            yield Warning(
+                f"FLAGSMITH['BROWSER_FLAGS'] names {name!r}, which no page gets: {why}.",
+                hint="Correct the name, or take it out.",
+                id="flagsmith.W026",
             )
 
 

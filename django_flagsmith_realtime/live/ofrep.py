@@ -80,7 +80,7 @@ def _evaluation(flag: Flag, environment: Flags) -> dict[str, Any]:
     evaluation["reason"] = REASONS.get((flag.reason or "").partition(";")[0], "UNKNOWN")
     if flag.variant is not None:
         evaluation["variant"] = flag.variant
-    if flag.value in NO_VALUE and environment.get_flag(flag.feature_name).value in NO_VALUE:
+    if flag.value in NO_VALUE and environment.find(flag.feature_name).value in NO_VALUE:
         evaluation["value"] = flag.enabled
     elif not flag.enabled:
         evaluation["reason"] = "DISABLED"

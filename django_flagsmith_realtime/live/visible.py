@@ -27,7 +27,7 @@ async def session_flags(request: HttpRequest) -> Flags:
 
 
 def visible_flags(flags: Flags) -> dict[str, Flag]:
-    """Return the flags that a browser may see, sorted by name.
+    """Return the flags that a browser may see, sorted by name; observers are not notified of these reads.
 
     These are the flags in `BROWSER_FLAGS` that Flagsmith or `DEFAULTS` knows, and that Flagsmith does not mark as
     server-side only. "all" are those that Flagsmith knows: a default has no mark.
@@ -38,7 +38,7 @@ def visible_flags(flags: Flags) -> dict[str, Flag]:
         names = (names | config.defaults.keys()) & set(config.browser_flags)
         for name in names & hidden:
             report_refusal(REFUSAL, name)
-    return {name: flags.get_flag(name) for name in sorted(names - hidden)}
+    return {name: flags.find(name) for name in sorted(names - hidden)}
 
 
 def has_flags(flags: Flags) -> bool:

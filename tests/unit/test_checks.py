@@ -22,7 +22,7 @@ from django_flagsmith_realtime.middleware import FlagsmithMiddleware
 from django_flagsmith_realtime.storage import backends
 from tests.docs.pages import blocks
 from tests.support.cases import each_case
-from tests.support.documents import close_stores, configured_store
+from tests.support.documents import close_stores, configured_store, publish
 from tests.support.paths import DOCS, ROOT
 from tests.support.processes import RedisServer
 from tests.unit.storage.test_status import FULL
@@ -143,8 +143,14 @@ FAULTS: dict[str, tuple[Any, dict[str, Any], str, str]] = {
     ),
     "W017": ({**GOOD, "STRICT": True}, {}, "STRICT", "development and tests"),
 }
-ELSEWHERE = {"E008", "W016", "W021", "W022"}  # take a library that is not there, a file, a status, and a database
-DEPLOY = {"W003", "W009", "W016", "W017", "W021", "W024"}
+ELSEWHERE = {
+    "E008",
+    "W016",
+    "W021",
+    "W022",
+    "W026",
+}  # take a library that is not there, a file, a status, and a database
+DEPLOY = {"W003", "W009", "W016", "W017", "W021", "W024", "W026"}
 
 
 def named(found: list[CheckMessage]) -> list[str]:
@@ -346,6 +352,29 @@ def test_what_the_listener_warns_of_is_a_warning(redis_server: RedisServer) -> N
     assert messages(GOOD, cache, deploy=False) == []
     redis_server.kill()
     assert messages(GOOD, cache) == []
+
+
+def test_names_of_which_no_page_gets_a_flag_are_a_warning(redis_server: RedisServer) -> None:
+    cache = redis_server.cache()
+    names = ["banner_text", "planned", "server_only_secret", "typo"]
+    setting = {**GOOD, "BROWSER_FLAGS": names, "DEFAULTS": {"planned": True}}
+    assert messages(setting, cache) == [], "nobody knows before the first document"
+    with override_settings(FLAGSMITH=GOOD, CACHES={"default": cache}):
+        publish()
+        close_stores()
+    found = messages(setting, cache)
+    assert named(found) == ["W026", "W026"]
+    assert "'server_only_secret', which no page gets: Flagsmith marks it" in found[0].msg
+    assert "'typo', which no page gets: neither" in found[1].msg
+    assert messages(setting, cache, deploy=False) == messages({**GOOD, "BROWSER_FLAGS": "all"}, cache) == []
+
+
+def test_flags_for_pages_that_no_url_serves_are_a_warning() -> None:
+    setting = {**GOOD, "BROWSER_FLAGS": "all"}
+    assert messages(setting) == []
+    [message] = messages(setting, ROOT_URLCONF=(path("", include("django_flagsmith_realtime.urls")),))
+    assert named([message]) == ["W025"]
+    assert 'include("django_flagsmith_realtime.live.urls")' in str(message.hint)
 
 
 @pytest.mark.parametrize("setting", [GOOD, {}], ids=["listener", "source"])
