@@ -4,7 +4,7 @@
 const RETRY = 30_000; // milliseconds; up to three times as long, so that not all pages come back at once
 
 const { stream, sequence } = document.querySelector("script[data-stream]").dataset;
-let known = sequence;
+let known = Number(sequence);
 let source;
 
 function listen() {
@@ -18,10 +18,10 @@ function listen() {
 }
 
 function receive({ data }) {
-  const { etag } = JSON.parse(data);
-  if (etag === known) return;
-  known = etag;
-  document.dispatchEvent(new CustomEvent("flagsmith:changed", { detail: { sequence: Number(etag) } }));
+  const latest = Number(JSON.parse(data).etag);
+  if (latest <= known) return; // lower: from a process that has not read the newest version yet
+  known = latest;
+  document.dispatchEvent(new CustomEvent("flagsmith:changed", { detail: { sequence: known } }));
 }
 
 // An EventSource reconnects by itself when a connection ends, but not after an answer such as 503.
