@@ -92,7 +92,7 @@ class Plan:
         options = ("--bind", f"{HOST}:{self.port}", "--workers", str(self.workers))
         command = (sys.executable, "-m", "gunicorn", "--config", "python:storefront.gunicorn_conf", *options)
         noise = r"\s*|.*Worker \(pid:\d+\) was sent SIGTERM!"
-        return ChildSpec("site", (*command, "storefront.wsgi"), self._is_site_up, noise)
+        return ChildSpec("site", (*command, "storefront.asgi"), self._is_site_up, noise)
 
     def _is_standin_up(self) -> bool:
         return get_json(self.standin_port, "/standin/state") is not None

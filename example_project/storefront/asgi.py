@@ -2,7 +2,8 @@
 
 import os
 
+from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "storefront.settings")
-application = get_asgi_application()
+application = ASGIStaticFilesHandler(get_asgi_application())  # a demo has no web server in front

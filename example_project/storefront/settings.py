@@ -13,7 +13,6 @@ SECRET_KEY = os.environ.get("SECRET_KEY", "demo-only-not-a-secret")
 DEBUG = False
 ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]").split(",")
 ROOT_URLCONF = "storefront.urls"
-WSGI_APPLICATION = "storefront.wsgi.application"
 STATIC_URL = "/static/"
 TIME_ZONE = "UTC"
 USE_TZ = True

@@ -3,16 +3,23 @@
 from debug_toolbar.settings import PANELS_DEFAULTS
 
 from .settings import *  # noqa: F403 - all but what follows
-from .settings import INSTALLED_APPS, MIDDLEWARE
+from .settings import CACHES, INSTALLED_APPS, MIDDLEWARE, STATE_DIR
 
 DEBUG = True
 INTERNAL_IPS = ["127.0.0.1"]
 ROOT_URLCONF = "storefront.toolbar_urls"
 INSTALLED_APPS = [*INSTALLED_APPS, "debug_toolbar"]
 MIDDLEWARE = ["debug_toolbar.middleware.DebugToolbarMiddleware", *MIDDLEWARE]
+CACHES = {
+    **CACHES,
+    "toolbar": {  # the toolbar's store blocks, which under ASGI a database cache refuses
+        "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
+        "LOCATION": STATE_DIR / "toolbar",
+    },
+}
 DEBUG_TOOLBAR_PANELS = ["django_flagsmith_realtime.panels.FlagsmithPanel", *PANELS_DEFAULTS]
 DEBUG_TOOLBAR_CONFIG = {
-    "SHOW_TOOLBAR_CALLBACK": lambda request: request.path != "/snapshot/",  # the page requests it all the time
+    "SHOW_TOOLBAR_CALLBACK": lambda request: request.path != "/snapshot/",  # often requested
     "TOOLBAR_STORE_CLASS": "debug_toolbar.store.CacheStore",  # two processes serve the shop
-    "CACHE_BACKEND": "flagsmith",
+    "CACHE_BACKEND": "toolbar",
 }

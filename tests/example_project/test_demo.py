@@ -64,12 +64,16 @@ def test_the_shop_follows_the_other_page_from_both_processes_without_a_reload(
         wait_until(lambda: "Winter sale: all lamps at half price" in pages.shop_text(), "the new banner")
 
         assert pages.on_shop("return window.isStillThere") is True, "the page was loaded again"
+        assert pages.on_shop(FETCHED) == 2, "the page asks when flags have changed, and not before"
         ours = (demo.shop_url, demo.standin_url)  # pages of a demo that has ended are still open
         assert [complaint for complaint in complaints(browser) if complaint.startswith(ours)] == []
     assert re.search(WAYS[source], demo.said()), demo.said()
     assert "new_checkout is on\n" in demo.said()
 
 
+FETCHED = """
+return performance.getEntriesByType("resource").filter((each) => each.initiatorType === "fetch" && each.name === location.href).length;
+"""
 STATES = ("new_checkout", "gift_cards", "promo_codes", "dark_mode", "maintenance_mode")
 
 

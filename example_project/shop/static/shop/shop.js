@@ -1,17 +1,17 @@
-const POLL_INTERVAL = 500; // milliseconds
-const PARALLEL = 3; // requests per poll: each has a connection of its own, so that both processes answer some
-const QUIET_AFTER = 3000; // milliseconds without an answer, after which a process is dimmed
-const GONE_AFTER = 10000; // milliseconds without an answer, after which a process is not shown any more
+const PARALLEL = 3; // requests per round: which process answers one is chance
+const ROUNDS = 5; // of requests, until each process has answered with the newest flags
+const MISSED = 2; // changes without an answer, after which a process is not shown any more
 
 const $ = (selector, root = document) => root.querySelector(selector);
 const live = $(".live");
 const workers = new Map();
 let newest = 0; // the highest sequence in any answer
-let isFetching = false;
 
 // Processes
 
 class Worker {
+  missed = 0;
+
   constructor(pid) {
     this.pid = pid;
     this.root = $("#worker").content.firstElementChild.cloneNode(true);
@@ -19,13 +19,15 @@ class Worker {
   }
 
   show({ snapshot, now }) {
-    this.answeredAt = performance.now();
-    if (!snapshot) return this.write("no flags yet", "", "");
-    const updated = Date.parse(snapshot.updated_at);
-    const lag = Date.parse(now) - updated;
-    if (this.sequence && snapshot.sequence > this.sequence) this.showLag(lag);
-    this.sequence = snapshot.sequence;
-    this.write(snapshot.version, `changed ${ago(lag)} ago`, this.lag ?? "");
+    this.missed = 0;
+    this.version = snapshot?.version ?? "no flags yet";
+    if (snapshot) {
+      const lag = Date.parse(now) - Date.parse(snapshot.updated_at);
+      this.changedAt = performance.now() - lag;
+      if (this.sequence && snapshot.sequence > this.sequence) this.showLag(lag);
+      this.sequence = snapshot.sequence;
+    }
+    this.write();
   }
 
   showLag(lag) {
@@ -34,10 +36,11 @@ class Worker {
     requestAnimationFrame(() => this.root.classList.add("moved"));
   }
 
-  write(version, age, lag) {
-    $("code", this.root).textContent = version;
-    $(".age", this.root).textContent = age;
-    $(".lag", this.root).textContent = lag;
+  write() {
+    $("code", this.root).textContent = this.version;
+    $(".age", this.root).textContent = this.sequence ? `changed ${ago(performance.now() - this.changedAt)} ago` : "";
+    $(".lag", this.root).textContent = this.lag ?? "";
+    this.root.classList.toggle("is-quiet", this.missed > 0);
   }
 }
 
@@ -54,17 +57,8 @@ function show(answer) {
   newest = Math.max(newest, answer.snapshot?.sequence ?? 0);
 }
 
-function arrangeWorkers() {
-  for (const [pid, worker] of workers) {
-    const silence = performance.now() - worker.answeredAt;
-    worker.root.classList.toggle("is-quiet", silence > QUIET_AFTER);
-    if (silence > GONE_AFTER) {
-      workers.delete(pid);
-      worker.root.remove();
-    }
-  }
-  const sorted = [...workers.values()].sort((one, other) => one.pid - other.pid);
-  sorted.filter((worker) => !worker.root.isConnected).forEach(() => $(".workers").replaceChildren(...sorted.map((each) => each.root)));
+function outdated() {
+  return [...workers.values()].filter((worker) => worker.sequence !== newest);
 }
 
 async function fetchSnapshot() {
@@ -73,25 +67,43 @@ async function fetchSnapshot() {
   return response.ok;
 }
 
-async function poll() {
-  const answers = await Promise.allSettled(Array.from({ length: PARALLEL }, fetchSnapshot));
-  live.classList.toggle("is-lost", !answers.some((answer) => answer.value));
+async function askProcesses() {
+  for (let round = 0; round < ROUNDS; round++) {
+    const answers = await Promise.allSettled(Array.from({ length: PARALLEL }, fetchSnapshot));
+    live.classList.toggle("is-lost", !answers.some((answer) => answer.value));
+    arrangeWorkers();
+    if (workers.size > 1 && !outdated().length) return;
+  }
+  outdated().forEach((worker) => worker.missed++);
   arrangeWorkers();
-  if (newest > Number($("#shop").dataset.sequence)) refresh();
-  setTimeout(poll, POLL_INTERVAL);
+}
+
+function arrangeWorkers() {
+  for (const [pid, worker] of workers) {
+    if (worker.missed < MISSED) continue;
+    workers.delete(pid);
+    worker.root.remove();
+  }
+  const sorted = [...workers.values()].sort((one, other) => one.pid - other.pid);
+  sorted.filter((worker) => !worker.root.isConnected).forEach(() => $(".workers").replaceChildren(...sorted.map((each) => each.root)));
+  writeWorkers();
+}
+
+function writeWorkers() {
+  workers.forEach((worker) => worker.write());
 }
 
 // What the flags drive
 
-async function refresh() {
-  if (isFetching) return;
-  isFetching = true;
-  try {
-    const response = await fetch(location.href, { cache: "no-store" });
-    if (response.ok) swap(await response.text());
-  } finally {
-    isFetching = false;
-  }
+let loading = Promise.resolve();
+
+function refresh() {
+  loading = loading.catch(() => {}).then(load); // one after the other, so that the last answer is the one that stays
+}
+
+async function load() {
+  const response = await fetch(location.href, { cache: "no-store" });
+  if (response.ok) swap(await response.text());
 }
 
 function swap(html) {
@@ -124,4 +136,11 @@ document.addEventListener("submit", async (event) => {
   refresh();
 });
 
-poll();
+// {% flags_live %} dispatches the event
+
+document.addEventListener("flagsmith:changed", () => {
+  refresh();
+  askProcesses();
+});
+setInterval(writeWorkers, 1000);
+askProcesses();

@@ -1,8 +1,0 @@
-"""The WSGI application of the example project."""
-
-import os
-
-from django.core.wsgi import get_wsgi_application
-
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "storefront.settings")
-application = get_wsgi_application()
