@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http.client
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from tests.docs.pages import blocks
@@ -33,6 +33,17 @@ http {{
         listen 127.0.0.1:{port} backlog=4096;
         {server}
     }}
+}}
+"""
+CACHING = """
+location / {{
+    proxy_pass http://127.0.0.1:{site};
+    proxy_set_header Host $http_host;
+    proxy_cache pages;
+    proxy_cache_methods GET HEAD POST;
+    proxy_cache_key $request_method$request_uri;
+    proxy_cache_valid any 10m;
+    add_header X-Cache $upstream_cache_status always;
 }}
 """
 
@@ -84,3 +95,21 @@ class Nginx(ServerProcess):
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
             connection.request(method, PUBLISH, message)
             return connection.getresponse().status
+
+
+class CachingProxy(Nginx):
+    """An nginx in front of a site that keeps every answer that it may keep, for all visitors alike.
+
+    `X-Cache` says whether an answer came from there: HIT or not.
+    """
+
+    def __init__(self, site: int) -> None:
+        super().__init__()
+        self._http = f"proxy_cache_path {self.directory}/cache keys_zone=pages:1m;"
+        self._server = CACHING.format(site=site)
+
+    def answers(self) -> bool:
+        with suppress(OSError), closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
+            connection.request("GET", "/none/")
+            return connection.getresponse().status == 200
+        return False
