@@ -118,6 +118,9 @@ PERMISSION = Expected(
 )
 BOOL = Expected(lambda value: isinstance(value, bool), "True or False")
 LISTENERS = Expected(lambda value: value in ("command", "inline"), '"command" or "inline"')
+PATHS = Expected(
+    lambda value: isinstance(value, (list, tuple)) and all(map(TEXT.accepts, value)), "a list of dotted paths"
+)
 IMPORTABLE = Expected(lambda value: callable(value) or TEXT.accepts(value), "a callable or the dotted path of one")
 HUB = Expected(
     _is_hub,
@@ -169,6 +172,7 @@ class Config:
     identity: str | Callable[..., Any] | None = _key(None, IMPORTABLE.or_none())
     defaults: Mapping[str, Any] = _key(MappingProxyType({}), DEFAULTS)
     strict: bool = _key(False, BOOL)
+    hooks: tuple[str, ...] = _key((), PATHS)
     snapshot_file: Path | None = _key(None, PATH.or_none())
     admin_permission: str | None = _key(None, PERMISSION.or_none())
     hub: Mapping[str, str] | None = _key(None, HUB.or_none())
@@ -260,6 +264,7 @@ def get_config() -> Config:
     for mapping in {"defaults", "headers", "hub"} & values.keys():
         if values[mapping] is not None:
             values[mapping] = MappingProxyType(dict(values[mapping]))
+    values["hooks"] = tuple(values.get("hooks", ()))
     if values.get("snapshot_file"):
         values["snapshot_file"] = Path(values["snapshot_file"])
     return Config(**values)

@@ -68,6 +68,23 @@ def find_wrong_identity(config: Config) -> Iterator[CheckMessage]:
 
 
 @checks_config()
+def find_wrong_hooks(config: Config) -> Iterator[CheckMessage]:
+    """Report hooks that can't be loaded, or all where OpenFeature's SDK is not installed."""
+    for path in config.hooks:
+        try:
+            from ..reading.hooks import load_hook
+
+            load_hook(path)
+        except Exception as error:
+            yield Error(
+                f"FLAGSMITH['HOOKS'] has {path!r}: {str(error).rstrip('.') or type(error).__name__}.",
+                hint="Name a hook of OpenFeature, or a class or function that returns one when it is called without "
+                'arguments. Hooks need: pip install "django-flagsmith-realtime[openfeature]"',
+                id="flagsmith.E010",
+            )
+
+
+@checks_config()
 def find_short_age(config: Config) -> Iterator[CheckMessage]:
     """Warn of a `MAX_STALE` that healthy flags exceed between two polls."""
     interval = config.fallback_poll_interval

@@ -6,10 +6,12 @@ import logging
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 from flagsmith.models import Flag
 from flagsmith.models import Flags as SdkFlags
 
@@ -36,9 +38,23 @@ MAX_IDENTITIES = 100  # whose evaluated flags a scope keeps: a task may go throu
 _logged: set[tuple[str, str]] = set()
 
 
+@cache
 def process_observers() -> tuple[Observer, ...]:
     """Return those that are notified of all reads of this process."""
-    return ()
+    if not get_read_config().hooks:
+        return ()
+    try:
+        from .hooks import HookObserver, load_hooks
+    except ImportError as error:
+        logger.error("The hooks of FLAGSMITH['HOOKS'] are not called: %s", error)
+        return ()
+    return (HookObserver(load_hooks()),)
+
+
+@receiver(setting_changed)
+def _forget(*, setting: str, **kwargs: Any) -> None:
+    if setting == "FLAGSMITH":
+        process_observers.cache_clear()
 
 
 class Pin:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +15,14 @@ from .throttle import may_log
 
 logger = logging.getLogger(__name__)
 
+OPENFEATURE = "openfeature"
+
 
 @dataclass(frozen=True)
 class Read:
     """A read of a flag, which is a copy, with the value that the caller got: it may be `default`, the caller's own.
 
-    `by` is the method of `Flags` that was called, or "openfeature" for one by OpenFeature's client. `identity` is None
+    `by` is the method of `Flags` that was called, or `OPENFEATURE` where its client read the flag. `identity` is None
     for the environment's flag, and `UNSET` where nobody asked for the request's identity yet.
     """
 
@@ -51,17 +52,15 @@ def notify(observers: Iterable[Observer], read: Read) -> None:
     token = _is_notifying.set(True)
     try:
         for observer in observers:
-            with logged_failure(observer):
-                observer.observe(read)
+            call(observer, observer.observe, read)
     finally:
         _is_notifying.reset(token)
 
 
-@contextmanager
-def logged_failure(observer: object) -> Iterator[None]:
-    """Log what an observer or a hook raises, once a minute for each class, and go on."""
+def call(observer: object, method: Callable[..., object], *args: object, **named: object) -> None:
+    """Call a method of an observer or a hook; log what it raises, once a minute for each class."""
     try:
-        yield
+        method(*args, **named)
     except Exception:
         if may_log(type(observer)):
             name = f"{type(observer).__module__}.{type(observer).__qualname__}"

@@ -79,6 +79,7 @@ FAULTS: dict[str, tuple[Any, dict[str, Any], str, str]] = {
         "No module named 'tests.nowhere'",
         "from_user",
     ),
+    "E010": ({**GOOD, "HOOKS": ["tests.nowhere.Hook"]}, {}, "No module named 'tests.nowhere'", "[openfeature]"),
     "E009": (
         GOOD,
         {"cache": {"BACKEND": "tests.unit.storage.test_cache.AsyncCache"}},

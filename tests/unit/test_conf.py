@@ -49,6 +49,7 @@ DEFAULTS = {
     "IDENTITY": None,
     "DEFAULTS": {},
     "STRICT": False,
+    "HOOKS": (),
     "SNAPSHOT_FILE": None,
     "ADMIN_PERMISSION": None,
     "HUB": None,
@@ -78,6 +79,8 @@ RIGHT: list[tuple[str, Any]] = [
     ("HUB", {"PUBLISH_URL": "https://me:secret@hub.example/", "SUBSCRIBE_URL": "https://hub.example/"}),
     ("BROWSER_FLAGS", "all"),
     ("BROWSER_FLAGS", {"new_checkout", "max items"}),
+    ("HOOKS", ()),
+    ("HOOKS", ("shop.hooks.Hook", "shop.hooks.other")),
     ("HEADERS", {"X-Gateway": "a b", "X_Empty": ""}),
 ]
 WRONG: list[tuple[str, Any, str]] = [
@@ -112,6 +115,9 @@ WRONG: list[tuple[str, Any, str]] = [
         )
     ],
     ("API_URL", None, "an absolute URL"),
+    ("HOOKS", "shop.hooks.Hook", "a list of dotted paths"),
+    ("HOOKS", [""], "a list of dotted paths"),
+    ("HOOKS", None, "a list of dotted paths"),
     ("CACHE", "", "non-empty string"),
     ("CACHE", None, "non-empty string"),
     ("CACHE", ["default"], "non-empty string"),

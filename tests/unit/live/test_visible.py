@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from django_flagsmith_realtime import Flags, Identity, get_flags
 from django_flagsmith_realtime.live.endpoint import is_trusted_origin
-from django_flagsmith_realtime.reading import flags as flags_module
 from tests.support.cases import each_case
 from tests.support.documents import publish
+from tests.support.observers import Recorder, watch
 from tests.support.strategies import documents, identities
 from tests.unit.environment.test_evaluation import publish_raw
 from tests.unit.live.pages import (
@@ -34,7 +34,6 @@ from tests.unit.live.pages import (
     evaluations,
     post,
 )
-from tests.unit.reading.test_observers import Recorder
 
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -183,7 +182,7 @@ def test_defaults_are_visible_by_name_only(settings: Any) -> None:
 def test_what_a_page_asks_for_is_no_read(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     """A page gets all flags and may use none: its own client counts those that it uses."""
     recorder = Recorder()
-    monkeypatch.setattr(flags_module, "process_observers", lambda: [recorder])
+    watch(monkeypatch, recorder)
     settings.FLAGSMITH = SETTING
     publish()
     for answer in (post(OFREP), post(f"{OFREP}/banner_text"), Client().get(FLAGS), post(IDENTITIES, {})):

@@ -20,30 +20,14 @@ from django_flagsmith_realtime.exceptions import UnknownFlag
 from django_flagsmith_realtime.identity import UNSET
 from django_flagsmith_realtime.jinja2 import FlagsmithExtension
 from django_flagsmith_realtime.mixins import FlagEnabledMixin
-from django_flagsmith_realtime.reading import flags as flags_module
 from django_flagsmith_realtime.reading import throttle
-from django_flagsmith_realtime.reading.observers import Observer, Read
+from django_flagsmith_realtime.reading.observers import Read
 from django_flagsmith_realtime.test import override_flags
 from tests.support.cases import each_case
 from tests.support.documents import publish
+from tests.support.observers import PatientRecorder, Recorder, watch
 
 BOB = Identity("user_bob", {"plan": "gold"})
-
-
-class Recorder(Observer):
-    def __init__(self) -> None:
-        self.reads: list[Read] = []
-
-    def observe(self, read: Read) -> None:
-        self.reads.append(read)
-
-    def take(self) -> list[tuple[str, str]]:
-        taken, self.reads = self.reads, []
-        return [(read.flag.feature_name, read.by) for read in taken]
-
-
-class Patient(Recorder):
-    each_read = True
 
 
 class Broken(Recorder):
@@ -52,13 +36,17 @@ class Broken(Recorder):
         raise ZeroDivisionError("a bug of an observer's")
 
 
+def calls(recorder: Recorder) -> list[tuple[str, str]]:
+    return [(read.flag.feature_name, read.by) for read in recorder.reads]
+
+
 Observe = Callable[..., None]
 
 
 @pytest.fixture
 def observe(monkeypatch: pytest.MonkeyPatch) -> Observe:
     """Let observers watch all reads of the process, as a setting does."""
-    return lambda *observers: monkeypatch.setattr(flags_module, "process_observers", lambda: observers)
+    return partial(watch, monkeypatch)
 
 
 @pytest.fixture
@@ -151,10 +139,11 @@ WAYS: dict[str, tuple[Callable[[HttpRequest], Any], list[tuple[str, str]]]] = {
 @each_case("way", WAYS)
 def test_each_way_to_read_notifies(way: str, recorder: Recorder, settings: Any) -> None:
     publish(new_checkout=False)
+    recorder.reads.clear()
     read, expected = WAYS[way]
     read(request_for(Identity("user_dave"), settings))
     assert {read.identity and read.identity.identifier for read in recorder.reads} == {"user_dave"}
-    assert recorder.take() == expected
+    assert calls(recorder) == expected
 
 
 def test_an_observer_gets_the_flag_as_the_caller_does(recorder: Recorder, settings: Any) -> None:
@@ -190,7 +179,7 @@ def test_a_flag_that_is_handed_out_is_the_callers_own(recorder: Recorder) -> Non
 
 def test_an_observer_is_notified_once_for_each_flag_method_and_identity(observe: Observe) -> None:
     publish()
-    once, each = Recorder(), Patient()
+    once, each = Recorder(), PatientRecorder()
     observe(once, each)
     with flags_scope(identity=BOB):
         for _ in range(3):
@@ -282,7 +271,7 @@ def test_what_an_observer_reads_is_not_observed(observe: Observe) -> None:
     reader = Reader()
     observe(reader)
     get_flags().is_feature_enabled("dark_mode")
-    assert reader.take() == [("dark_mode", "is_feature_enabled")]
+    assert calls(reader) == [("dark_mode", "is_feature_enabled")]
 
 
 def test_a_read_with_an_observer_asks_the_cache_and_identity_no_more_often(
@@ -292,7 +281,7 @@ def test_a_read_with_an_observer_asks_the_cache_and_identity_no_more_often(
     calls: list[HttpRequest] = []
     settings.FLAGSMITH = {**settings.FLAGSMITH, "IDENTITY": lambda request: calls.append(request) or BOB}
     costs = []
-    for observers in [(), (Recorder(), Patient())]:
+    for observers in [(), (Recorder(), PatientRecorder())]:
         observe(*observers)
         request = RequestFactory().get("/")
         get_flags()["dark_mode"]  # this process has the payload
