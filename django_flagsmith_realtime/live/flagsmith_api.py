@@ -74,7 +74,7 @@ def _feature(flag: Flag, flags: Flags, *, with_variant: bool) -> dict[str, Any]:
 def _traits(sent: Any) -> Iterator[dict[str, Any]]:
     """Return the traits of a request as an answer has them; raise one of several errors for anything else."""
     for trait in sent or ():
-        name, value = str(trait["trait_key"]), _scalar(trait["trait_value"])
+        name, value = str(_scalar(trait["trait_key"])), _scalar(trait["trait_value"])
         if value is not None:  # None removes a trait
             yield {"trait_key": name, "trait_value": value, "transient": bool(trait.get("transient"))}
 

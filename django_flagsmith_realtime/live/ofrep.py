@@ -16,7 +16,7 @@ from ..environment.defaults import DEFAULTS_REASON
 from ..reading.flags import Flags
 from .endpoint import endpoint, parse_json
 from .stream import stream_url
-from .visible import RETRY_SECONDS, has_flags, session_flags, visible_flags
+from .visible import RETRY_SECONDS, has_flags, session_flags, visible_flags, visible_names
 
 # Of Flagsmith's reasons only the first word: "TARGETING_MATCH; segment=…" names a segment.
 REASONS = {DEFAULTS_REASON: "DEFAULT", **{name: name for name in ("STATIC", "DEFAULT", "TARGETING_MATCH", "SPLIT")}}
@@ -52,10 +52,9 @@ async def evaluate(request: HttpRequest, body: bytes, key: str) -> HttpResponse:
     if problem := _find_problem(body):
         return JsonResponse({"key": key, **problem}, status=400)
     flags = await session_flags(request)
-    flag = visible_flags(flags).get(key)
-    if flag is None:
+    if key not in visible_names(flags):
         return JsonResponse({"key": key, "errorCode": "FLAG_NOT_FOUND"}, status=404)
-    return JsonResponse(_evaluation(flag, flags.of(None)))
+    return JsonResponse(_evaluation(flags.find(key), flags.of(None)))
 
 
 def _find_problem(body: bytes) -> dict[str, str] | None:

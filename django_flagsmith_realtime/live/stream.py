@@ -9,7 +9,6 @@ from contextlib import suppress
 from django.contrib.auth.decorators import login_not_required
 from django.core.handlers.asgi import ASGIRequest
 from django.db import connections
-from django.db.transaction import non_atomic_requests
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
@@ -19,6 +18,7 @@ from ..compat import end_request_thread
 from ..conf import get_read_config
 from ..environment.snapshot import Head
 from ..reading.scope import release_flags
+from .endpoint import without_transaction
 from .events import Subscriber, get_fanout, retry_event
 
 RECENT_SECONDS = 60.0  # an OFREP client that connects may have asked for its flags just before a change
@@ -48,7 +48,7 @@ def stream_url() -> str:
 
 
 @login_not_required
-@non_atomic_requests
+@without_transaction
 @require_GET
 async def flagsmith_stream(request: HttpRequest, key: str) -> HttpResponseBase:
     """Send the time of each change of an environment, as Flagsmith's stream service does.
@@ -61,7 +61,7 @@ async def flagsmith_stream(request: HttpRequest, key: str) -> HttpResponseBase:
 
 
 @login_not_required
-@non_atomic_requests
+@without_transaction
 @require_GET
 async def ofrep_stream(request: HttpRequest) -> HttpResponseBase:
     """Notify OFREP clients and pages of each change: then they ask for the flags of their session again.

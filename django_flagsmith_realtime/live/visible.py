@@ -26,8 +26,8 @@ async def session_flags(request: HttpRequest) -> Flags:
     return await request_flags(request).latest().apin()
 
 
-def visible_flags(flags: Flags) -> dict[str, Flag]:
-    """Return the flags that a browser may see, sorted by name; observers are not notified of these reads.
+def visible_names(flags: Flags) -> list[str]:
+    """Return the names of the flags that a browser may see, sorted.
 
     These are the flags in `BROWSER_FLAGS` that Flagsmith or `DEFAULTS` knows, and that Flagsmith does not mark as
     server-side only. "all" are those that Flagsmith knows: a default has no mark.
@@ -38,7 +38,13 @@ def visible_flags(flags: Flags) -> dict[str, Flag]:
         names = (names | config.defaults.keys()) & set(config.browser_flags)
         for name in names & hidden:
             report_refusal(REFUSAL, name)
-    return {name: flags.find(name) for name in sorted(names - hidden)}
+    return sorted(names - hidden)
+
+
+def visible_flags(flags: Flags) -> dict[str, Flag]:
+    """Return the flags that a browser may see, by name. Observers are not notified: a page may use none of them."""
+    flags.evaluate_all()
+    return {name: flags.find(name) for name in visible_names(flags)}
 
 
 def has_flags(flags: Flags) -> bool:

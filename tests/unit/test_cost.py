@@ -12,11 +12,15 @@ from typing import Any
 
 import pytest
 from django.test import AsyncClient, Client
+from flag_engine import engine
 
 from benchmarks.documents import MEDIUM, make_body
+from django_flagsmith_realtime import Flags, Identity, get_flags
 from django_flagsmith_realtime.environment.snapshot import Document, parse_document
 from django_flagsmith_realtime.listener.publisher import Publisher
+from django_flagsmith_realtime.live.visible import visible_flags
 from django_flagsmith_realtime.reading.reader import get_reader
+from tests.support.cases import each_case
 from tests.support.documents import HEAD, configured_store, payload_key, publish
 from tests.support.processes import RedisServer
 from tests.support.sources import FakeSource
@@ -83,6 +87,34 @@ def test_the_threads_and_event_loops_of_a_process_share_one_connection(redis: Re
         pages = [threads.submit(get, url) for get in HANDLERS.values() for url in ["/many/", "/amany/"] * 4]
         assert {page.result().status_code for page in pages} == {200}
         assert len({client["id"] for client in observer.client_list()} - before) == 1
+
+
+def test_a_request_of_a_page_costs_one_get(commands: Any, settings: Any) -> None:
+    settings.FLAGSMITH = {"ENVIRONMENT_KEY": "ser.tests", "FRESHNESS": 3_600, "BROWSER_FLAGS": "all"}
+    publish()
+    get_reader().current()
+    assert commands(lambda: Client().post("/flagsmith/ofrep/v1/evaluate/flags", {}, "application/json")) == {"get": 1}
+    assert commands(lambda: Client().get("/flagsmith/api/v1/flags/")) == {"get": 1}
+
+
+@each_case("read", [lambda flags: flags.all_flags(), visible_flags])
+def test_all_flags_of_an_identity_are_evaluated_at_once(
+    read: Callable[[Flags], object], monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    """One by one, 500 flags took a second: the SDK goes through all overrides of a segment for each."""
+    settings.FLAGSMITH = {"ENVIRONMENT_KEY": "ser.tests", "BROWSER_FLAGS": "all"}
+    publish()
+    get_reader().current()  # which evaluates the environment's
+    evaluated: list[int] = []
+    evaluate = engine.get_evaluation_result
+
+    def note(context: Any) -> Any:
+        evaluated.append(len(context["features"]))
+        return evaluate(context)
+
+    monkeypatch.setattr(engine, "get_evaluation_result", note)
+    assert read(get_flags(identity=Identity("user_alice")))
+    assert evaluated == [len(get_flags())]
 
 
 def test_bytes_in_the_cache(redis: RedisServer) -> None:

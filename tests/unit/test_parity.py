@@ -22,6 +22,7 @@ REASONS = {
     "Flags": "both `get_flags` and `aget_flags` return it",
     "Flags.of": NOTHING_TO_WAIT_FOR,
     "Flags.latest": NOTHING_TO_WAIT_FOR,
+    "Flags.evaluate_all": AWAITED,
     "Flags.notify": NOTHING_TO_WAIT_FOR,
     "Flags.apin": "a sync read does it by itself",
     "Identity": NOTHING_TO_WAIT_FOR,

@@ -126,6 +126,7 @@ def test_figures_are_accepted() -> None:
         b"[]",
         b'"text"',
         b"[" * 60_000,
+        b'{"traits": [{"trait_value": 1, "trait_key": %s}]}' % (b"[" * 950 + b"]" * 950),
         *(
             json.dumps(body).encode()
             for body in (

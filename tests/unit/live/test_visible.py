@@ -131,6 +131,9 @@ def test_atomic_requests_are_no_hindrance(
         monkeypatch.setitem(connections.settings[alias], "ATOMIC_REQUESTS", True)
     respond = post if mode == "sync" else apost
     assert [respond(url, {}).status_code for url in POSTS] == [200] * 4
+    if mode == "sync":
+        for stream in ("/flagsmith/ofrep/v1/stream", "/flagsmith/sse/environments/key/stream"):
+            assert Client().get(stream).status_code == 501
 
 
 # What is visible
