@@ -172,17 +172,19 @@ class Flags(Mapping[str, Flag]):
         dict and list, it is of that type, the last two decoded from JSON; else `default`, and a log line.
         """
         flag = self.find(name, has_default=default is not None)
-        value, reason, is_default = flag.value, flag.reason, flag.is_default
-        if value is None or (default is not None and is_default):
-            value, is_default = default, is_default or default is not None
+        value, reason = flag.value, None
+        if value is None or (default is not None and flag.is_default):
+            value = default
         elif type is not None:
             try:
                 value = read_as(value, type)
             except WrongKind as error:
                 _warn_once("The default stands in for the value of the flag %r: %s", name, str(error))
-                value, reason, is_default = default, MISMATCH_REASON, True
+                value, reason = default, MISMATCH_REASON
         if self.pin.observers:
-            self.notify(flag, "get_feature_value", default, value=value, reason=reason, is_default=is_default)
+            is_default = flag.is_default or reason is not None or (flag.value is None and default is not None)
+            given = {"value": value, "reason": reason or flag.reason, "is_default": is_default}
+            self.notify(flag, "get_feature_value", default, **given)
         return value
 
     def get_flag(self, name: str) -> Flag:

@@ -67,7 +67,9 @@ class HookObserver(Observer):
     def observe(self, read: Read) -> None:
         if read.by == OPENFEATURE:  # the client calls them: they are its provider's
             return
-        details = describe(read)
+        flag = read.flag
+        is_boolean = flag.value is None or read.by == "is_feature_enabled"  # without a value, a flag is a boolean
+        details = describe(flag, flag.enabled if is_boolean else flag.value, reads_value=not is_boolean)
         kind = TYPES.get(type(details.value), FlagType.OBJECT)
         calls = [
             (hook, HookContext(details.flag_key, kind, read.default, context_of(read), provider_metadata=METADATA))
@@ -94,31 +96,22 @@ def context_of(read: Read) -> EvaluationContext:
     return EvaluationContext()
 
 
-def describe(read: Read) -> FlagEvaluationDetails[Any]:
-    """Return a read in OpenFeature's terms. A flag without a value is a boolean, also to who asks for its value."""
-    flag = read.flag
-    is_boolean = flag.value is None or read.by == "is_feature_enabled"
-    reason, error_code = parse_reason(flag)
-    return FlagEvaluationDetails(
-        flag_key=flag.feature_name,
-        value=flag.enabled if is_boolean else flag.value,
-        variant=None if flag.is_default else flag.variant,
-        flag_metadata=metadata(flag),
-        reason=reason if is_boolean or flag.enabled or error_code else Reason.DISABLED,
-        error_code=error_code,
-    )
+def describe(flag: Flag, value: Any, *, reads_value: bool) -> FlagEvaluationDetails[Any]:
+    """Return in OpenFeature's terms what a read of a flag, or of its value, gave.
 
-
-def parse_reason(flag: Flag) -> tuple[str, ErrorCode | None]:
-    """Return OpenFeature's reason and error code for a flag, whose own is such as "SPLIT; weight=30"."""
+    Its reason and error code come from the SDK's, such as "SPLIT; weight=30" or "ERROR; code=FLAG_NOT_FOUND".
+    """
     reason, _, detail = (flag.reason or Reason.UNKNOWN).partition("; ")
+    error_code = None
     if reason == Reason.ERROR:
         code = detail.removeprefix("code=")
-        return reason, ErrorCode[code] if code in ErrorCode.__members__ else ErrorCode.GENERAL
-    return Reason.DEFAULT if flag.is_default else reason, None
-
-
-def metadata(flag: Flag) -> dict[str, bool | int | float | str]:
-    """Return what else OpenFeature's hooks may show of a flag, by the names that Flagsmith's provider uses."""
-    own = {"featureId": flag.feature_id} if flag.feature_id else {}
-    return {"enabled": flag.enabled, **own, "reason": flag.reason or ""}
+        error_code = ErrorCode[code] if code in ErrorCode.__members__ else ErrorCode.GENERAL
+    elif reads_value and not flag.enabled:
+        reason = Reason.DISABLED
+    elif flag.is_default:
+        reason = Reason.DEFAULT
+    details: dict[str, bool | int | float | str] = {"enabled": flag.enabled, "reason": flag.reason or ""}
+    if flag.feature_id:
+        details["featureId"] = flag.feature_id  # called so by Flagsmith's provider
+    variant = None if flag.is_default else flag.variant
+    return FlagEvaluationDetails(flag.feature_name, value, variant, details, reason, error_code)

@@ -15,6 +15,7 @@ ROWS = (
         "celery",
         "checks",
         "management",
+        "openfeature",
         "panels",
         "tasks",
         "urls",
