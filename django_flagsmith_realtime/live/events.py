@@ -32,7 +32,7 @@ SLICE_SECONDS = 0.02  # between two slices of the clients that are due: 20 clien
 REPEAT_SECONDS = 2.0  # Flagsmith's JavaScript client drops an event that comes while it loads: it gets each time twice
 PING_SECONDS = 15.0  # as often as Flagsmith's stream service; proxies close what is silent for 30 to 60 s
 UNREAD_SECONDS = 60.0  # a client that has not read what waits for it for so long is gone, or blocked
-END_SECONDS = 0.5  # for which streams may take to send their last bytes when the process ends
+END_SECONDS = 5.0  # for all streams to send their last bytes when the process ends: 1,000 take 0.1 s
 RETURN_SECONDS = (1.0, 10.0)  # at random: the clients of a process that ends come back over this long
 MAX_OTHERS = 500  # environments whose times are read in one look, those with the most streams first
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import resource
+import time
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
@@ -12,13 +13,14 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
+from django.core.handlers.asgi import ASGIHandler
 from django.db import connections
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.urls import resolve, reverse
 
 from django_flagsmith_realtime import get_flags
 from django_flagsmith_realtime.live import stream
-from django_flagsmith_realtime.live.events import LOOK_SECONDS, get_fanout
+from django_flagsmith_realtime.live.events import LOOK_SECONDS, UNREAD_SECONDS, get_fanout
 from django_flagsmith_realtime.live.stream import max_streams, stream_url
 from django_flagsmith_realtime.middleware import FlagsmithMiddleware
 from django_flagsmith_realtime.reading.scope import release_flags
@@ -207,6 +209,42 @@ class TestBound:
             return len(get_fanout())
 
         assert asyncio.run(go()) == 0
+
+
+def test_a_client_that_does_not_read_is_dropped_as_if_it_had_disconnected() -> None:
+    """Django's own handler, whose server can't send any more: a full socket."""
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        if not sent:
+            sent.append(None)
+            return {"type": "http.request"}
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+    async def serve() -> None:
+        scope = {"type": "http", "method": "GET", "path": PAGES, "headers": [], "query_string": b""}
+        request = asyncio.create_task(ASGIHandler()(scope, receive, send))
+        fanout = get_fanout()
+        while not len(fanout):
+            await asyncio.sleep(0.001)
+        [subscriber] = fanout._subscribers
+        fanout.send(subscriber, b"a change")
+        fanout.drop_unread(time.monotonic() + UNREAD_SECONDS - 1)
+        await asyncio.sleep(0.01)
+        assert not request.done()
+        fanout.drop_unread(time.monotonic() + UNREAD_SECONDS)
+        await asyncio.wait_for(request, 10)
+        assert len(fanout) == 0
+
+    publish()
+    asyncio.run(serve())
+    assert [message["type"] for message in sent[1:]] == ["http.response.start", "http.response.body"]
 
 
 class TestWhatAStreamHolds:
