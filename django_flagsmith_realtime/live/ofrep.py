@@ -89,7 +89,10 @@ def _evaluation(flag: Flag, environment: Flags) -> dict[str, Any]:
 
 
 def _event_streams(request: HttpRequest) -> dict[str, Any]:
-    """Return where the client is notified of changes; nothing where only Django could do it, and runs under WSGI."""
+    """Return where the client is notified of changes; nothing where only Django could do it, and runs under WSGI.
+
+    OpenFeature's web provider 0.4 asks for the flags every second while its stream is refused.
+    """
     if not (isinstance(request, ASGIRequest) or get_read_config().hub):
         return {}
     url = stream_url()

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from django_flagsmith_realtime import Flags, Identity, get_flags
 from django_flagsmith_realtime.live.endpoint import is_trusted_origin
+from tests.support.backends import HangingCache
 from tests.support.cases import each_case
 from tests.support.documents import publish
 from tests.support.observers import Recorder, watch
@@ -313,6 +314,16 @@ def test_djangos_page_cache_keeps_none(site: None, settings: Any) -> None:
         assert banners(bob) == banners(Client()) == {"Welcome to Northwind"}
     publish(banner_text="Sale")
     assert banners(bob) == {"Sale"}
+
+
+def test_while_the_cache_is_away_a_page_gets_what_the_process_holds(hanging: type[HangingCache], settings: Any) -> None:
+    settings.FLAGSMITH = SETTING
+    publish()
+    asks = (lambda: post(OFREP), lambda: apost(OFREP), lambda: Client().get(FLAGS), lambda: post(IDENTITIES, {}))
+    before = [ask().content for ask in asks]
+    hanging.timeout = 0
+    hanging.open.clear()
+    assert [ask().content for ask in asks] == before
 
 
 # Requests
