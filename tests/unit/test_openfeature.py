@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.core.cache import caches
 from django.http import HttpRequest, HttpResponse
+from django.template import Context, Template
 from django.test import AsyncClient, Client
 from django.urls import path
 from openfeature import api
@@ -19,11 +20,9 @@ from openfeature.event import EventDetails, ProviderEvent, ProviderEventDetails
 from openfeature.flag_evaluation import FlagEvaluationOptions
 from openfeature.hook import Hook
 from openfeature.provider import ProviderStatus
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from django_flagsmith_realtime import Identity, flags_scope, get_flags
+from django_flagsmith_realtime.decorators import flag_enabled
 from django_flagsmith_realtime.environment.snapshot import parse_document
 from django_flagsmith_realtime.openfeature import CHECK_SECONDS, FlagsmithProvider
 from django_flagsmith_realtime.test import override_flags
@@ -477,20 +476,51 @@ def test_observers_are_notified_of_evaluations(
     assert (each.reads[1].flag.value, each.reads[1].flag.reason) == (7, "ERROR; code=TYPE_MISMATCH")
 
 
-def test_opentelemetry_gets_evaluations_of_the_client_and_other_reads_alike(settings: Any) -> None:
-    publish()
-    settings.FLAGSMITH = {**settings.FLAGSMITH, "HOOKS": ["openfeature.contrib.hook.opentelemetry.TracingHook"]}
-    client = make_client()
-    exporter, provider = InMemorySpanExporter(), TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    with provider.get_tracer("tests").start_as_current_span("request"):
-        assert client.get_string_value("banner_text", "", BOB)
-        assert get_flags(identity=Identity("user_bob", {"plan": "gold"})).get_feature_value("banner_text")
-    provider.shutdown()
-    [span] = exporter.get_finished_spans()
-    one, other = (dict(event.attributes or {}) for event in span.events)
-    assert one == other
-    assert one["feature_flag.result.value"] == '"Welcome back, gold member"'
+@flag_enabled("new_checkout")
+def page(request: HttpRequest) -> HttpResponse:
+    Template(test_hooks.TEXT).render(Context({"request": request}))
+    api.get_client().get_boolean_value("gift_cards", True)
+    api.get_client().get_string_value("support_email", "")
+    raise LookupError("a bug of the page")
+
+
+@flag_enabled("new_checkout")
+async def apage(request: HttpRequest) -> HttpResponse:
+    Template(test_hooks.TEXT).render(Context({"request": request}))
+    await api.get_client().get_boolean_value_async("gift_cards", True)
+    await api.get_client().get_string_value_async("support_email", "")
+    raise LookupError("a bug of the page")
+
+
+@each_case("url", ["/page/", "/apage/"])
+def test_a_trace_and_an_error_have_the_flags_of_decorator_tags_and_client(url: str, settings: Any) -> None:
+    publish(new_checkout=True)
+    settings.MIDDLEWARE = ["django_flagsmith_realtime.middleware.FlagsmithMiddleware"]
+    settings.ROOT_URLCONF = (path("page/", page), path("apage/", apage))
+    settings.FLAGSMITH = {
+        **settings.FLAGSMITH,
+        "HOOKS": [test_hooks.TRACING, test_hooks.SENTRY],
+        "IDENTITY": lambda request: Identity("user_dave"),
+    }
+    set_provider(FlagsmithProvider())
+    with test_hooks.traced() as spans, test_hooks.reported() as errors:
+        test_hooks.get(url)
+    [span], [error] = spans.get_finished_spans(), errors
+    told = [dict(event.attributes or {}) for event in span.events]
+    assert [(each["feature_flag.key"], each["feature_flag.result.value"]) for each in told] == [
+        ("new_checkout", "true"),
+        ("dark_mode", "true"),
+        ("banner_text", '"Welcome to Northwind"'),
+        ("gift_cards", "false"),
+        ("support_email", '"help@northwind.example"'),
+    ]
+    assert {each["feature_flag.provider.name"] for each in told} == {"Flagsmith"}
+    assert [each["feature_flag.context.id"] for each in told if "feature_flag.context.id" in each] == ["user_dave"] * 3
+    assert error["contexts"]["flags"]["values"] == [
+        {"flag": "new_checkout", "result": True},
+        {"flag": "dark_mode", "result": True},
+        {"flag": "gift_cards", "result": False},
+    ]
 
 
 class Careless(Hook):

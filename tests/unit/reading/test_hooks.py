@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal  # noqa: F401 - named by a path
 from typing import Any
 
@@ -308,15 +310,52 @@ def site(settings: Any) -> None:
     publish(new_checkout=True)
 
 
-@each_case("url", ["/page/", "/apage/"])
-def test_opentelemetrys_hook_puts_each_flag_on_the_requests_span(url: str, site: None, settings: Any) -> None:
-    use(settings, TRACING, IDENTITY=lambda request: BOB)
+@contextmanager
+def traced() -> Iterator[InMemorySpanExporter]:
+    """Trace what runs inside as one span, which is exported in the end."""
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     with provider.get_tracer("tests").start_as_current_span("request"):
-        get(url)
+        yield exporter
     provider.shutdown()
-    [span] = exporter.get_finished_spans()
+
+
+class ListTransport(sentry_sdk.transport.Transport):
+    """Keeps what Sentry would be sent."""
+
+    def __init__(self, options: dict[str, Any] | None = None) -> None:
+        super().__init__(options)
+        self.events: list[Any] = []
+
+    def capture_envelope(self, envelope: sentry_sdk.envelope.Envelope) -> None:
+        self.events.append(envelope.get_event())
+
+
+@contextmanager
+def reported() -> Iterator[list[Any]]:
+    """Let Sentry capture errors of views, as its integration with Django does."""
+    transport = ListTransport()
+    client = sentry_sdk.Client(dsn="http://key@127.0.0.1/1", transport=transport, default_integrations=False)
+
+    def capture(**kwargs: Any) -> None:
+        sentry_sdk.capture_exception()
+
+    with sentry_sdk.isolation_scope() as scope:
+        scope.set_client(client)
+        got_request_exception.connect(capture)
+        try:
+            yield transport.events
+        finally:
+            got_request_exception.disconnect(capture)
+            client.close()
+
+
+@each_case("url", ["/page/", "/apage/"])
+def test_opentelemetrys_hook_puts_each_flag_on_the_requests_span(url: str, site: None, settings: Any) -> None:
+    use(settings, TRACING, IDENTITY=lambda request: BOB)
+    with traced() as spans:
+        get(url)
+    [span] = spans.get_finished_spans()
     assert {event.name for event in span.events} == {"feature_flag.evaluation"}
     assert [dict(event.attributes or {}) for event in span.events] == [
         {
@@ -334,37 +373,14 @@ def test_opentelemetrys_hook_puts_each_flag_on_the_requests_span(url: str, site:
     ]
 
 
-class ListTransport(sentry_sdk.transport.Transport):
-    """Keeps what Sentry would be sent."""
-
-    def __init__(self, options: dict[str, Any] | None = None) -> None:
-        super().__init__(options)
-        self.events: list[Any] = []
-
-    def capture_envelope(self, envelope: sentry_sdk.envelope.Envelope) -> None:
-        self.events.append(envelope.get_event())
-
-
 @each_case("url", ["/page/", "/apage/"])
 def test_sentrys_hook_puts_switches_on_an_errors_event(url: str, site: None, settings: Any) -> None:
     use(settings, SENTRY)
-    transport = ListTransport()
-    client = sentry_sdk.Client(dsn="http://key@127.0.0.1/1", transport=transport, default_integrations=False)
-
-    def capture(**kwargs: Any) -> None:  # as Sentry's integration with Django does
-        sentry_sdk.capture_exception()
-
-    with sentry_sdk.isolation_scope() as scope:
-        scope.set_client(client)
-        got_request_exception.connect(capture)
-        try:
-            get(url)
-        finally:
-            got_request_exception.disconnect(capture)
-    client.close()
-    [event] = transport.events
-    assert event["exception"]["values"][0]["type"] == "LookupError"
-    assert event["contexts"]["flags"]["values"] == [
+    with reported() as errors:
+        get(url)
+    [error] = errors
+    assert error["exception"]["values"][0]["type"] == "LookupError"
+    assert error["contexts"]["flags"]["values"] == [
         {"flag": "new_checkout", "result": True},
         {"flag": "dark_mode", "result": True},
     ]
