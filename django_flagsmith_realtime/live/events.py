@@ -130,13 +130,17 @@ class Fanout:
             self._subscribers.discard(subscriber)
 
     async def look(self) -> Head | None:
-        """Read the head, at most once a second; note what our streams should have sent, and return the head."""
+        """Read the head as a request does; note what our streams should have sent, and return the head."""
         config = get_read_config()
-        snapshot = await get_reader(config).acurrent(LOOK_SECONDS)
+        freshness = min(config.freshness, LOOK_SECONDS)
+        snapshot = await get_reader(config).acurrent(freshness)
         if snapshot is None:
             return None
+        event = page_event(snapshot.head)
+        if event != self._ours.get(None):  # for this long another process may still answer with the flags of before
+            await asyncio.sleep(freshness)
         key = config.stream_key or snapshot.environment.api_key
-        self._ours = {None: page_event(snapshot.head), key: environment_event(snapshot.head.changed_at)}
+        self._ours = {None: event, key: environment_event(snapshot.head.changed_at)}
         return snapshot.head
 
     def latest(self, key: str | None) -> bytes | None:
@@ -181,15 +185,17 @@ class Fanout:
                 subscriber.task.cancel()
 
     async def _run(self) -> None:
-        with calls_on_signal(self.end):
-            while self._subscribers:
-                began = self._clock()
-                try:
-                    await self._turn(began)
-                except Exception:
-                    logger.exception("Sending to open streams failed in an unexpected way")
-                await asyncio.sleep(max(began + LOOK_SECONDS - self._clock(), SLICE_SECONDS))
-        self._task = None
+        try:
+            with calls_on_signal(self.end):
+                while self._subscribers:
+                    began = self._clock()
+                    try:
+                        await self._turn(began)
+                    except Exception:
+                        logger.exception("Sending to open streams failed in an unexpected way")
+                    await asyncio.sleep(max(began + LOOK_SECONDS - self._clock(), SLICE_SECONDS))
+        finally:
+            self._task = None  # it would keep its event loop, which may have ended
 
     async def _turn(self, now: float) -> None:
         config = get_read_config()

@@ -23,9 +23,10 @@ from django_flagsmith_realtime.live import stream
 from django_flagsmith_realtime.live.events import LOOK_SECONDS, UNREAD_SECONDS, get_fanout
 from django_flagsmith_realtime.live.stream import max_streams, stream_url
 from django_flagsmith_realtime.middleware import FlagsmithMiddleware
+from django_flagsmith_realtime.reading.reader import Reader
 from django_flagsmith_realtime.reading.scope import release_flags
 from tests.support.cases import each_case
-from tests.support.documents import publish
+from tests.support.documents import configured_store, publish
 
 OWN = "/flagsmith/sse/environments/client-side-key/stream"
 PAGES = "/flagsmith/ofrep/v1/stream"
@@ -147,6 +148,16 @@ class TestStreamOfPages:
                 "etag": str(head.sequence),
                 "lastModified": head.changed_at / 1_000_000,
             }
+
+    def test_no_process_answers_with_the_flags_of_before_once_a_page_is_notified(self) -> None:
+        other = Reader(configured_store())
+        publish(banner_text="old")
+        other.current()
+        head = publish(banner_text="new").head
+        with override_settings(FLAGSMITH={**settings.FLAGSMITH, "FRESHNESS": 0.2}):
+            asyncio.run(read(f"{PAGES}?lastEventId=1"))
+        snapshot = other.current(max_age=0.2)
+        assert snapshot and snapshot.head == head
 
     def test_one_that_saw_this_version_is_not(self) -> None:
         head = publish().head
