@@ -53,7 +53,8 @@ async def evaluate(request: HttpRequest, body: bytes, key: str) -> HttpResponse:
         return JsonResponse({"key": key, **problem}, status=400)
     flags = await session_flags(request)
     if key not in visible_names(flags):
-        return JsonResponse({"key": key, "errorCode": "FLAG_NOT_FOUND"}, status=404)
+        problem = {"errorCode": "FLAG_NOT_FOUND", "errorDetails": "There is no such flag."}
+        return JsonResponse({"key": key, **problem}, status=404)
     return JsonResponse(_evaluation(flags.find(key), flags.of(None)))
 
 
@@ -75,10 +76,12 @@ def _evaluation(flag: Flag, environment: Flags) -> dict[str, Any]:
     none, so that the default in the page's code counts. The environment decides which: a flag must not change its
     type with the identity.
     """
-    evaluation: dict[str, Any] = {"key": flag.feature_name, "metadata": {"enabled": flag.enabled}}
-    evaluation["reason"] = REASONS.get((flag.reason or "").partition(";")[0], "UNKNOWN")
-    if flag.variant is not None:
-        evaluation["variant"] = flag.variant
+    evaluation: dict[str, Any] = {
+        "key": flag.feature_name,
+        "reason": REASONS.get((flag.reason or "").partition(";")[0], "UNKNOWN"),
+        "variant": flag.variant or "",  # OpenFeature's provider for Python 0.3 fails without one
+        "metadata": {"enabled": flag.enabled},
+    }
     if flag.value in NO_VALUE and environment.find(flag.feature_name).value in NO_VALUE:
         evaluation["value"] = flag.enabled
     elif not flag.enabled:
