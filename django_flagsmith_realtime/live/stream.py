@@ -14,7 +14,7 @@ from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
-from ..compat import end_request_thread
+from ..compat import close_caches, end_request_thread
 from ..conf import get_read_config
 from ..environment.snapshot import Head
 from ..reading.scope import release_flags
@@ -89,6 +89,7 @@ def _respond(request: HttpRequest, key: str | None, is_current: Callable[[Head],
 
 async def _events(key: str | None, is_current: Callable[[Head], bool]) -> AsyncIterator[bytes]:
     await end_request_thread(connections.close_all)
+    close_caches()
     fanout = get_fanout()
     if fanout.is_ended or len(fanout) >= max_streams():
         yield retry_event() if fanout.is_ended else retry_event(FULL_SECONDS)

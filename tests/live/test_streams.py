@@ -28,7 +28,7 @@ from tests.support.live_site import (
     live_site,
     sdk_stream,
 )
-from tests.support.processes import PostgresServer, wait_until
+from tests.support.processes import PostgresServer, RedisServer, wait_until
 
 STREAMS = 300
 MANY = 2_000  # `benchmarks/live.py` has 5,000
@@ -93,8 +93,8 @@ def test_an_interrupt_ends_the_streams_too(cache: dict[str, Any]) -> None:
         site.process.wait(10)
 
 
-def test_a_stream_of_a_logged_in_user_holds_no_database_connection_and_no_thread(
-    cache: dict[str, Any], postgres: PostgresServer
+def test_a_stream_of_a_logged_in_user_holds_no_connection_to_database_or_cache_and_no_thread(
+    cache: dict[str, Any], redis_server: RedisServer, postgres: PostgresServer
 ) -> None:
     publish()
     database = postgres.database()
@@ -116,6 +116,7 @@ def test_a_stream_of_a_logged_in_user_holds_no_database_connection_and_no_thread
         streams.open(PAGE_STREAM, 20, cookie=site.login("alice"))
         assert streams.wait_for_all(b"\r\nid: ")
         wait_until(lambda: connections() == 0, "no connection to the database")
+        assert redis_server.info("clients")["connected_clients"] < 10
         wait_until(lambda: len(list(threads.iterdir())) < before + 10, "threads that ended")
         assert site.get("/flag/banner_text/", headers={"Cookie": site.login("alice")})
 

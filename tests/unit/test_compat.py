@@ -20,6 +20,7 @@ from django.template import Context, Template
 
 from django_flagsmith_realtime.compat import (
     bind_to_caller,
+    close_caches,
     compile_regex_item,
     end_request_thread,
     parse_regex,
@@ -79,6 +80,23 @@ class TestRedisClients:
         cache.close()
         assert own in [each["id"] for each in client.client_list()]
         client.connection_pool.disconnect()
+
+    def test_close_caches_closes_those_that_are_idle(self, redis_server: RedisServer) -> None:
+        cache: Any = caches["default"]
+        client = cache._cache.get_client()
+        idle = str(client.client_id())
+        used = client.connection_pool.get_connection()
+        with redis_server.client() as observer:
+            client.ping()  # by another connection, which is idle then
+            close_caches()
+            used.send_command("PING")
+            assert used.read_response() in (b"PONG", True)
+            client.connection_pool.release(used)
+            assert idle in [each["id"] for each in observer.client_list()]
+            close_caches()
+            wait_until(lambda: idle not in [each["id"] for each in observer.client_list()])
+        assert cache.get("nothing") is None, "it connects again"
+        close_caches()
 
     def test_a_store_makes_one(self) -> None:
         cache: Any = configured_store().cache.connection

@@ -40,4 +40,5 @@ TEMPLATES = [
         },
     }
 ]
+SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"  # so that a session reads cache and database
 ROOT_URLCONF = "tests.support.live_project.urls"
