@@ -19,7 +19,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "example_project")]
 
 from tests.support.processes import MemcachedServer, RedisServer  # noqa: E402
 
-SECTIONS = ("reads", "pages", "updates", "memory", "starts", "scale")
+SECTIONS = ("reads", "pages", "updates", "memory", "starts", "scale", "live")
 PEERS = (
     "django-flagsmith-realtime",
     "flagsmith",
@@ -31,6 +31,7 @@ PEERS = (
     "redis",
     "pymemcache",
     "gunicorn",
+    "uvicorn",
 )
 START, END = "<!-- tables -->", "<!-- end of tables -->"
 

@@ -17,10 +17,12 @@ from django_flagsmith_realtime.storage.store import Store
 from .documents import Size, make_body
 
 
-def publish(size: Size, alias: str) -> None:
+def publish(size: Size, alias: str, revision: int = 0) -> int:
+    """Publish a document of some size; return its sequence."""
     store = Store(alias, get_config().namespace)
-    store.publish(parse_document(json.loads(make_body(size))), after=store.read_head())
+    snapshot = store.publish(parse_document(json.loads(make_body(size, revision))), after=store.read_head())
     store.close()
+    return snapshot.sequence
 
 
 @contextmanager

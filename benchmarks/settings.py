@@ -23,7 +23,7 @@ DATABASES = {
 LOCAL = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 10_000}}
 DATABASE = {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache_table"}
 CACHES = {"default": LOCAL, "local memory": LOCAL, "DatabaseCache": DATABASE, **json.loads(os.environ["BENCH_CACHES"])}
-ROOT_URLCONF = "benchmarks.pages"
+ROOT_URLCONF = os.environ.get("BENCH_URLS", "benchmarks.pages")
 TEMPLATES = [
     {"BACKEND": "django.template.backends.django.DjangoTemplates", "OPTIONS": {"libraries": {}}},
     {

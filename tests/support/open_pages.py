@@ -5,7 +5,7 @@ from __future__ import annotations
 import selectors
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
 
@@ -33,16 +33,17 @@ class OpenPages:
     def __exit__(self, *exception: object) -> None:
         self._stack.close()
 
-    def wait_for(self, text: bytes, timeout: float = 30) -> list[float]:
+    def wait_for(self, text: bytes, timeout: float = 30, *, then: Callable[[], object] = lambda: None) -> list[float]:
         """Read until each page has received a text; return when each had, by `time.monotonic`, the last one at the end.
 
-        What a page received up to its end is dropped. Raise `TimeoutError`, or `ConnectionError` where a page was left.
+        `then` is called for each. What a page received up to its end is dropped. Raise `TimeoutError`, or `ConnectionError` where a page was left.
         """
         deadline, times, waiting = time.monotonic() + timeout, [], set()
         for page, received in self._received.items():
             if text in received:
                 self._received[page] = received.partition(text)[2]
                 times.append(time.monotonic())
+                then()
             else:
                 waiting.add(page)
         while waiting:
@@ -59,4 +60,5 @@ class OpenPages:
                     self._received[page] = self._received[page].partition(text)[2]
                     waiting.remove(page)
                     times.append(time.monotonic())
+                    then()
         return times
