@@ -33,6 +33,11 @@ class OpenPages:
     def __exit__(self, *exception: object) -> None:
         self._stack.close()
 
+    @property
+    def received(self) -> list[bytes]:
+        """What each page received after the text that was last waited for."""
+        return list(self._received.values())
+
     def wait_for(self, text: bytes, timeout: float = 30, *, then: Callable[[], object] = lambda: None) -> list[float]:
         """Read until each page has received a text; return when each had, by `time.monotonic`, the last one at the end.
 
