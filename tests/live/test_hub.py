@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from standin.server import StandIn
 
 from tests.support.documents import configured_store
+from tests.support.http_server import Answer, ScriptedServer
 from tests.support.nginx import SUBSCRIBE, Nginx
 from tests.support.open_pages import OpenPages
 from tests.support.processes import Command, RedisServer, wait_until
@@ -148,6 +151,19 @@ def test_a_web_process_that_listens_posts(
         wait_until(sequence)
         page.wait_for(message())
         page.wait_for(change(standin, "one"))
+
+
+def test_requests_for_flags_wait_in_line_and_none_is_refused() -> None:
+    with ScriptedServer() as site, ExitStack() as stack:
+        site.script("/flagsmith/ofrep/v1/evaluate/flags", Answer(body={}))
+        nginx = Nginx(site=site.port, rate=50)
+        stack.callback(nginx.end)
+        nginx.start()
+        url = f"http://127.0.0.1:{nginx.port}/flagsmith/ofrep/v1/evaluate/flags"
+        executor = stack.enter_context(ThreadPoolExecutor(20))
+        answers = list(executor.map(lambda _: requests.post(url, json={}, timeout=30).status_code, range(20)))
+    assert answers == [200] * 20
+    assert site.requests[-1].at - site.requests[0].at > 19 / 50 - 0.1
 
 
 def test_several_hubs_share_their_messages_on_redis_and_keep_them_when_they_restart(

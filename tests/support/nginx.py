@@ -54,17 +54,22 @@ def snippets() -> list[str]:
 
 
 class Nginx(ServerProcess):
-    """An nginx that is a hub; where its messages are kept on a Redis, the port of that."""
+    """An nginx that is a hub. `redis`: the port of the one that keeps its messages.
+
+    `site`: the port to which it passes requests for flags, so many in a second.
+    """
 
     program = "nginx"
 
-    def __init__(self, *, redis: int | None = None, connections: int = 4_096) -> None:
+    def __init__(self, *, redis: int | None = None, site: int | None = None, rate: int = 500) -> None:
         if not MODULE.exists():
             miss("nchan")
         super().__init__()
-        self._connections = connections
-        self._server, upstream, *_ = snippets()
+        self._server, upstream, zone, location = snippets()
         self._http = ""
+        if site:
+            self._http = zone.replace("rate=500", f"rate={rate}")
+            self._server += location.replace("//django", f"//127.0.0.1:{site}")
         if redis:
             self._http = upstream.replace("6379", str(redis))
             channel = "nchan_channel_id flagsmith;"
@@ -72,7 +77,7 @@ class Nginx(ServerProcess):
 
     def command(self) -> list[str]:
         configuration = self.directory / "nginx.conf"
-        values = {"directory": self.directory, "connections": self._connections, "port": self.port, "module": MODULE}
+        values = {"directory": self.directory, "connections": 4_096, "port": self.port, "module": MODULE}
         configuration.write_text(CONFIGURATION.format(**values, http=self._http, server=self._server))
         return [self.path, "-e", "stderr", "-c", str(configuration)]
 
