@@ -145,14 +145,14 @@ class Publisher:
 
         `notify` is called with what happens meanwhile.
         """
-        if self._seen is None:
-            self.resume()
-            self._wait_and_send_signals()
         while True:
-            began = self._clock()
-            document = self.fetch()
-            notify(events.Fetched(self._clock() - began, document.warnings))
             with suppress(Overtaken):  # then only a new fetch shows what is newest
+                if self._seen is None:
+                    self.resume()
+                    self._wait_and_send_signals()
+                began = self._clock()
+                document = self.fetch()
+                notify(events.Fetched(self._clock() - began, document.warnings))
                 update = None if self._may_be_stale(document) else self.publish(document)
                 self.save()
                 self._wait_and_send_signals()
