@@ -90,11 +90,11 @@ def _respond(request: HttpRequest, key: str | None, is_current: Callable[[Head],
 async def _events(key: str | None, is_current: Callable[[Head], bool]) -> AsyncIterator[bytes]:
     await end_request_thread(connections.close_all)
     close_caches()
-    fanout = get_fanout()
+    fanout, subscriber = get_fanout(), Subscriber(key)
+    head = await fanout.look()  # before the next line: meanwhile, others connect
     if fanout.is_ended or len(fanout) >= max_streams():
         yield retry_event() if fanout.is_ended else retry_event(FULL_SECONDS)
         return
-    head, subscriber = await fanout.look(), Subscriber(key)
     if head and is_current(head):
         subscriber.sent = fanout.latest(key)
     with fanout.subscribed(subscriber):

@@ -112,12 +112,15 @@ def test_a_stream_of_a_logged_in_user_holds_no_connection_to_database_or_cache_a
             assert row
             return int(row[0])
 
-        before = len(list(threads.iterdir()))
-        streams.open(PAGE_STREAM, 20, cookie=site.login("alice"))
+        def clients() -> int:
+            return int(redis_server.info("clients")["connected_clients"])
+
+        cookie, clients_before, threads_before = site.login("alice"), clients(), len(list(threads.iterdir()))
+        streams.open(PAGE_STREAM, 20, cookie=cookie)
         assert streams.wait_for_all(b"\r\nid: ")
         wait_until(lambda: connections() == 0, "no connection to the database")
-        assert redis_server.info("clients")["connected_clients"] < 10
-        wait_until(lambda: len(list(threads.iterdir())) < before + 10, "threads that ended")
+        wait_until(lambda: clients() < clients_before + 10, "connections to the cache that ended")
+        wait_until(lambda: len(list(threads.iterdir())) < threads_before + 10, "threads that ended")
         assert site.get("/flag/banner_text/", headers={"Cookie": site.login("alice")})
 
 
@@ -128,7 +131,7 @@ def test_clients_beyond_the_bound_are_told_when_to_come_back_and_other_requests_
     with live_site(cache, file_descriptors=256) as site, closing(Streams(site)) as streams:
         streams.open(PAGE_STREAM, 200)
         assert streams.wait_for_all(b"\r\n\r\n")
-        wait_until(lambda: streams.read() and streams.ended == 200 - 128, "streams that ended")
+        wait_until(lambda: streams.read() and streams.ended == 200 - 128, "streams that ended", 20)
         returns = [int(re.findall(rb"retry: (\d+)\r\n", text)[-1]) for text in streams.texts]
         assert sum(30_000 <= each <= 90_000 for each in returns) == 200 - 128
         assert site.get("/none/") == "none"
