@@ -50,7 +50,7 @@ def test_the_shop_follows_the_other_page_from_both_processes_without_a_reload(
 ) -> None:
     with running_demo(tmp_path, "--source", source) as demo:
         pages = Pages.open(browser, demo)
-        wait_until(lambda: len(pages.versions()) == 2, "two processes on the shop's page")
+        wait_until(lambda: len(pages.versions()) == 2, "two processes on the shop's page", 30)
         first = pages.versions()
         assert "Proceed to checkout" in pages.shop_text()
         pages.on_shop("window.isStillThere = true")

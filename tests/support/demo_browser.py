@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -79,15 +81,27 @@ class Pages:
 
     def focus(self) -> str:
         """Return the accessible name of what has the focus; fail where the eye can't see that it has."""
-        name = str(self.browser.switch_to.active_element.accessible_name)
+        _, name = self._focused()
         assert not (why := self.browser.execute_script(FOCUS)), f"{name!r} has the focus: {why}"
         return name
+
+    def _focused(self) -> tuple[str, str]:
+        """Return the tag and the accessible name of what has the focus; the page may swap it at any moment."""
+
+        def find() -> tuple[str, str] | None:
+            with suppress(StaleElementReferenceException):
+                element = self.browser.switch_to.active_element
+                return element.tag_name, str(element.accessible_name)
+            return None
+
+        found: tuple[str, str] = wait_until(find, "something that has the focus")
+        return found
 
     def tab_to(self, name: str) -> None:
         """Press the tab key until something with a name has the focus."""
         for _ in range(MOST_TABS):
             self.press(Keys.TAB)
-            if self.browser.switch_to.active_element.tag_name != "body" and self.focus() == name:
+            if self._focused()[0] != "body" and self.focus() == name:
                 return
         raise AssertionError(f"{name!r} cannot be reached with the tab key")
 

@@ -75,7 +75,7 @@ SWITCHED: dict[str, Callable[[str], bool]] = {  # flags, and whether the shop's 
 
 def prepare(pages: Pages) -> None:
     """Lay both pages out, and give the shop a banner to show."""
-    wait_until(lambda: len(pages.versions()) == 2, "two processes on the shop's page")
+    wait_until(lambda: len(pages.versions()) == 2, "two processes on the shop's page", 30)
     before = pages.versions()
     pages.type("banner_text", "Winter sale: every lamp at half price")
     pages.wait_for_both_processes(before)

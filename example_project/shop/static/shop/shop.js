@@ -1,5 +1,6 @@
 const PARALLEL = 3; // requests per round: which process answers one is chance
-const ROUNDS = 5; // of requests, until each process has answered with the newest flags
+const ROUNDS = 8; // of requests, until each process has answered with the newest flags
+const PAUSE = 300; // milliseconds, one more of them before each further round: a process may have just been started
 const MISSED = 2; // changes without an answer, after which a process is not shown any more
 
 const $ = (selector, root = document) => root.querySelector(selector);
@@ -69,6 +70,7 @@ async function fetchSnapshot() {
 
 async function askProcesses() {
   for (let round = 0; round < ROUNDS; round++) {
+    await new Promise((resolve) => setTimeout(resolve, round * PAUSE));
     const answers = await Promise.allSettled(Array.from({ length: PARALLEL }, fetchSnapshot));
     live.classList.toggle("is-lost", !answers.some((answer) => answer.value));
     arrangeWorkers();
