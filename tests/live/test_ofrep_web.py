@@ -52,8 +52,10 @@ def open_page(site: PageSite, browser: WebDriver, script: str = SCRIPT) -> None:
 
 def test_a_change_is_an_event_of_the_provider(site: PageSite, browser: WebDriver) -> None:
     publish(banner_text="Good morning")
+    before = len(site.requests(FLAGS))
     open_page(site, browser)
     assert first(browser) == "Good morning"
+    wait_until(lambda: len(site.requests(FLAGS)) == before + 2, "the request of a page that came amid changes", WITHIN)
     publish(banner_text="Good evening")
     wait_until(lambda: changes(browser), "the event", WITHIN)
     assert changes(browser) == [["Good evening", ["banner_text"]]]
