@@ -309,6 +309,21 @@ def test_a_writer_that_was_overtaken_starts_over(publisher: Publisher, source: E
     assert publisher.published.environment.flags["banner_text"].value == "newer"
 
 
+def test_a_newer_version_that_is_signaled_while_the_first_signals_are_sent_does_not_end_a_refresh(
+    publisher: Publisher, source: EditedSource, store: Store
+) -> None:
+    left = store.publish(parse_document(RECORDED), after=None)  # by a process that ended before it sent the signals
+
+    def signal_newer(**values: Any) -> None:
+        flags_updated.disconnect(signal_newer)
+        store.mark_signaled(left.head._replace(sequence=left.sequence + 1))
+
+    flags_updated.connect(signal_newer)
+    assert publisher.refresh() is None
+    assert publisher.published
+    assert publisher.published.head == left.head
+
+
 def test_an_emptied_cache_is_filled_again_without_a_signal(publisher: Publisher, store: Store, sent: Sent) -> None:
     first = publisher.refresh()
     sent.clear()
