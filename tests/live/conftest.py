@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +8,9 @@ import pytest
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from tests.conftest import run
-from tests.live.site import PageSite
+from tests.live.site import PageSite, install_packages
 from tests.support.browser import chromium
-from tests.support.processes import RedisServer, require
+from tests.support.processes import RedisServer
 
 
 @pytest.fixture
@@ -25,12 +23,7 @@ def cache(redis_server: RedisServer, settings: Any) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What package-lock.json names, installed by npm outside of the repository."""
-    directory = tmp_path_factory.mktemp("npm")
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(Path(__file__).with_name(name), directory)
-    command = [require("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
-    subprocess.run(command, cwd=directory, check=True, capture_output=True)
-    return directory / "node_modules"
+    return install_packages(tmp_path_factory.mktemp("npm"))
 
 
 @pytest.fixture(scope="module")

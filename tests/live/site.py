@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from tests.support.live_site import APPLICATION, LiveSite
+from tests.support.processes import require
 
 UVICORN = ("uvicorn", APPLICATION, "--port={port}", "--lifespan=off")  # it logs each request
 LOGGED = re.compile(r'"([A-Z]+) (\S+) HTTP/1.1" (\d+)')
@@ -54,6 +57,15 @@ class PageSite(LiveSite):
         (self.pages / "page.html").write_text(PAGE.format(head=head, body=body))
         for name, code in scripts.items():
             (self.pages / f"{name}.js").write_text(code)
+
+
+def install_packages(directory: Path) -> Path:
+    """Have npm install what package-lock.json names; return the folder of the packages."""
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(Path(__file__).with_name(name), directory)
+    command = [require("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
+    subprocess.run(command, cwd=directory, check=True, capture_output=True)
+    return directory / "node_modules"
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from selenium import webdriver
@@ -16,15 +16,15 @@ OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-backgro
 
 
 @contextmanager
-def chromium(width: int = 1280, height: int = 900) -> Iterator[WebDriver]:
+def chromium(width: int = 1280, height: int = 900, *, options: Sequence[str] = ()) -> Iterator[WebDriver]:
     """Start a browser that knows nothing of any other; end it with the block."""
     with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as profile:
-        options = webdriver.ChromeOptions()
-        options.binary_location = require("chromium")
-        for option in (*OPTIONS, f"--user-data-dir={profile}", f"--window-size={width},{height}"):
-            options.add_argument(option)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        browser = webdriver.Chrome(options=options, service=Service(require("chromedriver")))
+        settings = webdriver.ChromeOptions()
+        settings.binary_location = require("chromium")
+        for option in (*OPTIONS, *options, f"--user-data-dir={profile}", f"--window-size={width},{height}"):
+            settings.add_argument(option)
+        settings.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        browser = webdriver.Chrome(options=settings, service=Service(require("chromedriver")))
         try:
             yield browser
         finally:
