@@ -27,6 +27,13 @@ CLAIMS = {
         "test_cost.py::TestPages::test_fifty_flags_cost_one_get_and_within_freshness_nothing",
         "test_cost.py::TestPages::test_no_flag_costs_nothing",
     ),
+    "Open pages and other programs follow": (
+        "test_script.py::test_a_page_with_a_strict_policy_gets_one_event_for_each_version",
+        "test_ofrep_web.py::test_a_change_is_an_event_of_the_provider",
+        "test_flagsmith_js.py::test_it_starts_with_our_flags_and_sees_a_change_without_a_reload",
+        "test_clients.py::test_flagsmiths_python_sdk_fetches_once_for_each_change_and_never_reconnects",
+        "test_hub.py::test_two_thousand_pages_get_each_change_and_one_that_connects_the_last",
+    ),
     "Evaluation is Flagsmith's own": (
         "test_evaluation.py::test_a_thousand_generated_documents_read_as_the_official_sdk_evaluates_them",
     ),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 
+from tests.conftest import run
 from tests.live.site import WITHIN, PageSite, hidden
 from tests.support.browser import complaints
 from tests.support.documents import publish
@@ -66,6 +68,22 @@ def test_a_hidden_tab_has_no_stream_and_gets_an_event_once_it_is_shown(site: Pag
     assert seen(browser) == [change]
     opened = site.requests(PAGE_STREAM)[before:]
     assert opened == [("GET", f"{PAGE_STREAM}?lastEventId={first}", 200)] * 2, "it was closed, and opened again"
+
+
+def test_a_page_whose_stream_does_not_answer_gets_an_event_when_it_is_shown_again(
+    cache: dict[str, Any], node_modules: Path, browser: WebDriver
+) -> None:
+    hub = {"PUBLISH_URL": "http://127.0.0.1:9/", "SUBSCRIBE_URL": "/none/"}  # which is no stream
+    known = publish(new_checkout=False).sequence
+    for site in run(PageSite(cache, node_modules, HUB=hub)):
+        site.write(HEAD, record=RECORD)
+        browser.get(f"{site.url}/strict/")
+        wait_until(lambda: complaints(browser), "the browser's word that this is no stream", WITHIN)
+        with hidden(browser):
+            pass
+        wait_until(lambda: seen(browser), "the event", WITHIN)
+        assert seen(browser) == [known]
+        wait_until(lambda: complaints(browser), "the second try", WITHIN)
 
 
 def recipe(heading: str, language: str) -> str:
