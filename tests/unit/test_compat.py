@@ -84,17 +84,17 @@ class TestRedisClients:
     def test_close_caches_closes_those_that_are_idle(self, redis_server: RedisServer) -> None:
         cache: Any = caches["default"]
         client = cache._cache.get_client()
-        idle = str(client.client_id())
-        used = client.connection_pool.get_connection()
+        transaction = client.pipeline()
+        transaction.watch("nothing")  # it has a connection of its own until it ends
+        used, idle = str(transaction.client_id()), str(client.client_id())
         with redis_server.client() as observer:
-            client.ping()  # by another connection, which is idle then
-            close_caches()
-            used.send_command("PING")
-            assert used.read_response() in (b"PONG", True)
-            client.connection_pool.release(used)
-            assert idle in [each["id"] for each in observer.client_list()]
             close_caches()
             wait_until(lambda: idle not in [each["id"] for each in observer.client_list()])
+            assert transaction.ping()
+            transaction.reset()
+            assert used in [each["id"] for each in observer.client_list()]
+            close_caches()
+            wait_until(lambda: used not in [each["id"] for each in observer.client_list()])
         assert cache.get("nothing") is None, "it connects again"
         close_caches()
 
