@@ -18,9 +18,11 @@ from types import FrameType
 from typing import Any
 from weakref import finalize
 
+import django
 from asgiref.sync import AsyncToSync, SyncToAsync
 from django.core.cache import caches
 from django.core.cache.backends.redis import RedisCache
+from django.core.exceptions import RequestAborted
 from django.dispatch import Signal
 from django.template.base import Node
 
@@ -85,6 +87,17 @@ def bind_to_caller(function: Callable[[], None]) -> Callable[[], None]:
 
     context = copy_context()
     return lambda: context.run(run)
+
+
+def abort_request() -> None:
+    """Let Django take a request whose task was cancelled for one whose client has gone; its iterator calls this.
+
+    Django 5.2 and 6.0 do so by themselves. 6.1 passes the cancellation on to the server, which logs it as an error.
+    """
+    task = asyncio.current_task()
+    if sys.version_info >= (3, 11) and django.VERSION >= (6, 1) and task:
+        task.uncancel()
+        raise RequestAborted
 
 
 def rendered_node(frame: FrameType) -> Any:

@@ -14,6 +14,7 @@ from contextvars import Context
 from functools import lru_cache
 from weakref import WeakKeyDictionary
 
+from ..compat import abort_request
 from ..conf import get_read_config
 from ..environment.snapshot import Head
 from ..exceptions import StoreError
@@ -69,7 +70,18 @@ class Subscriber:
     `key` names the environment whose times it gets; None stands for the notifications of ours.
     """
 
-    __slots__ = ("_wakeup", "is_last", "key", "repeat_at", "sent", "sent_at", "task", "waiting", "waiting_since")
+    __slots__ = (
+        "_wakeup",
+        "is_dropped",
+        "is_last",
+        "key",
+        "repeat_at",
+        "sent",
+        "sent_at",
+        "task",
+        "waiting",
+        "waiting_since",
+    )
 
     def __init__(self, key: str | None = None) -> None:
         self.key = key
@@ -78,6 +90,7 @@ class Subscriber:
         self.repeat_at: float | None = None
         self.waiting: bytes | None = None
         self.is_last = False  # the stream ends with what waits
+        self.is_dropped = False  # its client does not read
         self.task = asyncio.current_task()
         self._wakeup: asyncio.Future[None] | None = None
 
@@ -126,6 +139,10 @@ class Fanout:
             self._task = Context().run(asyncio.get_running_loop().create_task, self._run())
         try:
             yield
+        except GeneratorExit:
+            if subscriber.is_dropped:
+                abort_request()
+            raise
         finally:
             self._subscribers.discard(subscriber)
 
@@ -182,6 +199,7 @@ class Fanout:
         """End the streams whose clients have not read what waits for them, as if they had disconnected."""
         for subscriber in self._subscribers:
             if subscriber.waiting and subscriber.task and now - subscriber.waiting_since >= unread_seconds:
+                subscriber.is_dropped = True
                 subscriber.task.cancel()
 
     async def _run(self) -> None:

@@ -7,9 +7,10 @@ import json
 import resource
 import time
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from typing import Any
 
+import django
 import pytest
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
@@ -19,7 +20,7 @@ from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.urls import resolve, reverse
 
 from django_flagsmith_realtime import get_flags
-from django_flagsmith_realtime.live import stream
+from django_flagsmith_realtime.live import events, stream
 from django_flagsmith_realtime.live.events import LOOK_SECONDS, UNREAD_SECONDS, get_fanout
 from django_flagsmith_realtime.live.stream import max_streams, stream_url
 from django_flagsmith_realtime.middleware import FlagsmithMiddleware
@@ -222,8 +223,8 @@ class TestBound:
         assert asyncio.run(go()) == 0
 
 
-def test_a_client_that_does_not_read_is_dropped_as_if_it_had_disconnected() -> None:
-    """Django's own handler, whose server can't send any more: a full socket."""
+def drop_a_client() -> list[str]:
+    """Open a stream by Django's own handler, on a server that can't send any more; return the types of what it sent."""
     sent: list[Any] = []
 
     async def receive() -> dict[str, Any]:
@@ -255,7 +256,18 @@ def test_a_client_that_does_not_read_is_dropped_as_if_it_had_disconnected() -> N
 
     publish()
     asyncio.run(serve())
-    assert [message["type"] for message in sent[1:]] == ["http.response.start", "http.response.body"]
+    return [message["type"] for message in sent[1:]]
+
+
+def test_a_client_that_does_not_read_is_dropped_as_if_it_had_disconnected() -> None:
+    assert drop_a_client() == ["http.response.start", "http.response.body"]
+
+
+def test_django_from_6_1_on_still_passes_the_cancellation_of_a_request_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """See `compat.abort_request`."""
+    monkeypatch.setattr(events, "abort_request", lambda: None)
+    with pytest.raises(asyncio.CancelledError) if django.VERSION >= (6, 1) else nullcontext():
+        drop_a_client()
 
 
 class TestWhatAStreamHolds:
