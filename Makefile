@@ -18,16 +18,16 @@ test: .venv/dev ## the fast test suite
 test-slow: .venv/dev ## the tests with servers or a browser, and long ones
 	$(BIN)/python -m pytest tests -m slow -n 2 --dist loadgroup $(ARGS)
 
-faults: .venv/dev ## the fault bench; writes its table to docs/faults.md
-	$(BIN)/python -m pytest tests/faults -m "" --faults-table docs/faults.md $(ARGS)
+faults: .venv/dev ## the fault bench; writes its table to docs/explanation/faults.md
+	$(BIN)/python -m pytest tests/faults -m "" --faults-table docs/explanation/faults.md $(ARGS)
 
 fleet: .venv/dev ## two hosts and what they come through, in half an hour; or ARGS="faults --times 1"
-	$(BIN)/python -m tests.fleet --table docs/fleet.md $(ARGS)
+	$(BIN)/python -m tests.fleet --table docs/explanation/fleet.md $(ARGS)
 
 soak: .venv/dev ## random faults for a minute, or for ARGS="--seconds 600"
 	$(BIN)/python -m tests.tools.soak $(ARGS)
 
-bench: benchmarks/.venv/ready ## what it costs beside others, in ten minutes; QUICK=1: in one or two; writes docs/benchmarks.md
+bench: benchmarks/.venv/ready ## what it costs beside others, in ten minutes; QUICK=1: in one or two; writes docs/explanation/benchmarks.md
 	@benchmarks/.venv/bin/python -m benchmarks $(if $(QUICK),--quick) $(ARGS)
 
 screenshots: .venv/dev ## the pictures: of the running demo, the admin page, and flagsmith_status in seven states

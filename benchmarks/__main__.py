@@ -1,4 +1,4 @@
-"""Run the benchmarks, and write docs/benchmarks.md once all have run: `make bench`, or `make bench QUICK=1`."""
+"""Run the benchmarks, and write docs/explanation/benchmarks.md once all have run: `make bench`, or `make bench QUICK=1`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def main() -> None:
         prepare(stack)
         shown = list(run(options.sections or SECTIONS, turns=7 if options.quick else 41))
     if not (options.sections or options.quick):
-        write(ROOT / "docs/benchmarks.md", [versions(), *shown])
+        write(ROOT / "docs/explanation/benchmarks.md", [versions(), *shown])
 
 
 def prepare(stack: ExitStack) -> None:

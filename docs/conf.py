@@ -39,16 +39,17 @@ nitpick_ignore_regex = [
 INCLUDE = re.compile(r"^```{include} (\S+)$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#:\s]+\.md)(?=[)#])")
 SHOWN_BY = {
-    (DOCS / path).resolve(): page for page in DOCS.glob("*.md") for path in INCLUDE.findall(page.read_text())
+    (page.parent / path).resolve(): page for page in DOCS.rglob("*.md") for path in INCLUDE.findall(page.read_text())
 }  # a file of the repository: the page that includes it
 
 
 def lead_to_the_site(text: str, file: Path) -> str:
     """Return a file's text with its links, which lead through the repository, leading to pages instead."""
+    page = SHOWN_BY.get(file, file)
 
     def lead(link: re.Match[str]) -> str:
         target = (file.parent / link[1]).resolve()
-        return f"]({SHOWN_BY.get(target, target).name}"
+        return f"]({os.path.relpath(SHOWN_BY.get(target, target), page.parent)}"
 
     return LINK.sub(lead, text)
 
@@ -58,7 +59,7 @@ def read_page(app: Any, name: str, content: list[str]) -> None:
 
 
 def read_included(app: Any, path: Path, parent: str, content: list[str]) -> None:
-    content[0] = lead_to_the_site(content[0], DOCS / path)
+    content[0] = lead_to_the_site(content[0], (DOCS / path).resolve())
 
 
 def setup(app: Any) -> None:

@@ -1,4 +1,4 @@
-"""The system checks, one module for each thing that they check; `docs/checks.md` lists them all."""
+"""The system checks, one module for each thing that they check; `docs/reference/checks.md` lists them all."""
 
 from . import caches, middleware, setting, sources
 

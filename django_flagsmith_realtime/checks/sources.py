@@ -71,7 +71,7 @@ def find_no_source(config: Config) -> Iterator[CheckMessage]:
             "Nothing announces changes of flags: they are found by a poll every "
             f"{config.fallback_poll_interval:g} s (FALLBACK_POLL_INTERVAL).",
             hint="Let a webhook of Flagsmith's announce them within a second or two: set WEBHOOK_SECRET, see "
-            'docs/without-enterprise.md. If polls are enough, list "flagsmith.I001" in SILENCED_SYSTEM_CHECKS.',
+            'docs/howto/without-enterprise.md. If polls are enough, list "flagsmith.I001" in SILENCED_SYSTEM_CHECKS.',
             id="flagsmith.I001",
         )
 
@@ -139,7 +139,8 @@ def find_environment_warnings(config: Config) -> Iterator[CheckMessage]:
         for warning in status.warnings if status else ():
             yield Warning(
                 warning,
-                hint="See docs/local-evaluation.md. If this is intended, add flagsmith.W021 to SILENCED_SYSTEM_CHECKS.",
+                hint="See docs/explanation/local-evaluation.md. If this is intended, add flagsmith.W021 to "
+                "SILENCED_SYSTEM_CHECKS.",
                 id="flagsmith.W021",
             )
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from tests.support.paths import DOCS, EXAMPLE_PROJECT, ROOT
 
-PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *EXAMPLE_PROJECT.rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *EXAMPLE_PROJECT.rglob("*.md")])
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

@@ -1,4 +1,4 @@
-"""The names on docs/architecture.md, compared with the code."""
+"""The names on docs/development/architecture.md, compared with the code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.paths import DOCS, ROOT
 from tests.support.source import PACKAGE, modules, nodes
 from tests.unit.test_imports import ROWS
 
-PAGE = DOCS / "architecture.md"
+PAGE = DOCS / "development/architecture.md"
 # Of Django, Python, the tests; an example.
 OTHERS = {
     *("CHANGELOG", "DIGEST", "Error", "FAULTS", "Info", "LOCATION", "None", "SSE_SERVER_BASE_URL", "Warning"),

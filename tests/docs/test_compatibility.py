@@ -1,4 +1,4 @@
-"""docs/compatibility.md names tests that exist, and what each row rests on."""
+"""docs/reference/compatibility.md names tests that exist, and what each row rests on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from tests.docs.pages import names
 from tests.support.paths import DOCS, ROOT
 
-PAGE = DOCS / "compatibility.md"
+PAGE = DOCS / "reference/compatibility.md"
 ROWS = [
     line.strip("| ").split(" | ")
     for line in PAGE.read_text().splitlines()

@@ -128,7 +128,7 @@ def names_of_tests(path: Path) -> set[str]:
 
 
 def test_each_cell_of_here_leads_to_its_page_and_has_its_tests() -> None:
-    rows = {cells[0]: cells for cells in table(ROOT / "docs/comparison.md", "feature")}
+    rows = {cells[0]: cells for cells in table(ROOT / "docs/explanation/comparison.md", "feature")}
     assert [name for name, cells in rows.items() if not LINK.search(cells[1]) or len(cells) != 7] == []
     assert rows.keys() == TESTS.keys()
     named = {name for names in TESTS.values() for name in names}

@@ -28,7 +28,7 @@ def with_anonymous_user(get_response: Any) -> Any:
 
 @pytest.fixture
 def visitors(settings: Any) -> Iterator[None]:
-    code, wanted = (block.code for block in blocks(DOCS / "anonymous.md", "python"))
+    code, wanted = (block.code for block in blocks(DOCS / "howto/anonymous.md", "python"))
     module = ModuleType("flags")
     sys.modules["flags"] = module
     exec(code, module.__dict__)

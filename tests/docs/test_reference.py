@@ -38,7 +38,7 @@ OURS = {"dev", "docs", "test"}  # extras for those who work on the package
 
 
 def test_the_settings_table_has_each_key_that_does_something_with_its_default() -> None:
-    told = {names(key)[0]: names(default)[0] for key, default, _ in table(DOCS / "settings.md", "key")}
+    told = {names(key)[0]: names(default)[0] for key, default, _ in table(DOCS / "reference/settings.md", "key")}
     defaults = {key: item.default for key, item in KEYS.items()}
     assert told == {
         key: repr(dict(default)) if hasattr(default, "keys") else repr(default).replace("'", '"')
@@ -65,7 +65,7 @@ def test_the_signals_table_has_each_signal_with_its_arguments() -> None:
     declared = {name for name, value in vars(signals).items() if isinstance(value, RobustSignal)}
     sent = sent_arguments()
     assert sent.keys() == declared
-    rows = table(DOCS / "signals.md", "signal")
+    rows = table(DOCS / "reference/signals.md", "signal")
     told = {names(name)[0]: [word for word in names(arguments) if word.islower()] for name, _, arguments in rows}
     assert told == sent
 
@@ -93,7 +93,7 @@ def test_each_commands_arguments_are_told(command: str) -> None:
     own = [action for action in parser._actions if action.dest not in COMMON and action.help != SUPPRESS]
     section = f"`manage.py {command}`"
     heading = "argument" if any(not action.option_strings for action in own) else "option"
-    told = [cells[0].strip("`") for cells in table(DOCS / "commands.md", heading, section)]
+    told = [cells[0].strip("`") for cells in table(DOCS / "reference/commands.md", heading, section)]
     assert told == list(map(told_name, own))
 
 
@@ -101,7 +101,7 @@ def test_the_example_of_flagsmith_flags_is_what_it_prints(monkeypatch: pytest.Mo
     monkeypatch.setenv("COLUMNS", "100")
     [(command, told)] = re.findall(
         r"^\$ python manage.py (flagsmith_flags [^\n]*)\n(.*?)^```$",
-        (DOCS / "commands.md").read_text(),
+        (DOCS / "reference/commands.md").read_text(),
         re.M | re.S,
     )
     publish()
@@ -115,14 +115,14 @@ def test_the_example_of_flagsmith_flags_is_what_it_prints(monkeypatch: pytest.Mo
 
 
 def test_the_tags_table_has_each_tag() -> None:
-    told = [re.findall(r"{% (\w+) ", cells[0])[0] for cells in table(DOCS / "templates.md", "tag")]
+    told = [re.findall(r"{% (\w+) ", cells[0])[0] for cells in table(DOCS / "howto/templates.md", "tag")]
     assert sorted(told) == sorted(register.tags)
 
 
 def test_the_jinja2_table_has_each_name() -> None:
     environment = jinja2.Environment(extensions=[FlagsmithExtension])
     added = environment.globals.keys() - jinja2.Environment().globals.keys()
-    told = {re.findall(r"`(\w+)", cells[0])[0] for cells in table(DOCS / "templates.md", "name")}
+    told = {re.findall(r"`(\w+)", cells[0])[0] for cells in table(DOCS / "howto/templates.md", "name")}
     assert told == {*FlagsmithExtension.tags, *added} == register.tags.keys(), "they are the tags' twins"
 
 
@@ -160,7 +160,7 @@ def stored_keys() -> dict[str, float | None]:
 
 
 def test_the_cache_keys_table_has_each_with_its_life() -> None:
-    rows = table(DOCS / "cache-keys.md", "key")
+    rows = table(DOCS / "reference/cache-keys.md", "key")
     told = {names(key)[0]: LASTS[lasts.partition(" while")[0]] for key, _, lasts in rows}
     stored = {
         re.sub(r"(?<=stream:)\w+", "DIGEST", re.sub(r"(?<=payload:)\d+", "SEQUENCE", key)): life
@@ -170,7 +170,7 @@ def test_the_cache_keys_table_has_each_with_its_life() -> None:
 
 
 def test_the_cache_keys_page_says_which_schema_it_is() -> None:
-    assert f"`flagsmith:{SCHEMA}:`" in (DOCS / "cache-keys.md").read_text()
+    assert f"`flagsmith:{SCHEMA}:`" in (DOCS / "reference/cache-keys.md").read_text()
 
 
 # What Flagsmith bills
@@ -180,7 +180,7 @@ DAYS, SDK_SECONDS = 30, 60
 
 def test_the_calculators_table_is_what_its_formulas_say() -> None:
     seconds = DAYS * 86_400
-    for cells in table(DOCS / "billing.md", "processes"):
+    for cells in table(DOCS / "explanation/billing.md", "processes"):
         processes, changes, *told = (int(cell.replace(",", "")) for cell in cells)
         updates = DAYS * changes
         assert told == [
@@ -207,14 +207,14 @@ def requirements(text: str) -> list[tuple[str, str]]:
 
 
 def test_the_dependencies_table_has_each_with_its_lowest_version() -> None:
-    rows = table(DOCS / "versions.md", "dependency")
+    rows = table(DOCS / "reference/versions.md", "dependency")
     told = [(names(name)[0], lowest.partition(",")[0]) for name, lowest, _ in rows]
     assert told == requirements(metadata()["options"]["install_requires"])
 
 
 def test_the_extras_table_has_each_extra_for_users_with_what_it_brings() -> None:
     extras = {name: text for name, text in metadata()["options.extras_require"].items() if name not in OURS}
-    rows = table(DOCS / "versions.md", "extra")
+    rows = table(DOCS / "reference/versions.md", "extra")
     told = {names(extra)[0]: [(names(brings)[0], brings.rpartition(" ")[2])] for extra, brings, _ in rows}
     assert told == {name: requirements(text) for name, text in extras.items()}
 
@@ -227,7 +227,7 @@ def test_the_classifiers_and_the_page_name_the_versions_that_tox_runs() -> None:
     classifiers = metadata()["metadata"]["classifiers"]
     assert set(re.findall(r"Python :: (3\.\d+)", classifiers)) == pythons
     assert set(re.findall(r"Django :: (\d\.\d)", classifiers)) == djangos
-    for page in (ROOT / "README.md", DOCS / "versions.md"):
+    for page in (ROOT / "README.md", DOCS / "reference/versions.md"):
         told = re.search(r"Django ((?:\d\.\d[, and]*)+)", page.read_text())
         assert told and set(re.findall(r"\d\.\d", told[1])) == djangos, page
 

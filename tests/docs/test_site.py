@@ -62,6 +62,6 @@ def test_each_link_within_the_site_leads_to_a_page_and_its_anchor(site: Path) ->
 
 
 def test_the_api_is_told_from_docstrings(site: Path) -> None:
-    anchors = Page(site / "api.html").anchors
+    anchors = Page(site / "reference/api.html").anchors
     for name in ("get_flags", "Flags.get_feature_value", "test.override_flags", "decorators.flag_enabled"):
         assert f"django_flagsmith_realtime.{name}" in anchors

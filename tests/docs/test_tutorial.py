@@ -1,4 +1,4 @@
-"""docs/tutorial.md, followed to the letter from an empty folder."""
+"""docs/tutorial/tutorial.md, followed to the letter from an empty folder."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def newcomer(tmp_path: Path, wheel: Path, redis_server: RedisServer) -> Iterator
 
 
 def test_each_block_of_the_tutorial_does_what_it_says(newcomer: Newcomer) -> None:
-    followed = blocks(DOCS / "tutorial.md")
+    followed = blocks(DOCS / "tutorial/tutorial.md")
     assert {told for told in newcomer.replaced if not any(told in block.code for block in followed)} == set()
     for block in followed:
         newcomer.follow(block)

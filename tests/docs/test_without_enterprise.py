@@ -1,4 +1,4 @@
-"""docs/without-enterprise.md, followed to the letter in new projects, whose whole deployment is gunicorn."""
+"""docs/howto/without-enterprise.md, followed to the letter in new projects, whose whole deployment is gunicorn."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.processes import RedisServer, free_port, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
 
-PAGE = DOCS / "without-enterprise.md"
+PAGE = DOCS / "howto/without-enterprise.md"
 FIRST_SETTINGS, QUEUE_CHANGE, POLLS = (block.code for block in blocks(PAGE, "python") if "settings.py" in block.code)
 [URLS] = (block.code for block in blocks(PAGE, "python") if "urls.py" in block.code)
 MAKE_SECRET, STATUS = (block.code.strip() for block in blocks(PAGE, "console"))

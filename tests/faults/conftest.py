@@ -1,6 +1,6 @@
 """The fault bench: each test injects one fault and records what it took to heal.
 
-`make faults` runs all of them and writes the table to docs/faults.md.
+`make faults` runs all of them and writes the table to docs/explanation/faults.md.
 """
 
 from __future__ import annotations

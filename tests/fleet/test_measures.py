@@ -84,7 +84,7 @@ def test_several_values_are_their_median_and_the_greatest() -> None:
 
 
 def test_the_page_has_a_row_for_each_fault() -> None:
-    page = (DOCS / "fleet.md").read_text()
+    page = (DOCS / "explanation/fleet.md").read_text()
     table = page.partition("<!-- faults -->")[2].partition("<!-- end of faults -->")[0]
     rows = [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines() if line.startswith("| ")]
     assert rows[2:] == list(COURSES)

@@ -1,4 +1,4 @@
-"""Open pages on a real hub, nginx with nchan as docs/hub.md sets it up, and the processes that post to it."""
+"""Open pages on a real hub, nginx with nchan as docs/howto/hub.md sets it up, and the processes that post to it."""
 
 from __future__ import annotations
 

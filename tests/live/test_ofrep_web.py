@@ -94,7 +94,7 @@ def test_who_logs_in_after_another_gets_his_own_flags(site: PageSite, browser: W
 
 
 def test_with_the_providers_default_cache_he_begins_with_hers(site: PageSite, browser: WebDriver) -> None:
-    """What docs/live.md warns of; once this fails, the provider has another default."""
+    """What docs/howto/live.md warns of; once this fails, the provider has another default."""
     script = SCRIPT.replace(', cacheMode: "disabled"', "")
     assert log_in_one_after_the_other(site, browser, script) == ["Hello Alice", "Hello Alice"]
     browser.execute_script("localStorage.clear()")

@@ -1,4 +1,4 @@
-"""`{% flags_live %}` in a browser, by itself and in the recipes of docs/live.md."""
+"""`{% flags_live %}` in a browser, by itself and in the recipes of docs/howto/live.md."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ def test_a_page_whose_stream_does_not_answer_gets_an_event_when_it_is_shown_agai
 
 
 def recipe(heading: str, language: str) -> str:
-    """Return the code block of a recipe in docs/live.md."""
-    [section] = re.findall(rf"^### {heading}\n(.*?)(?=^##)", (DOCS / "live.md").read_text(), re.M | re.S)
+    """Return the code block of a recipe in docs/howto/live.md."""
+    [section] = re.findall(rf"^### {heading}\n(.*?)(?=^##)", (DOCS / "howto/live.md").read_text(), re.M | re.S)
     [code] = re.findall(rf"^```{language}\n(.*?)^```", section, re.M | re.S)
     return code
 

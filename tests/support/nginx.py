@@ -1,4 +1,4 @@
-"""nginx with nchan, set up as docs/hub.md says."""
+"""nginx with nchan, set up as docs/howto/hub.md says."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ location / {{
 
 def snippets() -> list[str]:
     """Return the pieces of configuration on the page: locations, Redis, the limit, and the location that it is for."""
-    return [block.code for block in blocks(DOCS / "hub.md", "nginx")]
+    return [block.code for block in blocks(DOCS / "howto/hub.md", "nginx")]
 
 
 class Nginx(ServerProcess):

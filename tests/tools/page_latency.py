@@ -1,6 +1,6 @@
 """Measure how long an open page takes to show a change, in Chromium: `python -m tests.tools.page_latency [CHANGES]`.
 
-The table goes into docs/live.md. Each way is measured by itself: a change is published at a random moment, and the page
+The table goes into docs/howto/live.md. Each way is measured by itself: a change is published at a random moment, and the page
 notes when it has the new value.
 """
 
@@ -65,7 +65,7 @@ def main(changes: int) -> None:
             rows.append((way.name, f"{statistics.median(seconds):.2f} s", f"{max(seconds):.2f} s", f"{requests:.1f}"))
             print(" | ".join(rows[-1]), flush=True)
     header = (f"{changes} changes each", "median", "worst", "requests per change")
-    put_into(DOCS / "live.md", "page latency", markdown(header, rows))
+    put_into(DOCS / "howto/live.md", "page latency", markdown(header, rows))
 
 
 def ways(site: PageSite, standin: StandIn) -> Iterator[Way]:

@@ -186,9 +186,9 @@ def example_settings() -> dict[str, Any]:
 
 SHOWN: dict[str, Callable[[], dict[str, Any]]] = {
     "README": lambda: shown_settings(ROOT / "README.md"),
-    "Redis": lambda: shown_settings(DOCS / "caches.md", 0),
-    "memcached": lambda: shown_settings(DOCS / "caches.md", 1),
-    "database": lambda: shown_settings(DOCS / "caches.md", 2),
+    "Redis": lambda: shown_settings(DOCS / "howto/caches.md", 0),
+    "memcached": lambda: shown_settings(DOCS / "howto/caches.md", 1),
+    "database": lambda: shown_settings(DOCS / "howto/caches.md", 2),
     "example project": example_settings,
 }
 
@@ -349,7 +349,7 @@ def test_what_the_listener_warns_of_is_a_warning(redis_server: RedisServer) -> N
     [message] = messages(GOOD, cache)
     assert named([message]) == ["W021"]
     assert message.msg == "Identity overrides are left out."
-    assert "docs/local-evaluation.md" in str(message.hint)
+    assert "docs/explanation/local-evaluation.md" in str(message.hint)
     assert messages(GOOD, cache, deploy=False) == []
     redis_server.kill()
     assert messages(GOOD, cache) == []
@@ -424,7 +424,7 @@ def test_manage_check_has_a_tag_for_them(capsys: pytest.CaptureFixture[str]) -> 
 
 def listed() -> dict[str, str]:
     """Return what the page says of each check: its level, and whether it is one for deployments."""
-    rows = re.findall(r"^\| `flagsmith\.(\w+)` \| ([^|]+) \|", (ROOT / "docs/checks.md").read_text(), re.M)
+    rows = re.findall(r"^\| `flagsmith\.(\w+)` \| ([^|]+) \|", (ROOT / "docs/reference/checks.md").read_text(), re.M)
     assert len(rows) == len(dict(rows)), "each is listed once"
     return dict(rows)
 
