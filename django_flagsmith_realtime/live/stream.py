@@ -23,7 +23,7 @@ from .events import Subscriber, get_fanout, retry_event
 
 RECENT_SECONDS = 60.0  # an OFREP client that connects may have asked for its flags just before a change
 
-MAX_STREAMS = 5_000  # of one process: 48 kB each; more pages than that belong on more processes, or on a hub
+MAX_STREAMS = 5_000  # of one process: 24 KiB each; more pages than that belong on more processes, or on a hub
 FULL_SECONDS = (30.0, 90.0)  # at random: a client that found a full process comes back then
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from itertools import count
 from types import ModuleType
 from typing import Any
 
@@ -27,11 +28,12 @@ def with_anonymous_user(get_response: Any) -> Any:
 
 
 @pytest.fixture
-def visitors(settings: Any) -> Iterator[None]:
+def visitors(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     code, wanted = (block.code for block in blocks(DOCS / "howto/anonymous.md", "python"))
     module = ModuleType("flags")
     sys.modules["flags"] = module
     exec(code, module.__dict__)
+    monkeypatch.setattr(module, "uuid4", count().__next__)  # the same visitors in each run
     written: dict[str, Any] = {}
     exec(wanted.replace("{...,", '{"ENVIRONMENT_KEY": "ser.tests",').replace("[...,", "["), written)
     settings.FLAGSMITH = written["FLAGSMITH"]
