@@ -37,13 +37,32 @@ OURS = {"dev", "docs", "test"}  # extras for those who work on the package
 # Settings
 
 
-def test_the_settings_table_has_each_key_that_does_something_with_its_default() -> None:
-    told = {names(key)[0]: names(default)[0] for key, default, _ in table(DOCS / "reference/settings.md", "key")}
-    defaults = {key: item.default for key, item in KEYS.items()}
+SETTINGS = DOCS / "reference/settings.md"
+SETTING = re.compile(r"^### `(\w+)`\n\nDefault: `([^`]+)` · (.+?)\n\n.+?(?=^##|\Z)", re.MULTILINE | re.DOTALL)
+
+
+def test_the_settings_page_has_each_key_with_its_default() -> None:
+    told = {key: default for key, default, _ in SETTING.findall(SETTINGS.read_text())}
     assert told == {
-        key: repr(dict(default)) if hasattr(default, "keys") else repr(default).replace("'", '"')
-        for key, default in defaults.items()
-    }
+        key: repr(dict(item.default)) if hasattr(item.default, "keys") else repr(item.default).replace("'", '"')
+        for key, item in KEYS.items()
+    }, "docs/reference/settings.md: a setting is a heading ### `NAME`, then: Default: `…` · type · checks: …"
+
+
+def test_the_settings_page_lists_each_key_on_top() -> None:
+    top, _, _ = SETTINGS.read_text().partition("\n## ")
+    listed = re.findall(r"\[`(\w+)`\]\(#(\w+)\)", top)
+    assert sorted(listed) == sorted((key, key.lower()) for key in KEYS), "docs/reference/settings.md: the list on top"
+
+
+def test_each_setting_names_the_checks_that_are_about_it() -> None:
+    page = (DOCS / "reference/checks.md").read_text()
+    rows = re.findall(r"^\| `flagsmith\.(\w+)` \| [^|]+ \| ([^|]+) \|", page, re.MULTILINE)
+    assert {
+        key: set(re.findall(r"\[`([EIW]\d+)`\]", about)) for key, _, about in SETTING.findall(SETTINGS.read_text())
+    } == {key: {id for id, fault in rows if f"`{key}`" in fault} for key in KEYS}, (
+        "docs/reference/settings.md names the checks whose row in docs/reference/checks.md names the setting"
+    )
 
 
 # Signals
