@@ -62,15 +62,15 @@ clean: ## remove what the commands above made
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv .venv
 
-.venv/demo: .venv/bin/python setup.cfg example_project/requirements.txt
+.venv/demo: .venv/bin/python pyproject.toml example_project/requirements.txt
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -e . -r example_project/requirements.txt
 	@touch $@
 
-benchmarks/.venv/ready: benchmarks/requirements.txt setup.cfg
+benchmarks/.venv/ready: benchmarks/requirements.txt pyproject.toml
 	@$(PYTHON) -m venv benchmarks/.venv
 	benchmarks/.venv/bin/python -m pip install -qq --disable-pip-version-check -r benchmarks/requirements.txt
 	@touch $@
 
-.venv/dev: .venv/bin/python setup.cfg tests/example_project/deploy/requirements.txt
+.venv/dev: .venv/bin/python pyproject.toml tests/example_project/deploy/requirements.txt
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev]' -r tests/example_project/deploy/requirements.txt
 	@touch $@

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 import time
 from argparse import SUPPRESS, Action
-from configparser import ConfigParser
 from functools import cache
 from io import StringIO
 from typing import Any
@@ -31,7 +31,13 @@ from tests.support.documents import PREFIX, configured_store, publish
 from tests.support.paths import DOCS, ROOT
 from tests.support.source import modules, nodes
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # pytest's dependency there
+
 PACKAGE = "django_flagsmith_realtime"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OURS = {"dev", "docs", "test"}  # extras for those who work on the package
 
 # Settings
@@ -214,28 +220,22 @@ def test_the_calculators_table_is_what_its_formulas_say() -> None:
 # Versions
 
 
-def metadata() -> ConfigParser:
-    parser = ConfigParser()
-    parser.read(ROOT / "setup.cfg")
-    return parser
-
-
-def requirements(text: str) -> list[tuple[str, str]]:
-    """Return the name and the lower bound of each line of a list in setup.cfg."""
-    return [tuple(re.split(r">=|,", line)[:2]) for line in text.split()]  # type: ignore[misc]
+def requirements(lines: list[str]) -> list[tuple[str, str]]:
+    """Return the name and the lower bound of each requirement."""
+    return [tuple(re.split(r">=|,", line)[:2]) for line in lines]  # type: ignore[misc]
 
 
 def test_the_dependencies_table_has_each_with_its_lowest_version() -> None:
     rows = table(DOCS / "reference/versions.md", "dependency")
     told = [(names(name)[0], lowest.partition(",")[0]) for name, lowest, _ in rows]
-    assert told == requirements(metadata()["options"]["install_requires"])
+    assert told == requirements(PROJECT["dependencies"])
 
 
 def test_the_extras_table_has_each_extra_for_users_with_what_it_brings() -> None:
-    extras = {name: text for name, text in metadata()["options.extras_require"].items() if name not in OURS}
+    extras = {name: lines for name, lines in PROJECT["optional-dependencies"].items() if name not in OURS}
     rows = table(DOCS / "reference/versions.md", "extra")
     told = {names(extra)[0]: [(names(brings)[0], brings.rpartition(" ")[2])] for extra, brings, _ in rows}
-    assert told == {name: requirements(text) for name, text in extras.items()}
+    assert told == {name: requirements(lines) for name, lines in extras.items()}
 
 
 def test_the_classifiers_and_the_page_name_the_versions_that_tox_runs() -> None:
@@ -243,7 +243,7 @@ def test_the_classifiers_and_the_page_name_the_versions_that_tox_runs() -> None:
     environments = tox.partition("[testenv]")[0]
     pythons = {f"3.{minor}" for minor in re.findall(r"\b3(\d\d)\b", environments.replace("py", ""))}
     djangos = {f"{major}.{minor}" for major, minor in re.findall(r"\b(\d)(\d)\b", environments.replace("django", ""))}
-    classifiers = metadata()["metadata"]["classifiers"]
+    classifiers = "\n".join(PROJECT["classifiers"])
     assert set(re.findall(r"Python :: (3\.\d+)", classifiers)) == pythons
     assert set(re.findall(r"Django :: (\d\.\d)", classifiers)) == djangos
     for page in (ROOT / "README.md", DOCS / "reference/versions.md"):
@@ -251,9 +251,9 @@ def test_the_classifiers_and_the_page_name_the_versions_that_tox_runs() -> None:
         assert told and set(re.findall(r"\d\.\d", told[1])) == djangos, page
 
 
-def test_the_lowest_versions_that_are_tested_are_those_of_setup_cfg() -> None:
-    extras = (text for name, text in metadata()["options.extras_require"].items() if name not in OURS)
-    wanted = requirements("\n".join([metadata()["options"]["install_requires"], *extras]))
+def test_the_lowest_versions_that_are_tested_are_those_of_pyproject_toml() -> None:
+    extras = (lines for name, lines in PROJECT["optional-dependencies"].items() if name not in OURS)
+    wanted = requirements(sum(extras, PROJECT["dependencies"]))
     tested = dict(re.findall(r"^([\w-]+)==([\d.]+)$", (ROOT / "tests/lowest.txt").read_text(), re.MULTILINE))
     assert {name: (tested[name] + ".0").startswith(f"{bound}.") for name, bound in wanted} == dict.fromkeys(
         tested, True
