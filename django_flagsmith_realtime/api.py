@@ -1,6 +1,9 @@
-"""What users call: `get_flags`, `aget_flags`, and the `Flags` they return."""
+"""What users call: `get_flags`, `aget_flags`, the `Flags` they return, and a request that has them."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from django.http import HttpRequest
 
@@ -8,7 +11,14 @@ from .identity import UNSET, IdentityOrUnset, check_identity
 from .reading.flags import Flags
 from .reading.scope import current_flags, request_flags
 
-__all__ = ["Flags", "aget_flags", "get_flags"]
+__all__ = ["Flags", "FlagsmithHttpRequest", "aget_flags", "get_flags"]
+
+
+class FlagsmithHttpRequest(HttpRequest):
+    """A request as `FlagsmithMiddleware` hands it on, for annotations only: no request is an instance of this class."""
+
+    flags: Flags
+    aflags: Callable[[], Coroutine[Any, Any, Flags]]
 
 
 def get_flags(request: HttpRequest | None = None, *, identity: IdentityOrUnset = UNSET) -> Flags:

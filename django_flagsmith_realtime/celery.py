@@ -26,7 +26,8 @@ _entered: dict[tuple[str, int], list[Leave]] = {}  # by task and thread
 class ListenerStep(bootsteps.StartStopStep):
     """Listens from when the worker is ready until it stops; for the pools prefork, threads, solo and gevent."""
 
-    requires = ("celery.worker.components:Pool",)  # it is stopped before the pool, which may wait for tasks
+    # It is stopped before the pool, which may wait for tasks.
+    requires: tuple[type[bootsteps.Step] | str, ...] = ("celery.worker.components:Pool",)
 
     def __init__(self, parent: Any, **options: Any) -> None:
         from .listener.background import BackgroundListener

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from asgiref.sync import iscoroutinefunction
 from django.http import Http404, HttpRequest
@@ -18,7 +18,7 @@ from .api import Flags, aget_flags, get_flags
 logger = logging.getLogger(__name__)
 
 View = TypeVar("View", bound=Callable[..., Any])
-Fallback = str | Callable[..., Any] | None
+Fallback: TypeAlias = str | Callable[..., Any] | None
 
 
 @dataclass(frozen=True)

@@ -95,4 +95,4 @@ class FromUser:
         return Identity(str(user.pk)) if user.is_authenticated else None
 
 
-from_user = FromUser()
+from_user: FromUser = FromUser()

@@ -18,6 +18,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from django.dispatch import Signal
+
 from .compat import SignalOfAnyReceiver
 
 logger = logging.getLogger(__name__)
@@ -39,10 +41,10 @@ class RobustSignal(SignalOfAnyReceiver):
         logger.error("A receiver of Flagsmith signals failed: %r", receiver, exc_info=error)
 
 
-flags_updated = RobustSignal()
-flag_changed = RobustSignal()
-snapshot_loaded = RobustSignal()
+flags_updated: Signal = RobustSignal()
+flag_changed: Signal = RobustSignal()
+snapshot_loaded: Signal = RobustSignal()
 
-listener_became_leader = RobustSignal()
-stream_connected = RobustSignal()
-stream_disconnected = RobustSignal()
+listener_became_leader: Signal = RobustSignal()
+stream_connected: Signal = RobustSignal()
+stream_disconnected: Signal = RobustSignal()

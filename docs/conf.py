@@ -33,7 +33,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 nitpick_ignore_regex = [
     ("py:class", r"(collections|datetime|django|flagsmith)\..*"),  # theirs, whose indexes are on other sites
-    ("py:class", r"HttpRequest|.*\.(T|View|Function|TestClass)"),  # names in signatures
+    ("py:class", r"HttpRequest|.*\.(T|Kind|View|Function|TestClass)"),  # names in signatures
 ]
 
 INCLUDE = re.compile(r"^```{include} (\S+)$", re.MULTILINE)

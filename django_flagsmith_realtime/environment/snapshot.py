@@ -37,14 +37,14 @@ class Environment:
     def __init__(self, document: Plain, payload: bytes | None = None) -> None:
         self.api_key: str = document["api_key"]  # the client-side key, which names the environment in the stream's URL
         self.name: str = document["name"]
-        self.server_key_only = server_key_only(document)
+        self.server_key_only: frozenset[str] = server_key_only(document)
         states = [state for segment in document["project"]["segments"] for state in segment["feature_states"]]
         states += [state for identity in document["identity_overrides"] for state in identity["identity_features"]]
         split = [state for state in document["feature_states"] if "multivariate_feature_state_values" in state]
-        self.multivariate = frozenset(state["feature"]["name"] for state in split)
+        self.multivariate: frozenset[str] = frozenset(state["feature"]["name"] for state in split)
         states += split
         # The names of the flags that may differ between identities; `flags` has all others for everybody.
-        self.targeted = frozenset(state["feature"]["name"] for state in states)
+        self.targeted: frozenset[str] = frozenset(state["feature"]["name"] for state in states)
         # If a segment may depend on a flag, the SDK must evaluate all flags at once: else it doesn't know the others.
         self._has_dependencies = any(map(may_read_flags, document["project"]["segments"]))
         with_segments, self._override_traits = identity_overrides.with_segments(document)

@@ -29,6 +29,7 @@ from .request_identity import RequestIdentity
 from .values import WrongKind, read_as
 
 T = TypeVar("T")
+Kind = TypeVar("Kind", bool, int, float, str, dict[str, Any], list[Any])  # of a value: see values.KINDS
 logger = logging.getLogger(__name__)
 
 UNKNOWN_REASON = "ERROR; code=FLAG_NOT_FOUND"  # in the SDK's terms, with the codes of OpenFeature
@@ -65,7 +66,7 @@ class Pin:
         self._max_age = max_age  # seconds; None: `FRESHNESS`
         self._found: list[Snapshot | None] = []  # by each thread that came first; the first of them counts
         self.flags_by_identifier: dict[str | None, Flags] = {}
-        self.observers = process_observers()
+        self.observers: tuple[Observer, ...] = process_observers()
 
     @property
     def is_set(self) -> bool:
@@ -97,7 +98,7 @@ class Flags(Mapping[str, Flag]):
 
     def __init__(self, identity: Identity | RequestIdentity | None = None, pin: Pin | None = None) -> None:
         self._identity = identity
-        self.pin = pin or Pin()
+        self.pin: Pin = pin or Pin()
         self._observed: set[tuple[str, str]] = set()  # names of flags, and which method read them
         self._evaluated: tuple[Environment, SdkFlags] | None = None  # for the identity
 
@@ -160,10 +161,10 @@ class Flags(Mapping[str, Flag]):
     def get_feature_value(self, name: str, default: Any = None) -> Any: ...
 
     @overload
-    def get_feature_value(self, name: str, default: T, *, type: type[T]) -> T: ...
+    def get_feature_value(self, name: str, default: Kind, *, type: type[Kind]) -> Kind: ...
 
     @overload
-    def get_feature_value(self, name: str, default: None = None, *, type: type[T]) -> T | None: ...
+    def get_feature_value(self, name: str, default: None = None, *, type: type[Kind]) -> Kind | None: ...
 
     def get_feature_value(self, name: str, default: Any = None, type: type | None = None) -> Any:
         """Return a flag's value, also where it is off; `default` where it has none or is unknown.
@@ -203,6 +204,12 @@ class Flags(Mapping[str, Flag]):
         if name not in self and hasattr(type(self), name):
             raise KeyError(name)  # a template that writes `flags.items` means the method
         return self.get_flag(name)
+
+    @overload
+    def get(self, name: str, default: None = None) -> Flag | None: ...
+
+    @overload
+    def get(self, name: str, default: Flag | T) -> Flag | T: ...
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return a flag that Flagsmith knows, else `default`."""

@@ -50,6 +50,12 @@ def configure(settings: Any, **keys: Any) -> None:
     settings.FLAGSMITH = {"ENVIRONMENT_KEY": "ser.tests", **keys}
 
 
+def test_the_package_lists_its_names() -> None:
+    names = django_flagsmith_realtime.__all__
+    assert set(names) < set(dir(django_flagsmith_realtime))
+    assert [name for name in names if getattr(django_flagsmith_realtime, name).__name__ != name] == []
+
+
 class TestFlags:
     def test_they_are_a_mapping_of_names_to_flags(self, read: Callable[..., Flags]) -> None:
         publish()

@@ -19,6 +19,7 @@ NOTHING_TO_WAIT_FOR = "it waits for nothing"
 BOTH = "it serves both worlds itself"
 AWAITED = "`aget_flags` has awaited what a read needs"
 REASONS = {
+    **dict.fromkeys(("Flag", "FlagChange", "FlagsmithHttpRequest", "Snapshot"), NOTHING_TO_WAIT_FOR),
     "Flags": "both `get_flags` and `aget_flags` return it",
     "Flags.of": NOTHING_TO_WAIT_FOR,
     "Flags.latest": NOTHING_TO_WAIT_FOR,
