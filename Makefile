@@ -38,10 +38,12 @@ screenshots: .venv/dev ## the pictures: of the running demo, the admin page, and
 probes: .venv/dev ## what flagsmith_status and health/ say of faults, and after how many seconds
 	$(BIN)/python -m tests.tools.probes $(ARGS)
 
-lint: .venv/dev ## ruff and mypy
+lint: .venv/dev ## ruff, mypy, and the schemas of what GitHub runs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
 docs: .venv/dev ## the documentation site, in docs/_build/html
 	$(BIN)/sphinx-build -q -W --keep-going -n docs docs/_build/html $(ARGS)
