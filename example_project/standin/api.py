@@ -46,6 +46,13 @@ def flags(document: Document, key: str | None, server_key: str, feature: str | N
     return json_response(detail, HTTPStatus.NOT_FOUND, _common_headers((VARY_KEY,)))
 
 
+def usage(document: Document, key: str | None, server_key: str) -> Response:
+    """Answer `POST analytics/flags/`: nothing, whatever was sent with a key of the environment."""
+    if key not in (document["api_key"], server_key):
+        return _forbidden(VARY_ORIGIN, is_wrong=bool(key))
+    return Response(HTTPStatus.OK, _common_headers((VARY_ORIGIN,)))
+
+
 def moved_to_slash(path: str) -> Response:
     """Redirect a request whose path lacks the slash at its end."""
     headers = (("Content-Type", "text/html; charset=utf-8"), ("Location", path), VARY_ORIGIN)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import EllipsisType
+from typing import NamedTuple
 
 from .channel import Channel
 from .counts import Counter, Counts
@@ -18,6 +21,13 @@ SERVER_KEY = "ser.demo-only-not-a-secret"
 logger = logging.getLogger(__name__)
 
 
+class UsagePost(NamedTuple):
+    """How often flags were read, by name, as posted at a time in seconds since the epoch."""
+
+    at: float
+    counts: dict[str, int]
+
+
 class Environment:
     """Hold the flags and announce their changes."""
 
@@ -26,6 +36,7 @@ class Environment:
         self.times = times
         self.counter = Counter()
         self.deliveries: list[Delivery] = []
+        self.usage: list[UsagePost] = []
         self._state = state
         self._channel = Channel()
 
@@ -47,6 +58,14 @@ class Environment:
     def channel(self, client_key: str) -> Channel:
         """Return the announcements for a key; as at Flagsmith, an unknown key gets a stream without any."""
         return self._channel if client_key == self.client_key else Channel()
+
+    def add_usage(self, body: bytes) -> None:
+        """Note a post of usage figures; as at Flagsmith, what is no count of a known flag is dropped."""
+        names = {state["feature"]["name"] for state in self.document["feature_states"]}
+        with suppress(ValueError, AttributeError):
+            counts = {name: count for name, count in json.loads(body).items() if name in names and type(count) is int}
+            self.usage.append(UsagePost(time.time(), counts))
+            logger.info("usage: %d reads of %d flags", sum(counts.values()), len(counts))
 
     def set_flag(self, name: str, *, enabled: bool | None = None, value: Value | EllipsisType = ...) -> bool:
         """Change one flag and announce it; return whether anything changed."""

@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 STREAM = re.compile(r"/sse/environments/([^/]+)/stream")
 FLAG = re.compile(r"/standin/flags/([^/]+)")
 API_ROUTES = ("/api/v1/environment-document/", "/api/v1/flags/")
+USAGE = "/api/v1/analytics/flags/"
 MAX_BODY = 1_000_000  # bytes; far more than any change of a flag
 
 
@@ -50,9 +51,13 @@ class Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_POST(self) -> None:
-        """Answer a change from the page."""
+        """Answer a post of usage figures, or a change from the page."""
         body = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), MAX_BODY))
-        flag = FLAG.fullmatch(urlsplit(self.path).path)
+        path = urlsplit(self.path).path
+        if path == USAGE:
+            self._send(self._usage(body))
+            return
+        flag = FLAG.fullmatch(path)
         self._send(self._change(unquote(flag[1]), body) if flag else not_found())
 
     def log_message(self, format: str, *args: object) -> None:
@@ -81,6 +86,13 @@ class Handler(BaseHTTPRequestHandler):
         key = self.headers.get("X-Environment-Key")
         feature = parse_qs(urlsplit(self.path).query).get("feature", [None])[0]
         return api.flags(environment.document, key, environment.server_key, feature)
+
+    def _usage(self, body: bytes) -> Response:
+        environment = self.environment
+        response = api.usage(environment.document, self.headers.get("X-Environment-Key"), environment.server_key)
+        if response.status == HTTPStatus.OK:
+            environment.add_usage(body)
+        return response
 
     def _change(self, name: str, body: bytes) -> Response:
         # Another site's page can post a form here, but JSON only after a preflight request, which is not answered.

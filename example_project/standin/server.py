@@ -15,7 +15,7 @@ from typing import Any
 from .counts import Counts
 from .deliveries import Delivery
 from .document import Document, Value
-from .environment import SERVER_KEY, Environment
+from .environment import SERVER_KEY, Environment, UsagePost
 from .handler import Handler
 from .state import RECORDED_DOCUMENT, State
 from .stream import StreamTimes
@@ -113,6 +113,11 @@ class StandIn:
     def deliveries(self) -> list[Delivery]:
         """Return what is posted with each change; append to it what Flagsmith should post."""
         return self._environment.deliveries
+
+    @property
+    def usage(self) -> list[UsagePost]:
+        """Return what was posted of how often flags were read."""
+        return self._environment.usage
 
     @property
     def counts(self) -> Counts:
