@@ -12,7 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps
-from celery.signals import task_postrun, task_prerun, worker_ready
+from celery.signals import task_postrun, task_prerun, worker_process_shutdown, worker_ready
 from django.core.exceptions import ImproperlyConfigured
 
 # A project imports this module before django.setup(), where its LOGGING may silence all loggers that exist by then.
@@ -81,3 +81,11 @@ def _leave_scope(*, task_id: str, **kwargs: Any) -> None:
         leaves.pop()()
         if not leaves:
             del _entered[key]
+
+
+@worker_process_shutdown.connect
+def _flush_usage(**kwargs: Any) -> None:
+    """Do at the end of a process of the pool, which runs no `atexit`, what others do there."""
+    from .reading.usage import usage_counter
+
+    usage_counter.flush()

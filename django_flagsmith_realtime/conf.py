@@ -173,6 +173,7 @@ class Config:
     defaults: Mapping[str, Any] = _key(MappingProxyType({}), DEFAULTS)
     strict: bool = _key(False, BOOL)
     hooks: tuple[str, ...] = _key((), PATHS)
+    usage: bool = _key(False, BOOL)
     snapshot_file: Path | None = _key(None, PATH.or_none())
     admin_permission: str | None = _key(None, PERMISSION.or_none())
     hub: Mapping[str, str] | None = _key(None, HUB.or_none())
@@ -182,6 +183,11 @@ class Config:
     def __repr__(self) -> str:
         shown = (f"{item.name}={hide_password(repr(getattr(self, item.name)))}" for item in fields(self) if item.repr)
         return f"Config({', '.join(shown)})"
+
+    @property
+    def reports_usage(self) -> bool:
+        """Whether reads are counted: only Flagsmith wants to know, not a file."""
+        return self.usage and self.environment_key is not None
 
     @cached_property
     def namespace(self) -> str:

@@ -93,7 +93,12 @@ def find_culling_cache(config: Config) -> Iterator[CheckMessage]:
     """Warn of a cache whose other entries may push the flags out."""
     backend, params = get_backend(config.cache), caches.settings.get(config.cache, {})
     has_default_size = "max_entries" not in {key.lower() for key in (*params, *(params.get("OPTIONS") or {}))}
-    if backend.culls_at and not backend.is_per_process and has_default_size and _is_shared(config.cache):
+    if (
+        backend.culls_at
+        and not backend.is_per_process
+        and has_default_size
+        and (config.reports_usage or _is_shared(config.cache))  # counts of reads take up to a thousand entries
+    ):
         yield Warning(
             f"The cache {config.cache!r} drops entries, including those of the flags, whenever it has more than "
             f"{backend.culls_at}.",
@@ -110,8 +115,17 @@ def _is_shared(alias: str) -> bool:
 
 @checks_config(Tags.caches)
 def find_cache_without_lease(config: Config) -> Iterator[CheckMessage]:
-    """Warn of a cache whose `add` lets two processes lead at once."""
-    if not get_backend(config.cache).carries_lease:
+    """Warn of a cache whose `add` lets two processes lead at once; report one that loses counts of reads by it."""
+    if get_backend(config.cache).carries_lease:
+        return
+    if config.reports_usage:
+        yield Error(
+            f"FLAGSMITH['USAGE'] doesn't work with the cache {config.cache!r}: its add() isn't atomic, so "
+            "processes lose each other's counts.",
+            hint=f"{OWN_ALIAS}, with {SHARED_CACHES}; or switch USAGE off.",
+            id="flagsmith.E011",
+        )
+    else:
         yield Warning(
             f"The cache {config.cache!r} can't keep two listeners from working at once: its add() isn't atomic.",
             hint=f"Run exactly one listener, or use {SHARED_CACHES}.",

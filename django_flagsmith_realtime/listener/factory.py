@@ -13,6 +13,7 @@ from ..storage.lease import Alone, Lease, LeaseKeeper
 from ..storage.store import Store
 from .backoff import Backoff
 from .event_log import EventLog
+from .events import Subscriber
 from .http import can_connect
 from .hub import post
 from .listener import MAINTENANCE_SECONDS, Listener
@@ -23,6 +24,7 @@ from .sources import ApiSource, FileSource, Source
 from .status_tracker import StatusTracker
 from .stream import Stream
 from .stream_health import NEVER
+from .usage import UsageReporter
 
 INBOX_SECONDS = 0.2  # 0.1 ms of CPU on Redis, memcached and databases, and sooner than anybody notices
 
@@ -64,11 +66,14 @@ def build_listener(config: Config, *, with_stream: bool = True, budget: Budget |
         )
     status_tracker = build_status_tracker(config, source, poll_only=poll_only, listens=with_stream)
     can_reach = partial(can_connect, config.realtime_url or config.api_url)
+    subscribers: list[Subscriber] = [EventLog(poll_only=poll_only, clock=clock), status_tracker, SignalSender(clock)]
+    if config.reports_usage and lease:
+        subscribers.append(build_usage_reporter(config))
     return Listener(
         publisher=publisher,
         schedule=schedule(may_be_behind=source.is_flagsmith),
         status_tracker=status_tracker,
-        subscribers=(EventLog(poll_only=poll_only, clock=clock), status_tracker, SignalSender(clock)),
+        subscribers=subscribers,
         open_stream=open_stream,
         stream_key=config.stream_key,
         leadership=LeaseKeeper(lease, can_reach) if lease else Alone(),
@@ -89,6 +94,17 @@ def build_status_tracker(
         listens=listens,
         interval=(source.interval or config.fallback_poll_interval) if listens else None,
         origin=source.origin,
+    )
+
+
+def build_usage_reporter(config: Config) -> UsageReporter:
+    """Return what reports to Flagsmith how often flags are read."""
+    return UsageReporter(
+        Store(config.cache, config.namespace),
+        api_url=config.api_url,
+        environment_key=config.environment_key or "",
+        timeout=config.request_timeout,
+        headers=config.headers,
     )
 
 

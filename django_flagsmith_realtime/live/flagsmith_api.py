@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from flagsmith.models import Flag
 
+from ..conf import get_read_config
 from ..reading.flags import Flags
+from ..reading.rendering import client_name
+from ..reading.usage import usage_counter
 from .endpoint import endpoint, parse_json
-from .visible import RETRY_SECONDS, has_flags, session_flags, visible_flags
+from .visible import RETRY_SECONDS, has_flags, session_flags, visible_flags, visible_names
 
+# Of a flag in a post. Flagsmith's client posts every 10 s: a page that reads a flag for each frame comes to 600. What
+# anybody may send must not spoil the figures by a single request.
+MAX_READS = 1_000
 SCALAR = (bool, int, float, str, type(None))
 
 
@@ -39,7 +46,14 @@ async def identities(request: HttpRequest, body: bytes) -> HttpResponse:
 
 @endpoint("POST")
 async def analytics(request: HttpRequest, body: bytes) -> HttpResponse:
-    """Answer 200 to `POST analytics/flags/`, as Flagsmith does whatever is sent."""
+    """Answer 200 to `POST analytics/flags/`, as Flagsmith does whatever is sent; count reads of what a page may see."""
+    if get_read_config().reports_usage:
+        flags = await Flags().apin()
+        names = {client_name(name): name for name in visible_names(flags) if name in flags}
+        with suppress(ValueError, AttributeError):
+            for sent, count in parse_json(body).items():
+                if sent in names and type(count) is int and count > 0:
+                    usage_counter.count(names[sent], min(count, MAX_READS))
     return HttpResponse()
 
 

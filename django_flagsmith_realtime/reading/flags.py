@@ -26,6 +26,7 @@ from . import overrides
 from .observers import Observer, Read, notify
 from .reader import Reader, get_reader
 from .request_identity import RequestIdentity
+from .usage import usage_counter
 from .values import WrongKind, read_as
 
 T = TypeVar("T")
@@ -43,14 +44,16 @@ _logged: set[tuple[str, str]] = set()
 @cache
 def process_observers() -> tuple[Observer, ...]:
     """Return those that are notified of all reads of this process."""
-    if not get_read_config().hooks:
-        return ()
-    try:
-        from .hooks import HookObserver, load_hooks
-    except ImportError as error:
-        logger.error("The hooks of FLAGSMITH['HOOKS'] are not called: %s", error)
-        return ()
-    return (HookObserver(load_hooks()),)
+    config = get_read_config()
+    observers: list[Observer] = [usage_counter] if config.reports_usage else []
+    if config.hooks:
+        try:
+            from .hooks import HookObserver, load_hooks
+        except ImportError as error:
+            logger.error("The hooks of FLAGSMITH['HOOKS'] are not called: %s", error)
+        else:
+            observers.append(HookObserver(load_hooks()))
+    return tuple(observers)
 
 
 @receiver(setting_changed)

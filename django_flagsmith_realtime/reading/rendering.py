@@ -52,7 +52,7 @@ def client_state(flags: Flags, names: Iterable[str]) -> dict[str, Any]:
     for name in names:
         if name not in refused:
             flag = flags.get_flag(name)
-            key = name.lower().replace(" ", "_")  # the client looks flags up so
+            key = client_name(name)
             state[key] = {"id": flag.feature_id} if flag.feature_id else {}  # a default has none
             state[key] |= {"enabled": flag.enabled, "value": flag.value}
         elif settings.DEBUG or get_read_config().strict:
@@ -60,6 +60,11 @@ def client_state(flags: Flags, names: Iterable[str]) -> dict[str, Any]:
         else:
             report_refusal(REFUSAL, name)
     return {"flags": state}
+
+
+def client_name(name: str) -> str:
+    """Return a flag's name as Flagsmith's client for JavaScript spells it."""
+    return name.lower().replace(" ", "_")
 
 
 def server_side_only(flags: Flags) -> frozenset[str]:

@@ -165,8 +165,9 @@ class Cache:
 
         return self._ask(touch)
 
-    def delete(self, name: str) -> None:
-        self._ask(lambda cache: cache.delete(cache_key(self.namespace, name)))
+    def delete(self, name: str) -> bool:
+        """Remove a key; of several processes that do, only one gets True."""
+        return bool(self._ask(lambda cache: cache.delete(cache_key(self.namespace, name))))
 
     def read_back(self, name: str, value: Any, is_expected: Callable[[Any], bool] | None = None) -> Any:
         """Return what is found where `value` was written; raise `StoreError` where it isn't that, or as expected."""

@@ -19,6 +19,7 @@ from .cache import Cache
 from .history import PastChange, parse_history, to_plain
 from .lease import parse_standbys
 from .status import Status, parse_status
+from .usage import Usage, parse_usage
 
 HEAD_TYPES = [int, str, int, int, int]
 NUDGE_SECONDS = 600  # a leader sees a nudge within 2 s; where none came for so long, nobody waits for the answer
@@ -191,6 +192,14 @@ class Store:
     def write_history(self, history: list[PastChange]) -> None:
         """Store the last changes. They aren't read back: the next change writes them all again."""
         self.cache.set("changes", to_plain(history))
+
+    def read_usage(self) -> Usage | None:
+        """Return how often flags were read lately; None where nothing was counted, or can be read."""
+        return parse_usage(self.cache.get("usage"))
+
+    def write_usage(self, usage: Usage) -> None:
+        """Store how often flags were read. It isn't read back: the next write, a minute later, replaces it."""
+        self.cache.set("usage", usage.to_plain())
 
     def read_leader(self) -> str | None:
         """Return the process that holds the lease, as "host:pid"."""

@@ -25,6 +25,7 @@ from django_flagsmith_realtime.storage.announcements import WEBHOOK, received_no
 from django_flagsmith_realtime.storage.cache import SCHEMA, cache_key
 from django_flagsmith_realtime.storage.lease import OFFER_SECONDS, Lease
 from django_flagsmith_realtime.storage.status import CONNECTED, Leader, Status, StreamStatus
+from django_flagsmith_realtime.storage.usage import Usage, UsageBoxes
 from django_flagsmith_realtime.templatetags.flagsmith import register
 from tests.docs.pages import names, table
 from tests.support.documents import PREFIX, configured_store, publish
@@ -174,6 +175,10 @@ def stored_keys() -> dict[str, float | None]:
     store.announce(received_now(WEBHOOK), digest="DIGEST")
     store.write_stream_time("key", 1)
     store.write_status(Status(0.0, Leader("host", 1, 0.0), StreamStatus(CONNECTED, 0.0)))
+    store.write_usage(Usage(since=0.0))
+    boxes = UsageBoxes(store.cache)
+    boxes.collect()
+    boxes.put(str(boxes.open_round()), {})
     lease = Lease("default", get_config().namespace, seconds=15)
     lease.acquire()
     lease.write_standby()
@@ -188,8 +193,9 @@ def test_the_cache_keys_table_has_each_with_its_life() -> None:
     rows = table(DOCS / "reference/cache-keys.md", "key")
     told = {names(key)[0]: LASTS[lasts.partition(" while")[0]] for key, _, lasts in rows}
     stored = {
-        re.sub(r"(?<=stream:)\w+", "DIGEST", re.sub(r"(?<=payload:)\d+", "SEQUENCE", key)): life
+        re.sub(r"(?<=usage:)\w+:\d+", "ROUND:NUMBER", named): life
         for key, life in stored_keys().items()
+        for named in [re.sub(r"(?<=stream:)\w+", "DIGEST", re.sub(r"(?<=payload:)\d+", "SEQUENCE", key))]
     }
     assert told == stored
 

@@ -80,6 +80,12 @@ FAULTS: dict[str, tuple[Any, dict[str, Any], str, str]] = {
         "from_user",
     ),
     "E010": ({**GOOD, "HOOKS": ["tests.nowhere.Hook"]}, {}, "No module named 'tests.nowhere'", "[openfeature]"),
+    "E011": (
+        {**GOOD, "USAGE": True},
+        {"cache": {"BACKEND": f"{__name__}.FileCache", "OPTIONS": {"MAX_ENTRIES": 10_000}}},
+        "lose each other's counts",
+        "switch USAGE off",
+    ),
     "E009": (
         GOOD,
         {"cache": {"BACKEND": "tests.unit.storage.test_cache.AsyncCache"}},
@@ -217,11 +223,12 @@ def test_a_good_cache_is_silent(cache: dict[str, Any]) -> None:
     assert messages(GOOD, cache) == []
 
 
-def test_a_database_cache_of_its_own_may_be_small() -> None:
+def test_a_database_cache_of_its_own_may_be_small_unless_counts_of_reads_go_there() -> None:
     setting = {**GOOD, "CACHE": "flags"}
     assert messages(setting, CACHES={"default": LOCMEM, "flags": DATABASE}) == []
     found = messages(setting, CACHES={"default": LOCMEM, "flags": DATABASE, "pages": DATABASE})
-    assert named(found) == ["W005"]
+    found += messages({**setting, "USAGE": True}, CACHES={"default": LOCMEM, "flags": DATABASE})
+    assert named(found) == ["W005", "W005"]
 
 
 def test_a_missing_table_is_a_warning_where_its_database_is_checked(database_cache: dict[str, Any]) -> None:

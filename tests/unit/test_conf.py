@@ -50,6 +50,7 @@ DEFAULTS = {
     "DEFAULTS": {},
     "STRICT": False,
     "HOOKS": (),
+    "USAGE": False,
     "SNAPSHOT_FILE": None,
     "ADMIN_PERMISSION": None,
     "HUB": None,

@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from django_flagsmith_realtime.reading.usage import usage_counter
 from django_flagsmith_realtime.test import override_flags
 from tests.support import recordings
 from tests.support.cases import each_case
@@ -113,9 +114,35 @@ def test_without_flags_a_client_keeps_its_defaults() -> None:
         assert [flag["feature_state_value"] for flag in get(FLAGS).json()] == ["Hi"]
 
 
-def test_figures_are_accepted() -> None:
-    answer = post(ANALYTICS, {"banner_text": 3, "unknown": 1})
+@pytest.fixture
+def counted(settings: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """What is counted for Flagsmith where `USAGE` is on."""
+    settings.FLAGSMITH = {**PER_SESSION, "USAGE": True, "DEFAULTS": {"planned": True}}
+    calls: list[tuple[str, int]] = []
+    monkeypatch.setattr(usage_counter, "count", lambda *call: calls.append(call))
+    return calls
+
+
+def test_the_reads_of_flags_that_a_page_may_see_are_counted(counted: list[tuple[str, int]]) -> None:
+    publish()
+    sent = {"banner_text": 3, "dark_mode": 10**9, "unknown": 1, "planned": 1, "server_only_secret": 1}
+    answer = post(ANALYTICS, {**sent, "gift_cards": -1, "bool_value": True, "beta_banner": "1"})
     assert (answer.status_code, answer.content) == (200, b"")
+    assert counted == [("banner_text", 3), ("dark_mode", 1_000)]
+
+
+@each_case("body", [b"", b"{not json", b"[]", b'{"banner_text": {}}', b"[" * 60_000])
+def test_figures_are_accepted_whatever_they_are(counted: list[tuple[str, int]], body: bytes) -> None:
+    publish()
+    assert post(ANALYTICS, body).status_code == 200
+    assert counted == []
+
+
+def test_without_the_setting_figures_are_accepted_and_nothing_is_read(recording: list[tuple[str, str]]) -> None:
+    publish()
+    recording.clear()
+    assert post(ANALYTICS, {"banner_text": 3}).status_code == 200
+    assert recording == []
 
 
 @each_case(
