@@ -10,7 +10,10 @@ from django import forms
 from ..environment.traits import InvalidTraits, parse_traits
 from ..identity import Identity
 
-Row = dict[str, Any]  # "flag", a `FlagDescription`, and "last", its last change where that is known
+# "flag", a `FlagDescription`, and "last", its last change where that is known; "usage" as text, and the "idle_seconds"
+# since it was read.
+Row = dict[str, Any]
+UNREAD_DAYS = 90  # longer than a release, a season's sale or a quarter's report
 
 STATES: dict[str, tuple[str, Callable[[Row], object]]] = {
     "": ("All", lambda row: True),
@@ -19,6 +22,7 @@ STATES: dict[str, tuple[str, Callable[[Row], object]]] = {
     "overridden": ("With overrides", lambda row: row["flag"].has_overrides),
     "split": ("Split by percentage", lambda row: row["flag"].state.variants),
     "changed": ("Changed lately", lambda row: row["last"]),
+    "unread": (f"Not read for {UNREAD_DAYS} days", lambda row: row["idle_seconds"] > UNREAD_DAYS * 86_400),
 }
 
 
@@ -31,6 +35,11 @@ class FilterForm(forms.Form):
     state = forms.ChoiceField(
         label="Show", required=False, choices=[(key, label) for key, (label, _) in STATES.items()]
     )
+
+    def leave_out(self, state: str) -> None:
+        """Don't offer a filter."""
+        field: Any = self.fields["state"]
+        field.choices = [choice for choice in field.choices if choice[0] != state]
 
     def select(self, rows: Iterable[Row]) -> list[Row]:
         """Return the flags in the chosen state that have each word in their name, value, variants or segments."""

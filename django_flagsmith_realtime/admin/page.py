@@ -15,6 +15,7 @@ from ..identity import Identity
 from ..monitoring.formatting import format_age
 from ..monitoring.health import Health, check_health
 from ..monitoring.status_text import status_rows
+from ..monitoring.usage import describe_usage, read_usage
 from ..reading import overrides
 from ..reading.reader import get_reader
 from .forms import FilterForm, IdentityForm
@@ -37,8 +38,19 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
     last = {row["change"].name: row for row in reversed(changes)}
     snapshot = get_flags(request, identity=None).snapshot
     flags = describe_flags(snapshot.environment.read_document()) if snapshot else {}
-    rows = [{"flag": flag, "last": last.get(name)} for name, flag in flags.items()]
+    usage = read_usage(config, store)
+    rows = [
+        {
+            "flag": flag,
+            "last": last.get(name),
+            "usage": usage and describe_usage(usage, name, health.now),
+            "idle_seconds": health.now - usage.idle_since(name) if usage else 0.0,
+        }
+        for name, flag in flags.items()
+    ]
     filters = FilterForm(request.GET)
+    if not usage:
+        filters.leave_out("unread")
     form = IdentityForm(request.POST if request.method == "POST" else None)
     return {
         **status_context(health),

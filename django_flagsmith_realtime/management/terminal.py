@@ -50,11 +50,11 @@ def format_table(flags: Iterable[Flag], width: int, paint: Paint = str) -> str:
     return "\n".join(lines)
 
 
-def format_flag(flag: Flag, paint: Paint = str) -> str:
+def format_flag(flag: Flag, paint: Paint = str, usage: str | None = None) -> str:
     """Return all of one flag, with its whole value."""
     value = flag.value if isinstance(flag.value, str) else format_value(flag.value) or None
     lines = [f"{printable(flag.feature_name)} is {paint(_state(flag))}"]
-    for label, text in {"reason": flag.reason, "variant": flag.variant, "value": value}.items():
+    for label, text in {"usage": usage, "reason": flag.reason, "variant": flag.variant, "value": value}.items():
         if text is not None:
             first, *more = map(printable, text.split("\n"))
             lines += [f"{head:9}{line}".rstrip() for head, line in ((label, first), *(("", line) for line in more))]

@@ -16,6 +16,7 @@ from ..environment.snapshot import Snapshot
 from ..identity import UNSET, Identity, IdentityOrUnset
 from ..monitoring.formatting import format_age, format_date, format_value
 from ..monitoring.health import check_health
+from ..monitoring.usage import describe_usage, read_usage
 from ..reading.reader import get_reader
 from ..reading.scope import request_flags
 from .observed import Observation, PlacedRead
@@ -53,10 +54,17 @@ class FlagsmithPanel(Panel):
 
     @property
     def content(self) -> str:
-        """The panel's page: the recorded reads, and the health of the deployment at the moment."""
-        health = check_health(get_config(), get_reader().store)
+        """The panel's page: the recorded reads, and the health and usage of the deployment at the moment."""
+        config, store, stats = get_config(), get_reader().store, self.get_stats()
+        health, usage = check_health(config, store), read_usage(config, store)
         known = None if health.age is None else format_age(health.age)
-        return render_to_string(self.template, {**self.get_stats(), "health": health, "known": known})
+        if usage:
+            rows = [
+                {**row, "usage": describe_usage(usage, row["name"], health.now) if row["name"] in usage.flags else ""}
+                for row in stats["flags"]
+            ]
+            stats = {**stats, "flags": rows, "usage": usage}
+        return render_to_string(self.template, {**stats, "health": health, "known": known})
 
 
 def tabulate(observation: Observation) -> list[dict[str, Any]]:

@@ -20,8 +20,10 @@ from ...exceptions import StoreError
 from ...identity import Identity
 from ...listener.preconditions import find_command_problems, find_inline_problems
 from ...monitoring.formatting import format_age, printable
+from ...monitoring.usage import describe_usage, read_usage
 from ...reading.reader import get_reader
 from ...storage.snapshot_file import SEQUENCE
+from ...storage.usage import DAY
 from ..terminal import Output, format_flag, format_table
 
 PIPED_WIDTH = 120  # columns, where no terminal says how many it has
@@ -49,7 +51,8 @@ class Command(BaseCommand):
             "--json",
             action="store_true",
             dest="as_json",
-            help='print {name: {"enabled", "value", "variant", "reason"}} and nothing else',
+            help='print {name: {"enabled", "value", "variant", "reason"}} and nothing else; with USAGE also '
+            '"idle_days" and "reads_per_day"',
         )
 
     def handle(
@@ -68,14 +71,20 @@ class Command(BaseCommand):
         if name is not None and name not in names:
             raise CommandError(f"There is no flag {name!r}. {suggest(name, names)}")
         shown = {each: flags.find(each) for each in (names if name is None else [name])}
+        usage, now = read_usage(get_config(), get_reader().store), time.time()
         if as_json:
             fields = ("enabled", "value", "variant", "reason")
             plain = {each: {field: getattr(flag, field) for field in fields} for each, flag in shown.items()}
+            if usage:
+                for each, described in plain.items():
+                    described["idle_days"] = int((now - usage.idle_since(each)) // DAY)
+                    described["reads_per_day"] = round(usage.reads_per_day(each, now), 1)
             text = json.dumps(plain, indent=2)
         else:
             width = shutil.get_terminal_size((PIPED_WIDTH, 24)).columns
             table = format_table(shown.values(), width, self._paint)
-            body = table if name is None else format_flag(shown[name], self._paint)
+            read = describe_usage(usage, name, now) if usage and name else None
+            body = table if name is None else format_flag(shown[name], self._paint, read)
             text = f"{describe(snapshot)}{f', for {who.identifier!r}' if who else ''}\n\n{body}"
         self.stdout.write(text)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from html import unescape
 from io import StringIO
 from typing import Any
@@ -19,6 +20,7 @@ from django.test import Client
 from django_flagsmith_realtime import get_flags
 from django_flagsmith_realtime.environment.snapshot import parse_document
 from django_flagsmith_realtime.listener.publisher import Publisher
+from django_flagsmith_realtime.storage.usage import DAY, Usage
 from django_flagsmith_realtime.test import override_flags
 from tests.support.backends import use
 from tests.support.cases import each_case
@@ -154,6 +156,21 @@ class TestFlags:
         assert [each.segment for each in flags["banner_text"].segment_overrides] == ["gold_members", "ten_percent"]
         assert "gold_members on" in text(page)
         assert "server-side only" in text(page)
+
+    def test_with_usage_it_shows_which_are_not_read(self, superuser: Client, settings: Any) -> None:
+        publish()
+        assert "Not read for 90 days" not in text(superuser.get(PAGE))
+        settings.FLAGSMITH = {**settings.FLAGSMITH, "USAGE": True}
+        assert "Not read for 90 days" not in text(superuser.get(PAGE)), "nothing was counted yet"
+        now = time.time()
+        usage = Usage(since=now - 100 * DAY).add({"gift_cards": 1}, now - 95 * DAY).add({"new_checkout": 7}, now)
+        configured_store().write_usage(usage)
+        shown = text(superuser.get(PAGE))
+        assert "new_checkout last read just now, 1.0 reads a day" in shown
+        assert "gift_cards last read 95 d ago off" in shown
+        assert "banner_text not read since counting began 100 d ago" in shown
+        unread = names(superuser.get(PAGE, {"state": "unread"}))
+        assert set(get_flags()) - set(unread) == {"new_checkout"}
 
     def test_values_are_escaped(self, superuser: Client) -> None:
         publish(banner_text="<script>alert(1)</script>")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import time
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from django.core.management import CommandError, call_command
 
 from django_flagsmith_realtime import Identity, get_flags
 from django_flagsmith_realtime.environment.snapshot import parse_document
+from django_flagsmith_realtime.storage.usage import DAY, Usage
 from tests.support.backends import use
 from tests.support.cases import each_case
 from tests.support.documents import RECORDED, configured_store, publish
@@ -70,6 +72,18 @@ def test_an_identity_shows_why() -> None:
     [banner] = [line for line in lines if line.startswith("banner_text ")]
     assert "TARGETING_MATCH; segment=gold_members" in banner
     assert '"Welcome back, gold' in banner
+
+
+def test_with_usage_it_says_when_a_flag_was_last_read(settings: Any) -> None:
+    publish()
+    settings.FLAGSMITH = {**settings.FLAGSMITH, "USAGE": True}
+    assert "idle_days" not in plain("banner_text")["banner_text"], "nothing was counted yet"
+    now = time.time()
+    configured_store().write_usage(Usage(since=now - 20 * DAY).add({"banner_text": 7}, now - 2 * DAY))
+    assert "\nusage    last read 2 d ago, 1.0 reads a day\n" in said("banner_text")
+    shown = plain()
+    assert (shown["banner_text"]["idle_days"], shown["banner_text"]["reads_per_day"]) == (2, 1.0)
+    assert (shown["gift_cards"]["idle_days"], shown["gift_cards"]["reads_per_day"]) == (20, 0.0)
 
 
 @each_case("identifier", [None, "user_alice", "visitor-5", "gold"])

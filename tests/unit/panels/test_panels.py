@@ -6,6 +6,7 @@ import asyncio
 import html
 import inspect
 import re
+import time
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +18,7 @@ from django.test import AsyncClient, Client, RequestFactory
 
 from django_flagsmith_realtime import get_flags
 from django_flagsmith_realtime.environment.snapshot import Snapshot
+from django_flagsmith_realtime.storage.usage import Usage
 from django_flagsmith_realtime.test import override_flags
 from tests.support.cases import each_case
 from tests.support.documents import configured_store, pin, publish
@@ -249,6 +251,14 @@ class TestPage:
         publish()
         get("/page/")
         assert "Nobody is listening. Start manage.py flagsmith_listen" in panel().content
+
+    def test_tells_when_all_processes_last_read_a_flag(self, toolbar: Any, get: Get) -> None:
+        publish()
+        get("/page/")
+        assert "In all processes" not in panel().content
+        toolbar.FLAGSMITH = {**toolbar.FLAGSMITH, "USAGE": True}
+        configured_store().write_usage(Usage(since=time.time()).add({"banner_text": 12}, time.time()))
+        assert "<td>last read just now, 12 reads a day</td>" in panel().content
 
     def test_is_there_where_there_are_no_flags(self, get: Get) -> None:
         get("/page/")
