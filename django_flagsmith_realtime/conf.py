@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error
+from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.dispatch import receiver
@@ -207,12 +207,13 @@ def find_problems(setting: object) -> list[Error]:
     return [problem for key, value in setting.items() for problem in _key_problems(key, value)]
 
 
-def find_missing(config: Config) -> list[Error]:
-    """Return the error of a `FLAGSMITH` that names no source of flags."""
+def find_missing(config: Config) -> list[Warning]:
+    """Return a warning if `FLAGSMITH` names no source of flags: no error, so that tests start without a key."""
     if config.environment_key or config.snapshot_file:
         return []
     hint = f"{SERVER_KEY_HINT} {WITHOUT_ACCOUNT}"
-    return [Error("FLAGSMITH['ENVIRONMENT_KEY'] is missing.", hint=hint, id="flagsmith.E001")]
+    what = "FLAGSMITH['ENVIRONMENT_KEY'] is missing: all flags are what DEFAULTS says, else off."
+    return [Warning(what, hint=hint, id="flagsmith.W001")]
 
 
 def find_missing_cache(alias: str) -> list[Error]:

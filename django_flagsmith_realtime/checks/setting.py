@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from django.apps import apps
@@ -41,7 +41,7 @@ def checks_config(*tags: str, deploy: bool = False) -> Callable[[Find], Find]:
 
 
 @register(TAG)
-def check_setting(**kwargs: Any) -> list[Error]:
+def check_setting(**kwargs: Any) -> Sequence[CheckMessage]:
     """Report unknown keys, invalid values, a client-side or missing key, or a cache that doesn't exist."""
     if problems := find_problems(get_setting()):
         return problems

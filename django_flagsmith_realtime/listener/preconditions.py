@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from django.core.checks import Error
+from collections.abc import Sequence
+
+from django.core.checks import CheckMessage, Error
 
 from ..conf import find_missing, find_missing_cache, find_problems, get_config, get_setting
 from ..storage.backends import find_unusable_client, get_backend
@@ -20,19 +22,19 @@ FLAGSMITH["CACHE"] = "flagsmith"
 """
 
 
-def find_inline_problems() -> list[Error]:
+def find_inline_problems() -> Sequence[CheckMessage]:
     """Return why a listener inside a process that serves requests can't work."""
     if problems := find_problems(get_setting()):
         return problems
     config = get_config()
-    if problems := [*find_missing(config), *find_missing_cache(config.cache)]:
-        return problems
+    if missing := [*find_missing(config), *find_missing_cache(config.cache)]:
+        return missing
     if not get_backend(config.cache).keeps_entries:
         return [Error(f"The cache {config.cache!r} keeps nothing.", hint=f"Use another one:\n{CACHES_TO_PASTE}")]
     return find_unusable_client(config.cache)
 
 
-def find_command_problems() -> list[Error]:
+def find_command_problems() -> Sequence[CheckMessage]:
     """Return why a listener in a process of its own can't work."""
     if problems := find_inline_problems():
         return problems

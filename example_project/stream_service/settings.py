@@ -21,7 +21,7 @@ CACHES = {
     }
 }
 FLAGSMITH = {"REALTIME_TOKEN": os.environ["REALTIME_TOKEN"]}
-SILENCED_SYSTEM_CHECKS = ["flagsmith.E001"]  # this site reads no flags, so that it needs no ENVIRONMENT_KEY
+SILENCED_SYSTEM_CHECKS = ["flagsmith.W001"]  # this site reads no flags, so that it needs no ENVIRONMENT_KEY
 
 urlpatterns = [
     path("", include("django_flagsmith_realtime.urls")),

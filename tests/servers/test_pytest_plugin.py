@@ -1,4 +1,4 @@
-"""A sample project's own suite, under pytest with xdist and under Django's runner, with a cache that can't be reached."""
+"""A sample project's own suite, under pytest with xdist and under Django's runner, without a key or a cache."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ BETWEEN = [OURS, "tests.support.receivers.Middleware", AUTHENTICATION]
 
 # id: the setting, the cache, other settings, and what is said of it
 FAULTS: dict[str, tuple[Any, dict[str, Any], str, str]] = {
-    "E001": ({}, {}, "ENVIRONMENT_KEY", "Create a server-side key"),
+    "W001": ({}, {}, "ENVIRONMENT_KEY", "Create a server-side key"),
     "E002": ({"ENVIRONMENT_KEY": "abc"}, {}, "client-side key", "Create a server-side key"),
     "E003": ({**GOOD, "URL": ""}, {}, "FLAGSMITH['URL']", "API_URL"),
     "E004": ({**GOOD, "API_URL": 3}, {}, "FLAGSMITH['API_URL'] is 3", "an absolute URL"),

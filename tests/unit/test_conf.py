@@ -338,7 +338,7 @@ def test_a_setting_that_was_wrong_is_read_again_when_it_changes() -> None:
 @pytest.mark.parametrize("keys", [{}, {"ENVIRONMENT_KEY": None}, {"ENVIRONMENT_KEY": ""}])
 def test_a_missing_key_is_a_problem_for_a_listener(keys: Any) -> None:
     (problem,) = find_missing(configured(**keys))
-    assert problem.id == "flagsmith.E001"
+    assert problem.id == "flagsmith.W001"
     assert "FLAGSMITH['ENVIRONMENT_KEY'] is missing" in problem.msg
     assert problem.hint.startswith(SERVER_KEY_HINT)
     assert "SNAPSHOT_FILE" in problem.hint

@@ -55,7 +55,7 @@ def test_once_publishes_what_is_new_and_opens_no_stream(once: Callable[..., str]
     [
         ({"ENVIRONMENT_KEY": "ser.wrong"}, "refused the request (403): check FLAGSMITH['ENVIRONMENT_KEY']"),
         ({"ENVIRONMENT_KEY": "client-side"}, "client-side key"),
-        ({"ENVIRONMENT_KEY": None}, "FLAGSMITH['ENVIRONMENT_KEY'] is missing. Create a server-side key"),
+        ({"ENVIRONMENT_KEY": None}, "FLAGSMITH['ENVIRONMENT_KEY'] is missing: all flags are what DEFAULTS says"),
         ({"API_URL": "http://127.0.0.1:1/"}, "127.0.0.1:1 refused the connection"),
         ({"POLL_INTERVALL": 3}, "FLAGSMITH['POLL_INTERVALL'] is not a known key"),
         ({"POLL_INTERVAL": "often"}, "FLAGSMITH['POLL_INTERVAL'] is 'often'. Set it to a number of seconds"),

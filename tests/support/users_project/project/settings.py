@@ -1,4 +1,6 @@
-"""A project as users have it: its flags are in a Redis, which tests can't reach."""
+"""A project as users have it: tests have no key, and can't reach the Redis that holds its flags."""
+
+import os
 
 SECRET_KEY = "only for tests"
 USE_TZ = True
@@ -27,7 +29,7 @@ CACHES = {
 }
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates"}]
 FLAGSMITH = {
-    "ENVIRONMENT_KEY": "ser.sample",
+    "ENVIRONMENT_KEY": os.environ.get("FLAGSMITH_ENVIRONMENT_KEY"),
     "IDENTITY": "django_flagsmith_realtime.identity.from_user",
     "DEFAULTS": {"footer": "from DEFAULTS"},
 }
