@@ -21,7 +21,7 @@ from .conf import Config, get_config
 from .environment.timestamps import parse_time
 from .exceptions import StoreError
 from .listener.announcer import announce
-from .monitoring.health import check_health
+from .monitoring.health import SETTINGS, check_health
 from .reading.reader import get_reader
 from .request_body import read_body
 from .storage.announcements import QUEUE_CHANGE, WEBHOOK, received_now
@@ -41,7 +41,7 @@ def health(request: HttpRequest) -> JsonResponse:
         config = get_config()
         found = check_health(config, get_reader(config).store)
     except ImproperlyConfigured:  # a wrong key, or a cache that doesn't exist; manage.py check explains it
-        return JsonResponse({"healthy": False, "troubles": ["settings"]}, status=503)
+        return JsonResponse({"healthy": False, "troubles": [SETTINGS]}, status=503)
     return JsonResponse(found.to_plain(private=_is_staff(request)), status=200 if found.is_healthy else 503)
 
 

@@ -38,7 +38,18 @@ from .events import Event
 MEASURED = 100  # latencies: the fewest that have a 99th percentile
 MAX_TEXT = 300  # characters of an error: what a terminal shows in four lines
 
-
+CONTINUED = (
+    "content",
+    "errors",
+    "failing_since",
+    "fetch",
+    "latencies",
+    "leaders",
+    "repairs",
+    "requests",
+    "sources",
+    "suppressed",
+)
 ANNOUNCED_BY_WEBHOOK = frozenset({"enabled", "value"})  # what differs of a flag, also of a new one
 
 
@@ -90,10 +101,10 @@ class StatusTracker:
         return replace(self._status, written_at=now, stream=stream)
 
     def continue_from(self, before: Status | None) -> None:
-        """Count on from the status of the leader before this one."""
+        """Begin to lead: count on from the status of the leader before this one."""
         if before:
-            names = ("content", "requests", "suppressed", "repairs", "sources", "fetch", "failing_since")
-            self._set(**{name: getattr(before, name) for name in names})
+            self._set(**{name: getattr(before, name) for name in CONTINUED})
+        self._set(leaders=self._status.leaders + self._status.listens)
 
     def __call__(self, event: Event) -> None:
         """Note what happened."""
@@ -107,7 +118,7 @@ class StatusTracker:
             case events.StreamConnected():
                 self._set_stream(CONNECTED, None)
             case events.StreamDisconnected(error, is_routine=False):
-                self._set_stream(BACKING_OFF, self._note_failure(error) if error else "It ended too soon.")
+                self._set_stream(BACKING_OFF, self._note_failure("stream", error) if error else "It ended too soon.")
             case events.ChangeAnnounced(source, is_new, received_at):
                 self._note_announcement(source, now if received_at is None else received_at / 1_000_000)
                 if source == STREAM:
@@ -121,12 +132,12 @@ class StatusTracker:
                 if self._is_billed:
                     self._set(requests=status.requests.add(now))
             case events.FetchFailed(error):
-                self._note_failure(error)
+                self._note_failure("fetch", error)
                 self._set(failing_since=status.failing_since or now)
                 if self._is_billed:
                     self._set(requests=status.requests.add(now))
             case events.StoreFailed(error):
-                self._note_failure(error)
+                self._note_failure("cache", error)
             case events.Published(update, None) if update.previous and update.changes:
                 self._note_announcement(POLL, now)
                 aspects = frozenset().union(*(change.aspects for change in update.changes.values()))
@@ -138,7 +149,8 @@ class StatusTracker:
                 self._latencies.append(latency)
                 ordered = sorted(self._latencies)
                 p50, p99 = (ordered[ceil(len(ordered) * share) - 1] for share in (0.5, 0.99))
-                self._set(latency=Latency(latency, p50, p99, len(ordered)))
+                latencies = status.latencies.add(latency)
+                self._set(latency=Latency(latency, p50, p99, len(ordered)), latencies=latencies)
             case events.Repaired():
                 self._set(repairs=status.repairs.add(now))
 
@@ -161,10 +173,10 @@ class StatusTracker:
         since = stream.since if stream.state == state else self._clock()
         self._set(stream=replace(stream, state=state, since=since, reason=reason))
 
-    def _note_failure(self, error: FlagsmithError) -> str:
+    def _note_failure(self, kind: str, error: FlagsmithError) -> str:
         text = str(error)
         for secret in self._secrets:
             text = text.replace(secret, "…")
         text = shorten(hide_password(text), MAX_TEXT, placeholder=" …")
-        self._set(failure=Failure(self._clock(), text))
+        self._set(failure=Failure(self._clock(), text), errors=self._status.errors.add(kind))
         return text

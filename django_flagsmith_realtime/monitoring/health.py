@@ -16,8 +16,10 @@ from ..storage.status import DAY, HOUR, Content, Status
 from ..storage.store import Store
 from .formatting import format_duration
 
-CACHE, NO_SNAPSHOT, NO_LISTENER = "cache", "no snapshot", "no listener"  # the worst first
+# The worst first; only views and metrics know of the first one, since nothing can be checked then.
+SETTINGS, CACHE, NO_SNAPSHOT, NO_LISTENER = "settings", "cache", "no snapshot", "no listener"
 FAILING, STALE = "failing", "stale"
+PROBLEMS = (SETTINGS, CACHE, NO_SNAPSHOT, NO_LISTENER, FAILING, STALE)
 
 MISSED = 3  # polls or scheduled fetches, one after the other, that make an outage: one or two are a restart
 LEAST_INTERVAL = 60.0  # seconds: a schedule that somebody runs by hand in between is not late 15 s afterwards

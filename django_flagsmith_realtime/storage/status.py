@@ -5,7 +5,8 @@ Times are seconds since the epoch by the leader's clock, durations are seconds.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, is_dataclass
+from bisect import bisect_left
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from typing import Any, get_args, get_origin, get_type_hints
 
 HOUR, DAY = 3_600, 86_400  # seconds
@@ -13,25 +14,62 @@ STEP = 300  # seconds that a tally counts together: a day takes 288 pairs at mos
 
 POLL = "poll"  # beside the sources of announcements
 FLAGSMITH = "Flagsmith"
-CONNECTING, CONNECTED, BACKING_OFF, POLL_ONLY = "connecting", "connected", "backing off", "poll only"
+STREAM_STATES = CONNECTING, CONNECTED, BACKING_OFF, POLL_ONLY = "connecting", "connected", "backing off", "poll only"
+
+# Seconds: upper bounds for latencies. A change is stored within 0.1 s as a rule; within 1 to 60 s where Flagsmith's API
+# still answers with a document that it has cached.
+BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 LIMIT = 1e11  # of any number, so that none of them, NaN included, breaks a page: a time in the year 5138
 
 
 @dataclass(frozen=True)
 class Tally:
-    """How often something happened in the last day, as pairs: the number of a step (since the epoch) and a count."""
+    """How often something happened: in the last day, and at all since the first leader wrote a status.
+
+    `counts` are pairs: the number of a step (since the epoch) and a count.
+    """
 
     counts: tuple[tuple[int, int], ...] = ()
+    total: int = 0
 
     def add(self, now: float) -> Tally:
         step = int(now // STEP)
         counts = {number: count for number, count in self.counts if step - DAY // STEP <= number <= step}
-        return Tally(tuple({**counts, step: counts.get(step, 0) + 1}.items()))
+        return Tally(tuple({**counts, step: counts.get(step, 0) + 1}.items()), self.total + 1)
 
     def within(self, seconds: float, now: float) -> int:
         """Return the count of the last seconds, rounded to whole steps."""
         return sum(count for number, count in self.counts if now - seconds < (number + 1) * STEP <= now + STEP)
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How many latencies lay within each of `BUCKETS` and above the last of them, and the sum of all, in seconds."""
+
+    counts: tuple[int, ...] = (0,) * (len(BUCKETS) + 1)
+    sum: float = 0.0
+
+    def __post_init__(self) -> None:
+        if len(self.counts) != len(BUCKETS) + 1:
+            raise ValueError(f"not a count for each bucket: {self.counts!r}")
+
+    def add(self, seconds: float) -> Histogram:
+        counts = list(self.counts)
+        counts[bisect_left(BUCKETS, seconds)] += 1
+        return Histogram(tuple(counts), self.sum + seconds)
+
+
+@dataclass(frozen=True)
+class Errors:
+    """How often each of them failed since the first leader wrote a status."""
+
+    stream: int = 0
+    fetch: int = 0
+    cache: int = 0
+
+    def add(self, kind: str) -> Errors:
+        return replace(self, **{kind: getattr(self, kind) + 1})
 
 
 @dataclass(frozen=True)
@@ -107,7 +145,7 @@ class Content:
 
 @dataclass(frozen=True)
 class Status:
-    """What the leader wrote, and when; the last three count what happened in the last day."""
+    """What the leader wrote, and when. Each leader counts on from the status of the one before."""
 
     written_at: float
     leader: Leader
@@ -119,6 +157,9 @@ class Status:
     requests: Tally = Tally()
     suppressed: Tally = Tally()
     repairs: Tally = Tally()
+    latencies: Histogram = Histogram()
+    errors: Errors = Errors()
+    leaders: int = 0  # how often a listener began to lead
     warnings: tuple[str, ...] = ()  # of the document
     sources: tuple[SourceStatus, ...] = ()
     webhook_missed_at: float | None = None  # a change that the webhook should have announced
@@ -148,7 +189,8 @@ def parse_status(plain: object) -> Status | None:
 def _parse(kind: Any, plain: Any) -> Any:
     """Return a dataclass from plain data; raise where that doesn't fit its annotations."""
     if kind is Tally:
-        return kind(tuple((_scalar(int, step), _scalar(int, count)) for step, count in plain["counts"]))
+        counts = tuple((_scalar(int, step), _scalar(int, count)) for step, count in plain["counts"])
+        return Tally(counts, _scalar(int, plain["total"]))
     hints = get_type_hints(kind)
     return kind(**{name: _parse_field(hints[name], plain[name]) for name in hints})
 
