@@ -17,6 +17,7 @@ ROWS = (
         "management",
         "openfeature",
         "panels",
+        "prometheus",
         "tasks",
         "urls",
         "views",

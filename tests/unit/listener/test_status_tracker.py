@@ -12,7 +12,7 @@ from django_flagsmith_realtime.exceptions import ServerError, StoreError
 from django_flagsmith_realtime.listener import events
 from django_flagsmith_realtime.listener.status_tracker import MAX_TEXT, StatusTracker
 from django_flagsmith_realtime.listener.stream_health import MISSED_CHANGE, REALTIME_OFF
-from django_flagsmith_realtime.storage.status import DAY, Status
+from django_flagsmith_realtime.storage.status import DAY, Errors, Status
 from tests.support.documents import publish
 
 START = 1_800_000_000.0
@@ -192,19 +192,46 @@ def known_at(found: Status) -> float | None:
     return found.content.known_at
 
 
+def test_errors_are_counted_by_what_failed(status_tracker: StatusTracker) -> None:
+    status_tracker(broke())
+    status_tracker(broke(routine=True))
+    for _ in range(2):
+        status_tracker(events.FetchFailed(ServerError("No.")))
+    for _ in range(3):
+        status_tracker(events.StoreFailed(StoreError("No.")))
+    assert status(status_tracker).errors == Errors(stream=1, fetch=2, cache=3)
+
+
 def test_the_next_leader_counts_on(status_tracker: StatusTracker, clock: Clock) -> None:
-    status_tracker(fetched())
-    before = status_tracker.status(publish(), 0.0)
+    def work(tracker: StatusTracker, latency: float) -> None:
+        tracker(fetched())
+        tracker(broke())
+        tracker(events.ChangeAnnounced("stream", is_new=False))
+        tracker(events.Published(Update(snapshot, None, {}, "stream"), latency))
+
+    snapshot = publish()
+    status_tracker.continue_from(None)
+    work(status_tracker, 0.125)
+    before = status_tracker.status(snapshot, 0.0)
     clock.now += 50
     successor = StatusTracker(clock=clock)
     successor.continue_from(before)
-    successor(fetched())
+    work(successor, 30.0)
     found = status(successor)
-    assert found.requests.within(DAY, clock.now) == 2
+    assert (found.requests.total, found.requests.within(DAY, clock.now)) == (2, 2)
+    assert (found.suppressed.total, found.errors.stream, found.leaders) == (2, 2, 2)
+    assert [source.announced.total for source in found.sources] == [2]
+    assert (sum(found.latencies.counts), found.latencies.sum) == (2, 30.125)
     assert found.content and found.content.known_at == START
     assert found.leader.since == clock.now
     successor.continue_from(None)
-    assert status(successor).requests.within(DAY, clock.now) == 2
+    assert status(successor).requests.total == 2
+
+
+def test_a_fetch_without_a_listener_is_no_new_leader(clock: Clock) -> None:
+    tracker = StatusTracker(clock=clock, listens=False)
+    tracker.continue_from(None)
+    assert status(tracker).leaders == 0
 
 
 def test_the_warnings_are_those_of_the_last_document(status_tracker: StatusTracker) -> None:

@@ -14,8 +14,10 @@ from django_flagsmith_realtime.storage.status import (
     HOUR,
     STEP,
     Content,
+    Errors,
     Failure,
     Fetch,
+    Histogram,
     Latency,
     Leader,
     SourceStatus,
@@ -35,8 +37,11 @@ FULL = Status(
     fetch=Fetch(NOW - 5, 0.2),
     failure=Failure(NOW - 900, "It failed."),
     latency=Latency(0.01, 0.02, 0.03, 7),
-    requests=Tally(((6_000_000, 3),)),
+    requests=Tally(((6_000_000, 3),), 4),
     warnings=("Identity overrides are left out.",),
+    latencies=Histogram().add(0.01).add(61),
+    errors=Errors(fetch=2),
+    leaders=3,
     sources=(SourceStatus("stream", NOW - 5, 0.01, Tally(((6_000_000, 3),))), SourceStatus("poll", NOW - 900)),
 )
 LEAST = Status(NOW, Leader("web-1", 42, NOW), StreamStatus("connecting", NOW))
@@ -80,6 +85,7 @@ def test_a_tally_counts_the_last_hour_and_day() -> None:
     assert tally.within(HOUR, NOW) == 2
     assert tally.within(DAY, NOW) == 4
     assert len(tally.counts) == 4, "what is older than a day is gone"
+    assert tally.total == 5, "from the total it is not"
 
 
 @pytest.mark.slow
