@@ -92,7 +92,7 @@ TESTS = {
     "flags for the page's JavaScript": (
         "test_rendering.py::test_named_flags_and_no_others_are_in_the_page",
         "test_rendering.py::test_a_flag_for_servers_only_never_reaches_a_page",
-        "test_rendering.py::test_a_strict_content_security_policy_lets_the_page_read_it",
+        "test_page_state.py::test_a_strict_content_security_policy_lets_the_page_read_it",
     ),
     "unknown flags": (
         "test_api.py::TestUnknownFlags::test_they_are_off_and_logged_once_per_name",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import threading
 import time
@@ -23,6 +22,7 @@ from django_flagsmith_realtime.listener.listener import Listener
 from django_flagsmith_realtime.listener.schedule import COALESCE_SECONDS
 from django_flagsmith_realtime.reading.reader import get_reader
 from tests.faults.conftest import Healing
+from tests.support import recordings
 from tests.support.documents import RECORDED
 from tests.support.http_server import Answer, Connection, EventStream, Reply, Request, ScriptedServer
 from tests.support.processes import wait_until
@@ -44,7 +44,7 @@ def event(time: int, end: bytes = b"\r\n") -> bytes:
 
 def document(banner: str, updated_at: int, *, realtime: bool = True) -> dict[str, Any]:
     """Return the recorded document with another banner and date, and real-time updates switched on or off."""
-    body = copy.deepcopy(RECORDED)
+    body = recordings.document()
     body["project"]["enable_realtime_updates"] = realtime
     body["updated_at"] = to_datetime(updated_at).isoformat()
     (state,) = (state for state in body["feature_states"] if state["feature"]["name"] == "banner_text")

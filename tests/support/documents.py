@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import time
@@ -33,7 +32,7 @@ def make_document(updated_at: str | None = None, **flags: Any) -> Document:
 @lru_cache(maxsize=64)
 def _make_document(updated_at: str, encoded_flags: str) -> Document:
     flags = json.loads(encoded_flags)
-    body = copy.deepcopy(RECORDED)
+    body = recordings.document()
     body["updated_at"] = updated_at
     for state in body["feature_states"]:
         if (name := state["feature"]["name"]) in flags:

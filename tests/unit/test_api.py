@@ -30,6 +30,7 @@ from django_flagsmith_realtime.exceptions import FlagsmithError, UnknownFlag
 from django_flagsmith_realtime.middleware import FlagsmithMiddleware
 from django_flagsmith_realtime.reading.reader import get_reader
 from django_flagsmith_realtime.test import override_flags
+from tests.support import recordings
 from tests.support.cases import each_case
 from tests.support.documents import RECORDED, configured_store, publish
 from tests.support.processes import RedisServer
@@ -422,7 +423,7 @@ class TestIdentity:
     def test_traits_of_any_json_type_are_compared_as_the_sdk_does(
         self, operator: str, value: Any, trait: Any, matches: bool, caplog: pytest.LogCaptureFixture
     ) -> None:
-        body = copy.deepcopy(RECORDED)
+        body = recordings.document()
         condition = body["project"]["segments"][0]["rules"][0]["rules"][0]["conditions"][0]
         assert condition["property_"] == "plan"
         condition.update(operator=operator, value=value)
@@ -433,7 +434,7 @@ class TestIdentity:
         assert caplog.records == []
 
     def test_a_segment_with_a_broken_pattern_does_not_break_reads(self) -> None:
-        body = copy.deepcopy(RECORDED)
+        body = recordings.document()
         condition = body["project"]["segments"][0]["rules"][0]["rules"][0]["conditions"][0]
         condition.update(operator="REGEX", value="(")
         store = configured_store()

@@ -26,6 +26,7 @@ from django_flagsmith_realtime.decorators import flag_enabled
 from django_flagsmith_realtime.environment.snapshot import parse_document
 from django_flagsmith_realtime.openfeature import CHECK_SECONDS, FlagsmithProvider
 from django_flagsmith_realtime.test import override_flags
+from tests.support import recordings
 from tests.support.cases import each_case
 from tests.support.documents import PREFIX, RECORDED, configured_store, publish
 from tests.support.observers import PatientRecorder, Recorder, watch
@@ -98,7 +99,7 @@ DEFAULTS = {"boolean": True, "string": "bye", "integer": 1, "float": 0.1, "objec
 
 def publish_scenarios() -> None:
     """Publish a flag of each type, one that is zero, and one that is zero for members of a segment too."""
-    body = deepcopy(RECORDED)
+    body = recordings.document()
     body["feature_states"].clear()
     [segment] = [segment for segment in body["project"]["segments"] if segment["name"] == "gold_members"]
     segment["feature_states"].clear()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import random
 from collections.abc import Callable
@@ -51,7 +50,7 @@ def variant(body: Body, index: int = 0) -> Body:
 
 
 def edited(edit: Edit) -> Body:
-    body = copy.deepcopy(RECORDED)
+    body = recordings.document()
     edit(body)
     return body
 
@@ -238,7 +237,7 @@ walk(RECORDED)
 @pytest.mark.slow
 @given(st.sampled_from(PATHS[1:]), JSON)
 def test_whatever_stands_anywhere_is_kept_or_refused(path: tuple[Any, ...], value: Any) -> None:
-    body = target = copy.deepcopy(RECORDED)
+    body = target = recordings.document()
     for key in path[:-1]:
         target = target[key]
     target[path[-1]] = value

@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 from django_flagsmith_realtime import Flags, Identity, aget_flags, get_flags
 from django_flagsmith_realtime.environment.snapshot import parse_document
 from django_flagsmith_realtime.reading import reader
+from tests.support import recordings
 from tests.support.cases import each_case
 from tests.support.documents import RECORDED, configured_store
 from tests.support.strategies import documents, identities
@@ -170,7 +171,7 @@ def test_a_flag_that_is_for_servers_only_is_read_like_any_other() -> None:
 
 @pytest.mark.parametrize("priorities", [(0, 1), (1, 0)])
 def test_the_override_that_comes_first_in_flagsmith_wins(priorities: tuple[int, int]) -> None:
-    document = copy.deepcopy(RECORDED)
+    document = recordings.document()
     gold, lucky = document["project"]["segments"][:2]
     lucky["rules"] = gold["rules"]
     for segment, priority in zip((gold, lucky), priorities, strict=True):
@@ -187,7 +188,7 @@ def test_the_override_that_comes_first_in_flagsmith_wins(priorities: tuple[int, 
 
 def dependent(*edges: tuple[str, str]) -> Any:
     """Return the recorded document where a flag is on, for whom a segment names, if another flag is on."""
-    document = copy.deepcopy(RECORDED)
+    document = recordings.document()
     template = document["project"]["segments"][0]
     states = {state["feature"]["name"]: state for state in document["feature_states"]}
     document["project"]["segments"] = [

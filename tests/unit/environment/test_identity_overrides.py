@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from django_flagsmith_realtime.environment.identity_overrides import TRAIT
 from django_flagsmith_realtime.environment.snapshot import Environment, parse_document
+from tests.support import recordings
 from tests.support.cases import each_case
 from tests.support.documents import RECORDED
 
@@ -39,7 +40,7 @@ VALUES = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.sampled_from
 
 def document(values: dict[str, Any]) -> Any:
     """Return the recorded document with an override of one flag for each identifier."""
-    changed = copy.deepcopy(RECORDED)
+    changed = recordings.document()
     changed["identity_overrides"] = [
         {
             "identifier": identifier,

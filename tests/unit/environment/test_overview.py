@@ -17,6 +17,7 @@ from django_flagsmith_realtime.environment.overview import (
     show_value,
 )
 from django_flagsmith_realtime.environment.snapshot import parse_document
+from tests.support import recordings
 from tests.support.cases import each_case
 from tests.support.documents import RECORDED
 from tests.support.strategies import values
@@ -43,7 +44,7 @@ def test_overrides_of_segments_come_in_the_order_in_which_they_count() -> None:
     assert first.priority is not None
     assert second.priority is not None
     assert first.priority < second.priority
-    body = deepcopy(RECORDED)
+    body = recordings.document()
     body["project"]["segments"].reverse()
     assert flags(body)["banner_text"].segment_overrides == (first, second)
     states = [state for segment in body["project"]["segments"] for state in segment["feature_states"]]
@@ -55,7 +56,7 @@ def test_overrides_of_segments_come_in_the_order_in_which_they_count() -> None:
 
 
 def test_an_override_without_a_priority_counts_last() -> None:
-    body = deepcopy(RECORDED)
+    body = recordings.document()
     for segment in body["project"]["segments"]:
         for state in segment["feature_states"]:
             if segment["name"] == "gold_members":

@@ -20,6 +20,7 @@ from django_flagsmith_realtime.listener.publisher import Publisher
 from django_flagsmith_realtime.signals import flag_changed, flags_updated
 from django_flagsmith_realtime.storage.cache import cache_key
 from django_flagsmith_realtime.storage.store import Store
+from tests.support import recordings
 from tests.support.documents import FIRST, RECORDED
 from tests.support.sources import FakeSource
 
@@ -29,7 +30,7 @@ class EditedSource(FakeSource):
 
     def __init__(self) -> None:
         super().__init__(self._answer)
-        self.body = copy.deepcopy(RECORDED)
+        self.body = recordings.document()
         self.meanwhile: Callable[[], object] | None = None
 
     def _answer(self) -> Document:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from django_flagsmith_realtime.storage.history import (
     parse_history,
     to_plain,
 )
+from tests.support import recordings
 from tests.support.backends import RecordingCache, use
 from tests.support.documents import PREFIX, RECORDED, configured_store, make_document
 from tests.support.sources import FakeSource
@@ -41,7 +41,7 @@ def refresh(*documents: Document) -> list[PastChange]:
 
 
 def edited(edit: Any) -> Document:
-    body = deepcopy(RECORDED)
+    body = recordings.document()
     edit(body)
     return parse_document(body)
 

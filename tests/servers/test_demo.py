@@ -18,9 +18,6 @@ from tests.support.demo import Demo, descendants, running_demo
 from tests.support.demo_browser import Pages
 from tests.support.processes import wait_until
 
-pytestmark = pytest.mark.slow
-
-
 SHAPES = {
     "light": (1280, 900, "light"),
     "dark": (1280, 900, "dark"),
