@@ -29,6 +29,7 @@ SERVER_KEY_HINT = (
     '("Server-side Environment Keys"); it starts with "ser.".'
 )
 WITHOUT_ACCOUNT = 'To try without an account, name a file in SNAPSHOT_FILE that says {"flags": {"new_checkout": true}}.'
+SAAS = "flagsmith.com"
 PLACEHOLDER = "ser.…"  # a key as the documentation writes it
 TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # the name of a header: RFC 9110, 5.6.2
 USERINFO = re.compile(r"//[^\s'\"]*@")  # in a URL, also in one that isn't valid
@@ -175,6 +176,7 @@ class Config:
     hooks: tuple[str, ...] = _key((), PATHS)
     usage: bool = _key(False, BOOL)
     snapshot_file: Path | None = _key(None, PATH.or_none())
+    dashboard_url: str | None = _key(None, URL.or_none())
     admin_permission: str | None = _key(None, PERMISSION.or_none())
     hub: Mapping[str, str] | None = _key(None, HUB.or_none())
     browser_flags: Collection[str] = _key((), NAMES)
@@ -244,6 +246,16 @@ def _key_problems(key: object, value: object) -> Iterable[Error]:
         yield Error(what, hint=SERVER_KEY_HINT, id="flagsmith.E002")
 
 
+def host_of(url: str) -> str:
+    """Return the host of a URL."""
+    return (urlsplit(url).hostname or "").rstrip(".")
+
+
+def is_saas(url: str) -> bool:
+    """Return whether a URL is one of Flagsmith's own, and not of a self-hosted Flagsmith."""
+    return f".{host_of(url)}".endswith(f".{SAAS}")
+
+
 def hide_password(text: str) -> str:
     """Return a text without the passwords of the URLs in it."""
     return USERINFO.sub("//…@", text)
@@ -264,7 +276,7 @@ def get_config() -> Config:
     values = {key.lower(): value for key, value in setting.items()}
     for secret in {"environment_key", "webhook_secret", "realtime_token"} & values.keys():
         values[secret] = values[secret] or None
-    for url in {"api_url", "realtime_url"} & values.keys():
+    for url in {"api_url", "realtime_url", "dashboard_url"} & values.keys():
         values[url] = values[url] and values[url].rstrip("/") + "/"
     if (names := values.get("browser_flags", "all")) != "all":
         values["browser_flags"] = frozenset(names)

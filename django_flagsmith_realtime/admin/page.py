@@ -12,6 +12,7 @@ from ..conf import get_config
 from ..environment.overview import describe_flags, show_value
 from ..exceptions import StoreError
 from ..identity import Identity
+from ..monitoring.dashboard import flag_url
 from ..monitoring.formatting import format_age
 from ..monitoring.health import Health, check_health
 from ..monitoring.status_text import status_rows
@@ -42,6 +43,7 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
     rows = [
         {
             "flag": flag,
+            "url": flag_url(config, snapshot, name),
             "last": last.get(name),
             "usage": usage and describe_usage(usage, name, health.now),
             "idle_seconds": health.now - usage.idle_since(name) if usage else 0.0,

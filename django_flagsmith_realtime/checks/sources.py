@@ -15,13 +15,12 @@ from django.core.cache import InvalidCacheBackendError
 from django.core.checks import CheckMessage, Info, Tags, Warning
 from django.urls import get_resolver
 
-from ..conf import Config
+from ..conf import SAAS, Config, host_of, is_saas
 from ..exceptions import SnapshotFileError, StoreError
 from ..storage.snapshot_file import EXAMPLE, read_snapshot_file
 from ..storage.store import Store
 from .setting import checks_config
 
-SAAS = "flagsmith.com"
 SECRET_CHARACTERS = 16  # more than anybody guesses: each request may try one
 URLS = {  # the name of a URL that a key is for, the module that has it, and what happens without it
     "WEBHOOK_SECRET": ("flagsmith-webhook", "urls", "what Flagsmith posts gets the answer 404"),
@@ -30,16 +29,8 @@ URLS = {  # the name of a URL that a key is for, the module that has it, and wha
 }
 
 
-def _host(url: str) -> str:
-    return (urlsplit(url).hostname or "").rstrip(".")
-
-
-def _is_saas(url: str) -> bool:
-    return f".{_host(url)}".endswith(f".{SAAS}")
-
-
 def _is_loopback(url: str) -> bool:
-    host = _host(url)
+    host = host_of(url)
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -49,10 +40,10 @@ def _is_loopback(url: str) -> bool:
 @checks_config()
 def find_foreign_stream(config: Config) -> Iterator[CheckMessage]:
     """Warn of a self-hosted API whose changes the stream of flagsmith.com is expected to announce."""
-    is_foreign = config.realtime_url and _is_saas(config.realtime_url) and not _is_saas(config.api_url)
+    is_foreign = config.realtime_url and is_saas(config.realtime_url) and not is_saas(config.api_url)
     if config.environment_key and is_foreign:
         yield Warning(
-            f"FLAGSMITH['API_URL'] is your own ({_host(config.api_url)}), but the stream is that of {SAAS}, "
+            f"FLAGSMITH['API_URL'] is your own ({host_of(config.api_url)}), but the stream is that of {SAAS}, "
             "which does not announce your changes.",
             hint="Set REALTIME_URL to your own stream service, or to None; then a webhook announces changes "
             "(WEBHOOK_SECRET), and polls find the rest every FALLBACK_POLL_INTERVAL seconds: 60 by default, 43,200 "
@@ -66,7 +57,7 @@ def find_foreign_stream(config: Config) -> Iterator[CheckMessage]:
 def find_no_source(config: Config) -> Iterator[CheckMessage]:
     """Tell who hosts Flagsmith, and lets nothing announce its changes, that a webhook does."""
     is_announced = config.realtime_url or config.webhook_secret or config.realtime_token
-    if config.environment_key and not is_announced and not _is_saas(config.api_url):
+    if config.environment_key and not is_announced and not is_saas(config.api_url):
         yield Info(
             "Nothing announces changes of flags: they are found by a poll every "
             f"{config.fallback_poll_interval:g} s (FALLBACK_POLL_INTERVAL).",
@@ -124,7 +115,7 @@ def find_plain_http(config: Config) -> Iterator[CheckMessage]:
     for key, (url, harm) in urls.items():
         if url and urlsplit(url).scheme == "http" and not _is_loopback(url):
             yield Warning(
-                f"FLAGSMITH[{key!r}] is plain http: everyone on the way to {_host(url)} can {harm}.",
+                f"FLAGSMITH[{key!r}] is plain http: everyone on the way to {host_of(url)} can {harm}.",
                 hint='Use https. If the network is private, list "flagsmith.W009" in SILENCED_SYSTEM_CHECKS.',
                 id="flagsmith.W009",
             )

@@ -28,6 +28,7 @@ def normalize(body: object) -> Plain:
         "api_key": root.get("api_key", str),
         "name": root.get("name", str, default="(unnamed)"),  # older APIs have none
         "project": {
+            "id": _int_or_none(project.value.get("id")),  # for a link only: no reason to refuse a document
             "segments": project.each("segments", _segment),
             "server_key_only_feature_ids": project.integers("server_key_only_feature_ids"),
         },
@@ -92,6 +93,10 @@ class _Node:
             if type(item) is not int:
                 raise InvalidDocument(f"{self.at(key)}[{index}] is {_type_name(item)}.")
         return items
+
+
+def _int_or_none(value: object) -> int | None:
+    return value if type(value) is int else None
 
 
 def _type_name(value: object) -> str:

@@ -37,6 +37,7 @@ class Environment:
     def __init__(self, document: Plain, payload: bytes | None = None) -> None:
         self.api_key: str = document["api_key"]  # the client-side key, which names the environment in the stream's URL
         self.name: str = document["name"]
+        self.project_id: int | None = document["project"].get("id")  # as of a file that an earlier release wrote
         self.server_key_only: frozenset[str] = server_key_only(document)
         states = [state for segment in document["project"]["segments"] for state in segment["feature_states"]]
         states += [state for identity in document["identity_overrides"] for state in identity["identity_features"]]

@@ -14,6 +14,7 @@ from django.template.loader import render_to_string
 from ..conf import get_config
 from ..environment.snapshot import Snapshot
 from ..identity import UNSET, Identity, IdentityOrUnset
+from ..monitoring.dashboard import flag_url
 from ..monitoring.formatting import format_age, format_date, format_value
 from ..monitoring.health import check_health
 from ..monitoring.usage import describe_usage, read_usage
@@ -73,12 +74,13 @@ def tabulate(observation: Observation) -> list[dict[str, Any]]:
     for each in observation.reads:
         key = each.read.flag.feature_name, name_briefly(observation.identity_of(each.read))
         groups.setdefault(key, []).append(each)
-    rows = []
+    rows, config, snapshot = [], get_config(), observation.snapshot
     for (name, identity), group in groups.items():
         flag = group[-1].read.flag
         places = Counter(each.place for each in group)
         row = {
             "name": name,
+            "url": flag_url(config, snapshot, name),
             "enabled": flag.enabled,
             "value": format_value(flag.value),
             "variant": flag.variant,

@@ -52,6 +52,7 @@ DEFAULTS = {
     "HOOKS": (),
     "USAGE": False,
     "SNAPSHOT_FILE": None,
+    "DASHBOARD_URL": None,
     "ADMIN_PERMISSION": None,
     "HUB": None,
     "BROWSER_FLAGS": (),
@@ -94,7 +95,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("STREAM_KEY", 5, "or None"),
     *[
         (key, value, "an absolute URL")
-        for key in ("API_URL", "REALTIME_URL")
+        for key in ("API_URL", "REALTIME_URL", "DASHBOARD_URL")
         for value in (
             "",
             5,

@@ -125,6 +125,12 @@ class TestWhoMaySeeIt:
 
 
 class TestEntry:
+    def test_each_flag_links_to_its_place_in_flagsmith(self, superuser: Client) -> None:
+        snapshot = publish()
+        page = superuser.get(PAGE).content.decode()
+        feature = snapshot.environment.flags["dark_mode"].feature_id
+        assert f'/environment/{snapshot.environment.api_key}/features?feature={feature}"' in page
+
     def test_the_index_the_apps_page_and_each_site_link_to_it(self, superuser: Client) -> None:
         for page in ("/admin/", "/admin/django_flagsmith_realtime/", PAGE):
             assert f'href="{PAGE}"' in superuser.get(page).content.decode()
@@ -205,7 +211,7 @@ class TestFlags:
         publish()
         publish_and_signal(new_checkout=True, banner_text="Hello")
         led(publish(banner_text="More"))
-        hidden = [KEY, RECORDED["api_key"], *(each["identifier"] for each in RECORDED["identity_overrides"])]
+        hidden = [KEY, *(each["identifier"] for each in RECORDED["identity_overrides"])]
         assert len(hidden) > 2
         for page in (superuser.get(PAGE), superuser.get(STATUS), superuser.post(PAGE, {"identifier": "42"})):
             assert page.status_code == 200

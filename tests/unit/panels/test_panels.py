@@ -143,6 +143,13 @@ class TestReads:
         assert rows["nowhere", "user_bob"]["value"] == '"as the caller says"'
         assert rows["nowhere", "user_bob"]["reason"] == "ERROR; code=FLAG_NOT_FOUND"
 
+    def test_link_to_their_flags_in_flagsmith(self, get: Get) -> None:
+        snapshot = publish()
+        get("/calls/?who=user_bob")
+        feature = snapshot.environment.flags["banner_text"].feature_id
+        assert f'/features?feature={feature}"><code>banner_text</code></a>' in panel().content
+        assert "<td><code>nowhere</code></td>" in panel().content, "which is not in Flagsmith"
+
     def test_with_a_default_that_is_no_json_are_told(self, get: Get) -> None:
         publish()
         assert get("/defaults/").status_code == 200
