@@ -18,7 +18,7 @@ from ..compat import abort_request
 from ..conf import get_read_config
 from ..environment.snapshot import Head
 from ..exceptions import StoreError
-from ..reading.reader import WAIT_SECONDS, Reader, get_reader
+from ..reading.reader import RETRY_SECONDS, WAIT_SECONDS, Reader, get_reader
 from .shutdown import calls_on_signal
 
 logger = logging.getLogger(__name__)
@@ -121,6 +121,8 @@ class Fanout:
         self.is_ended = False
         self._clock = clock
         self._subscribers: set[Subscriber] = set()
+        self._head: Head | None = None  # the one that clients are notified of
+        self._next: tuple[Head | None, float] = None, 0.0  # the latest one, and when they may be
         self._ours: Mapping[str | None, bytes] = {}  # what each kind of stream should have sent
         self._others: Mapping[str | None, bytes] = {}
         self._reading: asyncio.Future[dict[str, int]] | None = None
@@ -147,18 +149,26 @@ class Fanout:
             self._subscribers.discard(subscriber)
 
     async def look(self) -> Head | None:
-        """Read the head as a request does; note what our streams should have sent, and return the head."""
+        """Read the head, and return the one that clients are notified of; note what our streams should have sent.
+
+        Clients are notified when no process answers with the flags of before any more: after `FRESHNESS`, and after the
+        time in which one that could not reach the cache asks it again.
+        """
         config = get_read_config()
-        freshness = min(config.freshness, LOOK_SECONDS)
-        snapshot = await get_reader(config).acurrent(freshness)
+        reader = get_reader(config)
+        pause = max(config.freshness, RETRY_SECONDS if reader.is_failing else 0.0)
+        snapshot = await reader.acurrent(min(config.freshness, LOOK_SECONDS))
         if snapshot is None:
             return None
-        event = page_event(snapshot.head)
-        if event != self._ours.get(None):  # for this long another process may still answer with the flags of before
-            await asyncio.sleep(freshness)
+        if self._next[0] != snapshot.head:
+            self._next = snapshot.head, self._clock() + pause
+        head, wait = snapshot.head, self._next[1] - self._clock()
+        if wait > LOOK_SECONDS:
+            return self._head  # a later look does it
+        await asyncio.sleep(wait)
         key = config.stream_key or snapshot.environment.api_key
-        self._ours = {None: event, key: environment_event(snapshot.head.changed_at)}
-        return snapshot.head
+        self._head, self._ours = head, {None: page_event(head), key: environment_event(head.changed_at)}
+        return head
 
     def latest(self, key: str | None) -> bytes | None:
         """Return the latest event of a stream; None where none is known."""

@@ -23,7 +23,7 @@ async def session_flags(request: HttpRequest) -> Flags:
     Not as the request has pinned them: a page asks because it was notified of newer ones, and would keep the older
     ones until the next change.
     """
-    return await request_flags(request).latest().apin()
+    return await request_flags(request).alatest()
 
 
 def visible_names(flags: Flags) -> list[str]:

@@ -87,6 +87,10 @@ class Pin:
             self._found.append(await reader.acurrent(max_age))
         return self._found[0]
 
+    async def aget_latest(self) -> None:
+        """Find what is published now."""
+        self._found.append(await get_reader(get_read_config()).alatest())
+
     def _source(self) -> tuple[Reader, float]:
         config = get_read_config()
         return get_reader(config), config.freshness if self._max_age is None else self._max_age
@@ -149,9 +153,12 @@ class Flags(Mapping[str, Flag]):
             flags = others[key] = Flags(identity, self.pin)
         return flags
 
-    def latest(self) -> Flags:
-        """Return the same identity's flags in the snapshot that is published now."""
-        return Flags(self._identity, Pin(max_age=0))
+    async def alatest(self) -> Flags:
+        """Return the same identity's flags in the snapshot that is published now; none of their reads blocks."""
+        latest = Flags(self._identity)
+        if not overrides.are_active():
+            await latest.pin.aget_latest()
+        return await latest.apin()
 
     def is_feature_enabled(self, name: str) -> bool:
         """Tell whether a flag is on; an unknown one is not, unless `DEFAULTS` says so."""

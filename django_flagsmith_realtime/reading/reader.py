@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0  # while the cache fails: one thread of a process asks it again this often
 WAIT_SECONDS = 0.3  # for an answer that another thread waits for: Redis takes 1 ms, a busy machine 0.1 s
+LATEST_SECONDS = 2.0  # for the answer to who asks once: a client of Redis gives up one that hangs after 1 s (our pages)
 STEP_BACK_SECONDS = 10.0  # a lower sequence is ignored this long: a leader replaces it within 2 s (MAINTENANCE_SECONDS)
 
 T = TypeVar("T")
@@ -83,11 +84,30 @@ class Reader:
         """Return what `current` does, without blocking the event loop."""
         since = time.monotonic() - max_age
         if self._is_due(since):
-            answer, patience = self._submit(since), self._patience
+            is_probe = self.is_failing and (self._task is None or self._task.done())
+            answer = self._submit(since)
+            patience = WAIT_SECONDS if is_probe else self._patience
             if patience != 0:
                 _, late = await asyncio.wait([asyncio.wrap_future(answer)], timeout=patience)
                 self._is_overdue |= bool(late)
         return self._held
+
+    async def alatest(self) -> Snapshot | None:
+        """Return the snapshot of now, for who asks once because it has changed.
+
+        Unlike `acurrent`, wait for a cache that is slow, or that has not been asked since it failed.
+        """
+        since = time.monotonic()
+        while self._is_due(since) and (left := since + LATEST_SECONDS - time.monotonic()) > 0:
+            await asyncio.wait([asyncio.wrap_future(self._submit(since))], timeout=left)
+            if self._is_due(since):
+                await asyncio.sleep(0.01)  # a sync read has the lock, and the reading thread did not wait for it
+        return self._held
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the cache gave no answer when it was asked last."""
+        return self._failing_since is not None
 
     def run_in_reading_thread(self, function: Callable[[], T]) -> asyncio.Future[T]:
         """Call a function that reads something else from the cache, without blocking the event loop."""

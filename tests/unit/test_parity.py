@@ -17,12 +17,13 @@ from tests.support.cases import each_case
 
 NOTHING_TO_WAIT_FOR = "it waits for nothing"
 BOTH = "it serves both worlds itself"
+ASKED_ONCE = "only the views for open pages need it, which are coroutines"
 AWAITED = "`aget_flags` has awaited what a read needs"
 REASONS = {
     **dict.fromkeys(("Flag", "FlagChange", "FlagsmithHttpRequest", "Snapshot"), NOTHING_TO_WAIT_FOR),
     "Flags": "both `get_flags` and `aget_flags` return it",
     "Flags.of": NOTHING_TO_WAIT_FOR,
-    "Flags.latest": NOTHING_TO_WAIT_FOR,
+    "Flags.alatest": ASKED_ONCE,
     "Flags.evaluate_all": AWAITED,
     "Flags.notify": NOTHING_TO_WAIT_FOR,
     "Flags.apin": "a sync read does it by itself",
@@ -50,6 +51,7 @@ REASONS = {
     "scope.request_flags": NOTHING_TO_WAIT_FOR,
     "scope.current_flags": NOTHING_TO_WAIT_FOR,
     "reader.Reader.after_fork": NOTHING_TO_WAIT_FOR,
+    "reader.Reader.alatest": ASKED_ONCE,
     "reader.Reader.run_in_reading_thread": "only an event loop needs it",
     "scope.release_flags": NOTHING_TO_WAIT_FOR,
 }

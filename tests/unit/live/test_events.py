@@ -8,9 +8,11 @@ from contextlib import ExitStack, contextmanager
 from functools import wraps
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from django_flagsmith_realtime.live import events
 from django_flagsmith_realtime.live.events import (
     LOOK_SECONDS,
     MAX_OTHERS,
@@ -24,7 +26,7 @@ from django_flagsmith_realtime.live.events import (
     environment_event,
     page_event,
 )
-from tests.support.backends import RecordingCache
+from tests.support.backends import HangingCache, RecordingCache
 from tests.support.documents import configured_store, publish
 
 
@@ -90,6 +92,30 @@ async def test_a_time_is_sent_again_two_seconds_later_and_then_no_more() -> None
         assert await live.turn(0.1) == time
         assert await sdk.get()
         assert await live.turn(REPEAT_SECONDS) == []
+
+
+@on_a_loop
+async def test_a_change_is_sent_when_no_process_answers_with_the_flags_of_before_any_more(
+    settings: Any, hanging: type[HangingCache], clock: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "RETRY_SECONDS", 5.0)
+    settings.FLAGSMITH = {**settings.FLAGSMITH, "FRESHNESS": 10}
+    with streams() as live:
+        page = live.open()
+        event = page_event(publish(banner_text="one").head)
+        assert await live.turn() == []
+        assert await live.turn(5) == [], "another process may trust for ten seconds what it read"
+        assert await live.turn(5) == [(page, event)]
+
+        settings.FLAGSMITH = {**settings.FLAGSMITH, "FRESHNESS": 0}
+        event = page_event(publish(banner_text="two").head)
+        hanging.open.clear()
+        hanging.timeout = 0
+        assert await live.turn() == []
+        hanging.open.set()
+        clock(1.1)
+        assert await live.turn() == [], "another process may not have asked a cache again that failed"
+        assert await live.turn(5) == [(page, event)]
 
 
 @on_a_loop

@@ -218,6 +218,41 @@ class TestFailingCache:
         assert time.monotonic() - began < 2
         hanging.open.set()
 
+    def test_who_asks_once_waits_for_a_cache_that_is_slow_but_not_for_one_that_hangs(
+        self, hanging: type[HangingCache], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        publish(banner_text="one")
+        reader = get_reader()
+        reader.current()
+        monkeypatch.setattr(reader_module, "WAIT_SECONDS", 0.01)
+
+        async def read(opens_after: float) -> Any:
+            hanging.open.clear()
+            asyncio.get_running_loop().call_later(opens_after, hanging.open.set)
+            return banner(await reader.acurrent()), banner(await reader.alatest())
+
+        publish(banner_text="two")
+        assert asyncio.run(read(opens_after=0.1)) == ("one", "two")
+        publish(banner_text="three")
+        monkeypatch.setattr(reader_module, "LATEST_SECONDS", 0.05)
+        assert asyncio.run(read(opens_after=5)) == ("two", "two")
+
+    def test_the_first_coroutine_after_an_outage_gets_what_was_published_meanwhile(
+        self, hanging: type[HangingCache], clock: Any
+    ) -> None:
+        publish(banner_text="one")
+        reader = get_reader()
+        for text, read in (("two", reader.acurrent), ("three", reader.alatest)):
+            reader.current()
+            publish(banner_text=text)
+            hanging.open.clear()
+            hanging.timeout = 0
+            before = banner(reader.current())
+            hanging.open.set()
+            assert banner(asyncio.run(read())) == before, "a cache that has just failed is not asked"
+            clock(1.1)
+            assert banner(asyncio.run(read())) == text
+
     @pytest.mark.parametrize("held", ["one", None])
     def test_sync_reads_block_an_event_loop_once_for_a_cache_that_hangs(
         self, hanging: type[HangingCache], monkeypatch: pytest.MonkeyPatch, held: str | None
