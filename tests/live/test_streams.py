@@ -7,7 +7,7 @@ import resource
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,21 @@ def test_a_change_is_sent_and_a_server_that_is_told_to_stop_is_not_held_up(
             seconds = {int(each[-1]) / 1_000 for each in returns}
             assert 1 <= min(seconds) < max(seconds) <= 10
             assert len(seconds) > STREAMS / 2
+
+
+def test_a_process_that_ends_after_some_requests_is_held_up_no_longer_than_its_server_allows(
+    cache: dict[str, Any],
+) -> None:
+    """It gets no signal."""
+    options = ("--limit-max-requests=10", "--timeout-graceful-shutdown=1")
+    with live_site(cache, *UVICORN, *options) as site, closing(Streams(site)) as streams:
+        streams.open(PAGE_STREAM, 3)
+        assert streams.wait_for_all(b"retry: ")
+        with suppress(OSError):
+            for _ in range(10):
+                site.get("/none/")
+        streams.wait_for_the_end()
+        site.process.wait(10)
 
 
 def test_an_interrupt_ends_the_streams_too(cache: dict[str, Any]) -> None:
