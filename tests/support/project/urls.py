@@ -1,10 +1,14 @@
 from django.urls import include, path
 
+from django_flagsmith_realtime.prometheus import metrics
+from tests.support.metrics import all_metrics
 from tests.support.project import consistency, views
 
 urlpatterns = [
     path("flagsmith/", include("django_flagsmith_realtime.urls")),
     path("flagsmith/", include("django_flagsmith_realtime.live.urls")),
+    path("flagsmith/metrics", metrics),
+    path("all-metrics/", all_metrics),
     path("many/", views.many),
     path("amany/", views.amany),
     path("none/", views.none),
