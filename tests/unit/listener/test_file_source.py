@@ -79,7 +79,7 @@ def watching(watched: Path) -> Watching:
 
     @contextmanager
     def watch() -> Iterator[None]:
-        with listening(SNAPSHOT_FILE=str(watched)):
+        with listening(SNAPSHOT_FILE=str(watched), FRESHNESS=0):
             wait_until(lambda: banner(get_reader().current()) == "one" and get_reader().current().sequence)
             yield
 
@@ -88,12 +88,6 @@ def watching(watched: Path) -> Watching:
 
 def is_shown(text: str) -> Callable[[], bool]:
     return lambda: banner(get_reader().current()) == text
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read the file more often than a person can edit it."""
-    monkeypatch.setattr(FileSource, "interval", 0.02)
 
 
 @pytest.mark.usefixtures("quick")

@@ -25,13 +25,15 @@ from tests.support.backends import SmallCache, use
 from tests.support.documents import configured_store, make_document
 from tests.support.processes import wait_until
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 Listening = Callable[..., AbstractContextManager[Listener]]
 
 
 @pytest.fixture
 def listening(standin: StandIn) -> Listening:
     """Run a listener for the stand-in in a thread; the settings may be added to."""
-    return lambda **more: listening_module.listening(**{**standin.setting, **more})
+    return lambda **more: listening_module.listening(**{**standin.setting, "FRESHNESS": 0, **more})
 
 
 def banner() -> object:
@@ -157,7 +159,7 @@ def test_of_a_burst_the_last_state_arrives_and_nobody_steps_back(standin: StandI
 
 
 def test_what_flagsmith_does_not_announce_is_found_by_the_safety_poll(standin: StandIn, listening: Listening) -> None:
-    with listening(REALTIME_URL=None, POLL_INTERVAL=0.3):
+    with listening(REALTIME_URL=None, POLL_INTERVAL=0.05):
         wait_until(banner)
         standin.set_flag("banner_text", value="Sale")
         wait_until(lambda: banner() == "Sale")

@@ -26,6 +26,8 @@ from tests.support.documents import configured_store
 from tests.support.fault_proxy import CANNED, FaultProxy, canned
 from tests.support.processes import wait_until
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 Listening = Callable[..., AbstractContextManager[Listener]]
 
 
@@ -42,7 +44,9 @@ def listening(standin: StandIn, proxy: FaultProxy, monkeypatch: pytest.MonkeyPat
     """Run a listener in a thread, which writes its status often; the settings may be added to."""
     monkeypatch.setattr(listener_module, "MAINTENANCE_SECONDS", 0.02)
     urls = {"API_URL": f"{proxy.url}api/v1/", "REALTIME_URL": proxy.url}
-    return lambda **more: listening_module.listening(**{"ENVIRONMENT_KEY": standin.server_key, **urls, **more})
+    return lambda **more: listening_module.listening(
+        **{"ENVIRONMENT_KEY": standin.server_key, "FRESHNESS": 0, **urls, **more}
+    )
 
 
 def health() -> Health:

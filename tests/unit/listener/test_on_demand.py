@@ -23,12 +23,14 @@ from tests.support.documents import FIRST, LEASE, PREFIX, configured_store
 from tests.support.processes import wait_until
 from tests.unit.listener.test_listener import banner
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 NUDGE = f"{PREFIX}:nudge"
 
 
 @pytest.fixture(autouse=True)
 def configured(standin: StandIn, settings: Any) -> None:
-    settings.FLAGSMITH = standin.setting
+    settings.FLAGSMITH = {**standin.setting, "FRESHNESS": 0}
 
 
 @pytest.fixture

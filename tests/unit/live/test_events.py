@@ -237,7 +237,8 @@ async def test_environments_with_many_streams_are_read_first(settings: Any) -> N
 
 
 @on_a_loop
-async def test_the_task_ends_with_the_last_stream() -> None:
+async def test_the_task_ends_with_the_last_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "LOOK_SECONDS", 0.01)
     fanout = Fanout()
     with fanout.subscribed(Subscriber()):
         await asyncio.sleep(0)

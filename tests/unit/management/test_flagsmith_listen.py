@@ -12,6 +12,7 @@ from django.core.management import CommandError, call_command
 from django.test import override_settings
 from standin.server import StandIn
 
+from django_flagsmith_realtime.storage import cache as storage_cache
 from tests.support.cases import each_case
 from tests.support.documents import KEY
 from tests.support.processes import RedisServer
@@ -27,7 +28,9 @@ def once(standin: StandIn, tmp_path: Path) -> Callable[..., str]:
     def once(*, cache: dict[str, Any] | None = None, **more: Any) -> str:
         shared = {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": str(tmp_path / "cache")}
         output = StringIO()
-        with override_settings(CACHES={"default": cache or shared}, FLAGSMITH={**standin.setting, **more}):
+        with override_settings(
+            CACHES={"default": cache or shared}, FLAGSMITH={**standin.setting, "FRESHNESS": 0, **more}
+        ):
             call_command("flagsmith_listen", "--once", stdout=output)
         return output.getvalue()
 
@@ -35,8 +38,9 @@ def once(standin: StandIn, tmp_path: Path) -> Callable[..., str]:
 
 
 def test_once_fails_where_what_it_writes_can_not_be_read_back(
-    once: Callable[..., str], standin: StandIn, redis_server: RedisServer
+    once: Callable[..., str], standin: StandIn, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(storage_cache, "READ_BACK_DELAYS", (0.0,))
     with pytest.raises(CommandError, match="decode_responses, which must be off"):
         once(cache=redis_server.cache(decode_responses=True))
     assert standin.counts.environment_document == 0

@@ -154,8 +154,9 @@ class TestFailingCache:
         wait_until(lambda: clock(1.1) or banner(reader.current()) == "two")
 
     def test_whoever_waited_in_vain_for_a_look_that_hangs_does_not_wait_for_it_again(
-        self, hanging: type[HangingCache]
+        self, hanging: type[HangingCache], monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(reader_module, "WAIT_SECONDS", 0.05)
         publish(banner_text="one")
         reader = get_reader()
         reader.current()
@@ -175,7 +176,7 @@ class TestFailingCache:
         self, hanging: type[HangingCache]
     ) -> None:
         hanging.open.clear()
-        hanging.timeout = 0.3
+        hanging.timeout = 0.1
         began = time.monotonic()
         with ThreadPoolExecutor(8) as threads:
             assert list(threads.map(lambda _: get_reader().current(), range(8))) == [None] * 8

@@ -99,8 +99,15 @@ def test_an_error_that_the_settings_hide_is_one(kind: str, request: pytest.Fixtu
     assert banner(get_reader().current()) == "two"
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Call an answer slow after a tenth of a second, so that tests need not wait for half a one."""
+    monkeypatch.setattr(cache, "SLOW_SECONDS", 0.1)
+
+
+@pytest.mark.usefixtures("impatient")
 def test_a_miss_that_takes_as_long_as_a_timeout_is_a_failure(redis_server: RedisServer, settings: Any) -> None:
-    use(settings, f"{__name__}.HidingRedis", OPTIONS={"socket_timeout": 0.6})
+    use(settings, f"{__name__}.HidingRedis", OPTIONS={"socket_timeout": 0.15})
     settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": redis_server.url()}}
     publish(banner_text="one")
     assert banner(get_reader().current()) == "one"
@@ -111,17 +118,19 @@ def test_a_miss_that_takes_as_long_as_a_timeout_is_a_failure(redis_server: Redis
     assert time.monotonic() - began < 2, "one of them waits, and the others a second later"
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_server_that_takes_its_time_to_find_nothing_is_none_that_fails(
     redis_server: RedisServer, settings: Any
 ) -> None:
     settings.CACHES = {"default": {**redis_server.cache(), "OPTIONS": {"socket_timeout": 10}}}
     redis_server.freeze()
-    timer = threading.Timer(cache.SLOW_SECONDS + 0.1, redis_server.thaw)
+    timer = threading.Timer(cache.SLOW_SECONDS + 0.02, redis_server.thaw)
     timer.start()
     assert configured_store().read_head() is None
     timer.join()
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_client_that_takes_long_to_import_is_no_server_that_hangs(
     settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,7 +190,7 @@ def test_a_lease_that_expires_is_free_although_a_client_keeps_keys_for_longer(
     redis_server.reset()
     entry = {**ignoring(package, redis_server), "OPTIONS": {"CLIENT_CLASS": f"{package}.client.HerdClient"}}
     settings.CACHES = {"default": entry}
-    killed, other = leases = [Lease("default", "tests", seconds=EXPIRY_MARGIN + 0.2) for _ in range(2)]
+    killed, other = leases = [Lease("default", "tests", seconds=EXPIRY_MARGIN + 0.1) for _ in range(2)]
     assert killed.acquire() is False, "it is too short to be relied on"
     wait_until(lambda: other.acquire() or other.holder == other.token)
     for lease in leases:
@@ -196,10 +205,10 @@ def test_a_lease_is_renewed_without_touch(error: type[Exception], settings: Any)
     clock = Clock()
     lease = Lease("default", "tests", seconds=15, clock=clock)
     assert lease.acquire()
-    lease.cache.connection.set(cache_key("tests", "lease"), lease.token, 0.1)
+    lease.cache.connection.set(cache_key("tests", "lease"), lease.token, 0.02)
     clock.now += lease.timeout / RENEWALS
     assert lease.acquire()
-    gone_by = time.monotonic() + 0.15
+    gone_by = time.monotonic() + 0.03
     wait_until(lambda: time.monotonic() > gone_by)
     assert caches["default"].get(cache_key("tests", "lease")) == lease.token
     lease.release()

@@ -147,7 +147,8 @@ class TestPublishing:
         first = configured_store().publish(document, after=None)
         assert configured_store().publish(document, after=None).sequence == first.sequence
 
-    def test_a_replica_that_lags_behind_is_waited_for(self, settings: Any) -> None:
+    def test_a_replica_that_lags_behind_is_waited_for(self, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cache, "READ_BACK_DELAYS", (0.0, 0.001, 0.001, 0.001, 0.001))
         use(settings, "tests.support.backends.LaggingCache")
         for step in range(3):
             assert banner(publish(banner_text=str(step))) == str(step)

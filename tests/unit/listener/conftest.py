@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+import pytest
+
+from django_flagsmith_realtime.listener import factory, on_demand, schedule
+from django_flagsmith_realtime.listener.sources import FileSource
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten what a listener waits for between two looks at the cache or a file, and between two fetches."""
+    monkeypatch.setattr(factory, "INBOX_SECONDS", 0.02)
+    monkeypatch.setattr(on_demand, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(schedule, "COALESCE_SECONDS", 0.02)
+    monkeypatch.setattr(FileSource, "interval", 0.02)
