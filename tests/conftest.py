@@ -34,7 +34,7 @@ from tests.support.backends import HangingCache, RecordingCache, use
 from tests.support.paths import ROOT
 from tests.support.processes import MemcachedServer, RedisServer, ServerProcess
 
-EXAMPLES = int(os.environ.get("EXAMPLES", 10))  # of each property; .ci/run asks for 100
+EXAMPLES = int(os.environ.get("EXAMPLES", 5))  # of each property; .ci/run asks for 100
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it, and its children
 examples.register_profile("tests", parent=examples.default, deadline=None, max_examples=EXAMPLES)
 examples.load_profile("tests")

@@ -30,7 +30,7 @@ ACCEPTED = Answer(200)
 def server(settings: Any) -> Iterator[ScriptedServer]:
     with ScriptedServer() as server:
         url = f"http://127.0.0.1:{server.port}/api/v1/"
-        settings.FLAGSMITH = {"ENVIRONMENT_KEY": KEY, "API_URL": url, "USAGE": True, "REQUEST_TIMEOUT": 0.1}
+        settings.FLAGSMITH = {"ENVIRONMENT_KEY": KEY, "API_URL": url, "USAGE": True}
         server.script(PATH, ACCEPTED)
         yield server
 
@@ -114,14 +114,20 @@ def test_it_is_posted_once_a_minute_by_the_leader_alone(
     assert {request.headers["x-environment-key"] for request in server.requests} == {KEY}
 
 
-@each_case("fault", [Refuse(403), Refuse(503), Redirect("/elsewhere", 302), Reset(), Silence()])
+FAULTS = [Refuse(403), Refuse(503), Redirect("/elsewhere", 302), Reset()]
+
+
+@each_case(("fault", "timeout"), [*((fault, 5.0) for fault in FAULTS), (Silence(), 0.05)])
 def test_a_flagsmith_that_refuses_is_asked_less_often_and_gets_the_rest_later(
     reporter: UsageReporter,
     server: ScriptedServer,
     wait: Pass,
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
     fault: Any,
+    timeout: float,
 ) -> None:
+    monkeypatch.setattr(reporter, "_timeout", timeout)
     caplog.set_level(logging.INFO)
     caplog.clear()
     server.requests.clear()
@@ -132,6 +138,8 @@ def test_a_flagsmith_that_refuses_is_asked_less_often_and_gets_the_rest_later(
     count(banner_text=10)
     for seconds in (REPORT_SECONDS, 2 * REPORT_SECONDS, 4 * REPORT_SECONDS):
         wait(seconds - 1)
+        if seconds == 4 * REPORT_SECONDS:
+            monkeypatch.setattr(reporter, "_timeout", 5.0)
         wait(1)
     assert bodies(server) == [{"banner_text": 1}, {}, {}, {}, {"banner_text": 10}]
     began, ended = caplog.records

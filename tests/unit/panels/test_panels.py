@@ -134,25 +134,25 @@ class TestReads:
         assert panel().get_stats()["identity"] == "user_bob, plan = 'gold'"
         assert [whose for _, whose in reads()] == ["user_bob"] * 3 + ["user_alice", "nobody"]
 
-    def test_show_what_was_read_and_why(self, get: Get) -> None:
+    def test_show_what_was_read_and_why(self) -> None:
         publish()
-        get("/calls/?who=user_bob")
+        Client().get("/calls/?who=user_bob")
         rows = reads()
         assert rows["banner_text", "user_bob"]["value"] == '"Welcome back, gold member"'
         assert rows["banner_text", "user_bob"]["reason"] == "TARGETING_MATCH; segment=gold_members"
         assert rows["nowhere", "user_bob"]["value"] == '"as the caller says"'
         assert rows["nowhere", "user_bob"]["reason"] == "ERROR; code=FLAG_NOT_FOUND"
 
-    def test_link_to_their_flags_in_flagsmith(self, get: Get) -> None:
+    def test_link_to_their_flags_in_flagsmith(self) -> None:
         snapshot = publish()
-        get("/calls/?who=user_bob")
+        Client().get("/calls/?who=user_bob")
         feature = snapshot.environment.flags["banner_text"].feature_id
         assert f'/features?feature={feature}"><code>banner_text</code></a>' in panel().content
         assert "<td><code>nowhere</code></td>" in panel().content, "which is not in Flagsmith"
 
-    def test_with_a_default_that_is_no_json_are_told(self, get: Get) -> None:
+    def test_with_a_default_that_is_no_json_are_told(self) -> None:
         publish()
-        assert get("/defaults/").status_code == 200
+        assert Client().get("/defaults/").status_code == 200
         values = {name: row["value"] for (name, _), row in reads().items()}
         assert values == {"unknown_0": "Decimal('1.5')", "unknown_1": "{(1, 2): 3}"}
 
@@ -185,17 +185,17 @@ class TestReads:
         assert get("/without-scope/?who=user_bob").content.startswith(b"<body>None")
         assert places("dark_mode", "user_bob") == {line(views.without_scope, "dark_mode"): 1}
 
-    def test_of_overridden_flags_are_told(self, get: Get) -> None:
+    def test_of_overridden_flags_are_told(self) -> None:
         publish(dark_mode=False)
         with override_flags(dark_mode=True):
-            get("/page/")
+            Client().get("/page/")
         assert reads()["dark_mode", ""]["enabled"] is True
 
 
 class TestSnapshot:
-    def test_is_told_with_its_age(self, get: Get) -> None:
+    def test_is_told_with_its_age(self) -> None:
         snapshot = publish()
-        get("/page/")
+        Client().get("/page/")
         told = panel().get_stats()["snapshot"]
         assert told["version"] == snapshot.version[:8]
         assert told["environment"] == "Production"
@@ -227,18 +227,18 @@ class TestSnapshot:
         counts += [asked("/acalls/"), panel().get_stats()["cache_reads"]]
         assert counts == [2, 2, 1, 1, 2, 2]
 
-    def test_the_subtitle_counts_flags(self, get: Get) -> None:
+    def test_the_subtitle_counts_flags(self) -> None:
         version = publish().version[:8]
-        get("/page/")
+        Client().get("/page/")
         assert panel().nav_subtitle == f"5 flags, version {version}"
-        get("/checkout/")
+        Client().get("/checkout/")
         assert panel().nav_subtitle == f"1 flag, version {version}"
 
 
 class TestPage:
-    def test_has_all_of_it_escaped(self, get: Get) -> None:
+    def test_has_all_of_it_escaped(self) -> None:
         publish(banner_text="<script>alert(1)</script>")
-        get("/page/?who=<b>&plan=free")
+        Client().get("/page/?who=<b>&plan=free")
         content = panel().content
         assert "&lt;script&gt;alert(1)" in content
         assert "&lt;b&gt;" in content
@@ -247,38 +247,38 @@ class TestPage:
             "\N{NO-BREAK SPACE}", " "
         )
 
-    def test_tells_of_a_version_that_was_published_since(self, get: Get) -> None:
+    def test_tells_of_a_version_that_was_published_since(self) -> None:
         publish()
-        get("/page/")
+        Client().get("/page/")
         assert "has been published since" not in panel().content
         newer: Snapshot = publish(dark_mode=False)
         assert f"<code>{newer.version[:8]}</code> has been published since" in panel().content
 
-    def test_tells_that_nobody_listens(self, get: Get) -> None:
+    def test_tells_that_nobody_listens(self) -> None:
         publish()
-        get("/page/")
+        Client().get("/page/")
         assert "Nobody is listening. Start manage.py flagsmith_listen" in panel().content
 
-    def test_tells_when_all_processes_last_read_a_flag(self, toolbar: Any, get: Get) -> None:
+    def test_tells_when_all_processes_last_read_a_flag(self, toolbar: Any) -> None:
         publish()
-        get("/page/")
+        Client().get("/page/")
         assert "In all processes" not in panel().content
         toolbar.FLAGSMITH = {**toolbar.FLAGSMITH, "USAGE": True}
         configured_store().write_usage(Usage(since=time.time()).add({"banner_text": 12}, time.time()))
         assert "<td>last read just now, 12 reads a day</td>" in panel().content
 
-    def test_is_there_where_there_are_no_flags(self, get: Get) -> None:
-        get("/page/")
+    def test_is_there_where_there_are_no_flags(self) -> None:
+        Client().get("/page/")
         assert "There are no flags in the cache" in panel().content
 
-    def test_is_what_the_toolbar_serves(self, get: Get) -> None:
+    def test_is_what_the_toolbar_serves(self) -> None:
         publish()
-        page = get("/page/").content.decode()
+        page = Client().get("/page/").content.decode()
         assert "Feature flags" in page
         if hasattr(load("debug_toolbar.panels").Panel, "nav_icon"):  # as of 8.0
             assert 'class="djdt-nav-icon"' in page
         request_id = panel().toolbar.request_id
-        answer = get("/__debug__/render_panel/", {"request_id": request_id, "panel_id": "FlagsmithPanel"})
+        answer = Client().get("/__debug__/render_panel/", {"request_id": request_id, "panel_id": "FlagsmithPanel"})
         assert "panel/page.html:4" in answer.json()["content"]
 
 

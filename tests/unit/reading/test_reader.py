@@ -434,6 +434,7 @@ class TestReader:
     def test_readers_that_are_dropped_leave_nothing_behind(
         self, memcached_server: MemcachedServer, settings: Any
     ) -> None:
+        gc.freeze()  # what other tests left is none of the collector's business
         settings.CACHES = {"default": memcached_server.cache()}
         publish()
         asyncio.run(get_reader().acurrent())
