@@ -74,7 +74,7 @@ class HookObserver(Observer):
         calls = [
             (hook, HookContext(details.flag_key, kind, read.default, context_of(read), provider_metadata=METADATA))
             for hook in self._hooks
-            if hook.supports_flag_value_type(kind)
+            if call(hook, hook.supports_flag_value_type, kind)
         ]
         for hook, hook_context in calls:
             call(hook, hook.before, hook_context=hook_context, hints=NO_HINTS)

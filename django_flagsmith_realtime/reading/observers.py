@@ -6,13 +6,14 @@ import logging
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from flagsmith.models import Flag
 
 from ..identity import IdentityOrUnset
 from .throttle import may_log
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 OPENFEATURE = "openfeature"
@@ -57,11 +58,12 @@ def notify(observers: Iterable[Observer], read: Read) -> None:
         _is_notifying.reset(token)
 
 
-def call(observer: object, method: Callable[..., object], *args: object, **named: object) -> None:
-    """Call a method of an observer or a hook; log what it raises, once a minute for each class."""
+def call(observer: object, method: Callable[..., T], *args: object, **named: object) -> T | None:
+    """Call a method of an observer or a hook; log what it raises, once a minute for each class, and return None."""
     try:
-        method(*args, **named)
+        return method(*args, **named)
     except Exception:
         if may_log(type(observer)):
             name = f"{type(observer).__module__}.{type(observer).__qualname__}"
             logger.exception("An observer of reads failed, which changes no read: %s", name)
+        return None

@@ -70,6 +70,11 @@ class OnlyBooleans(Recorder):
         return flag_type == "BOOLEAN"
 
 
+class Undecided(Recorder):
+    def supports_flag_value_type(self, flag_type: Any) -> bool:
+        raise ZeroDivisionError("a bug of a hook's")
+
+
 class Failing(Recorder):
     name = "failing"
 
@@ -221,7 +226,7 @@ def test_a_hook_that_fails_is_logged_once_and_the_others_are_called(
 
 def test_a_hook_is_called_only_for_types_that_it_supports(settings: Any) -> None:
     publish()
-    use(settings, "OnlyBooleans")
+    use(settings, "Undecided", "OnlyBooleans")
     get_flags().get_feature_value("banner_text")
     assert calls == []
     get_flags().is_feature_enabled("banner_text")
