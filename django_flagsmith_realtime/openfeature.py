@@ -78,6 +78,7 @@ class FlagsmithProvider(AbstractProvider):
         self.use_flagsmith_defaults = use_flagsmith_defaults
         self._event = ProviderEvent.PROVIDER_READY  # the last one about its health
         self._checked_at = -math.inf
+        self._check: threading.Thread | None = None
 
     resolve_boolean_details, resolve_boolean_details_async = _resolver(FlagType.BOOLEAN)
     resolve_string_details, resolve_string_details_async = _resolver(FlagType.STRING)
@@ -135,7 +136,8 @@ class FlagsmithProvider(AbstractProvider):
         now = time.monotonic()
         if now - self._checked_at >= CHECK_SECONDS and not overrides.are_active():
             self._checked_at = now
-            _run_in_thread(self._emit_health)
+            if not (self._check and self._check.is_alive()):  # a cache without a timeout may hang for hours
+                self._check = _run_in_thread(self._emit_health)
 
     def _emit_health(self) -> None:
         config = get_read_config()
@@ -162,15 +164,17 @@ class FlagsmithProvider(AbstractProvider):
             self.emit_provider_configuration_changed(ProviderEventDetails(flags_changed=names))
 
 
-def _run_in_thread(function: Callable[..., None], *args: Any) -> None:
+def _run_in_thread(function: Callable[..., None], *args: Any) -> threading.Thread:
     def run() -> None:
         try:
             function(*args)
         finally:
             connections.close_all()  # of a DatabaseCache: this thread ends
 
+    thread = threading.Thread(target=run, name="flagsmith-openfeature", daemon=True)
     with suppress(RuntimeError):  # no thread can start: the interpreter ends, or the system has too many
-        threading.Thread(target=run, name="flagsmith-openfeature", daemon=True).start()
+        thread.start()
+    return thread
 
 
 def identity_of(context: EvaluationContext | None) -> IdentityOrUnset:

@@ -27,6 +27,7 @@ from django_flagsmith_realtime.environment.snapshot import parse_document
 from django_flagsmith_realtime.openfeature import CHECK_SECONDS, FlagsmithProvider
 from django_flagsmith_realtime.test import override_flags
 from tests.support import recordings
+from tests.support.backends import HangingCache
 from tests.support.cases import each_case
 from tests.support.documents import PREFIX, RECORDED, configured_store, publish
 from tests.support.observers import PatientRecorder, Recorder, watch
@@ -338,6 +339,21 @@ class TestEvents:
                 client.get_boolean_value("dark_mode", False)
         settle()
         assert len(recording) == 1, "the head"
+
+    def test_a_cache_that_hangs_holds_one_thread_and_no_evaluation(
+        self, settings: Any, hanging: type[HangingCache], client: Any
+    ) -> None:
+        settings.FLAGSMITH = {**settings.FLAGSMITH, "FRESHNESS": 60}  # nothing but the check asks
+        publish()
+        client.get_boolean_value("dark_mode", False)
+        settle()
+        hanging.open.clear()
+        for _ in range(3):
+            client.provider._checked_at -= CHECK_SECONDS
+            assert client.get_boolean_value("dark_mode", False) is True
+        assert [thread.name for thread in threading.enumerate()].count("flagsmith-openfeature") == 1
+        hanging.open.set()
+        settle()
 
     def test_after_a_shutdown_nothing_is_emitted(self) -> None:
         emitted: list[ProviderEvent] = []
