@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import django
+from docutils import nodes
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent))
@@ -26,6 +27,8 @@ html_theme = "furo"
 html_title = f"{project} {release}"
 html_show_copyright = False
 html_show_sphinx = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 
 myst_heading_anchors = 3  # as GitHub makes them
 
@@ -36,6 +39,7 @@ nitpick_ignore_regex = [
     ("py:class", r"HttpRequest|.*\.(T|Kind|View|Function|TestClass)"),  # names in signatures
 ]
 
+LONG = 20  # characters
 INCLUDE = re.compile(r"^```{include} (\S+)$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#:\s]+\.md)(?=[)#])")
 SHOWN_BY = {
@@ -62,6 +66,14 @@ def read_included(app: Any, path: Path, parent: str, content: list[str]) -> None
     content[0] = lead_to_the_site(content[0], (DOCS / path).resolve())
 
 
+def mark_long_names(app: Any, page: nodes.document) -> None:
+    """Mark what stands in backquotes and is long, which site.css breaks where a table has no room for it."""
+    for name in page.findall(nodes.literal):
+        if len(name.astext()) > LONG:
+            name["classes"].append("long")
+
+
 def setup(app: Any) -> None:
+    app.connect("doctree-read", mark_long_names)
     app.connect("source-read", read_page)
     app.connect("include-read", read_included)
