@@ -24,6 +24,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc"]
 exclude_patterns = ["_build"]
 
 html_theme = "furo"
+html_baseurl = os.environ.get("READTHEDOCS_CANONICAL_URL", "")
 html_title = f"{project} {release}"
 html_show_copyright = False
 html_show_sphinx = False
@@ -73,7 +74,22 @@ def mark_long_names(app: Any, page: nodes.document) -> None:
             name["classes"].append("long")
 
 
+def write_llms_txt(app: Any, error: Exception | None) -> None:
+    """Write what https://llmstxt.org describes: the list of the first page, whose links lead to the pages' Markdown."""
+
+    def lead(link: re.Match[str]) -> str:
+        page = (DOCS / link[1]).resolve()
+        path = link[1].replace(".md", ".html") if page in SHOWN_BY.values() else f"_sources/{link[1]}.txt"
+        return f"]({html_baseurl}{path}"
+
+    text, _, _ = LINK.sub(lead, (DOCS / "index.md").read_text()).partition("```{toctree}")
+    title, summary, rest = text.split("\n\n", 2)
+    summary = summary.replace("\n", " ")
+    (Path(app.outdir) / "llms.txt").write_text(f"{title}\n\n> {summary}\n\n{rest.rstrip()}\n")
+
+
 def setup(app: Any) -> None:
     app.connect("doctree-read", mark_long_names)
     app.connect("source-read", read_page)
     app.connect("include-read", read_included)
+    app.connect("build-finished", write_llms_txt)

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from tests.docs.pages import PAGES, prose, table
-from tests.support.paths import ROOT
+from tests.support.paths import DOCS, ROOT
 
 LINK = re.compile(r"(?<!!)\[[^]]*\]\(([^)\s]+)\)")
 INCLUDING = {page for page in PAGES if page.read_text().startswith("```{include}")}  # of the site only
@@ -43,6 +43,26 @@ def test_each_page_can_be_reached_from_the_readme() -> None:
         paths = {(page.parent / link.partition("#")[0]).resolve() for link in LINK.findall(prose(page))}
         new |= {path for path in paths if path.suffix == ".md" and path.exists()} - linked
     assert set(PAGES) - INCLUDING <= linked
+
+
+# The first page
+
+
+def test_the_first_page_lists_each_page_once_and_in_the_order_of_the_navigation() -> None:
+    lists, *trees = (DOCS / "index.md").read_text().split("```{toctree}")
+    listed = {heading: re.findall(r"^- \[[^]]+\]\((.+)\.md\)", text, re.MULTILINE) for heading, text in sections(lists)}
+    navigation = dict(re.findall(r"^:caption: (.+)\n\n((?:.+\n)+?)```", "".join(trees), re.MULTILINE))
+    assert listed == {caption: pages.split() for caption, pages in navigation.items()}, (
+        "docs/index.md: list and toctree"
+    )
+    pages = [page for section in listed.values() for page in section]
+    assert sorted([*pages, "index"]) == sorted(
+        str(path.relative_to(DOCS)).removesuffix(".md") for path in DOCS.rglob("*.md")
+    )
+
+
+def sections(text: str) -> list[tuple[str, str]]:
+    return re.findall(r"^## (.+)\n((?:(?!## ).*\n)+)", text, re.MULTILINE)
 
 
 # The comparison

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -59,6 +60,17 @@ def test_each_link_within_the_site_leads_to_a_page_and_its_anchor(site: Path) ->
             if not target.exists() or not has_anchor:
                 dead.add((path.name, link))
     assert dead == set()
+
+
+def test_llms_txt_leads_to_the_text_of_each_page(site: Path) -> None:
+    text = (site / "llms.txt").read_text()
+    assert text.startswith("# django-flagsmith-realtime\n\n> ")
+    links = set(re.findall(r"\]\((?!https:)([^)#]+)", text))
+    assert [link for link in links if not (site / link).exists()] == []
+    pages = {
+        link.removeprefix("_sources/").removesuffix(".txt").removesuffix(".html").removesuffix(".md") for link in links
+    }
+    assert pages == {str(page.relative_to(DOCS).with_suffix("")) for page in DOCS.rglob("*.md")} - {"index"}
 
 
 def test_the_api_is_told_from_docstrings(site: Path) -> None:
