@@ -91,6 +91,7 @@ def find_metrics(health: Health) -> Iterator[Metric]:
         counts = accumulate(status.latencies.counts)
         latency.add_metric([], [*zip(BOUNDS, counts, strict=True)], status.latencies.sum)
     yield latency
+    yield _gauge("open_streams", "Open pages and other programs that wait for changes.", health.open_streams)
 
 
 def _gauge(name: str, text: str, value: Value, label: str = "") -> Metric:

@@ -6,12 +6,14 @@ import asyncio
 import json
 import logging
 import random
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import Context
-from functools import lru_cache
+from functools import lru_cache, partial
+from math import inf
 from weakref import WeakKeyDictionary
 
 from ..compat import abort_request
@@ -19,6 +21,7 @@ from ..conf import get_read_config
 from ..environment.snapshot import Head
 from ..exceptions import StoreError
 from ..reading.reader import RETRY_SECONDS, WAIT_SECONDS, Reader, get_reader
+from ..storage.store import Store
 from .shutdown import calls_on_signal
 
 logger = logging.getLogger(__name__)
@@ -33,6 +36,7 @@ SLICE_SECONDS = 0.02  # between two slices of the clients that are due: 20 clien
 REPEAT_SECONDS = 2.0  # Flagsmith's JavaScript client drops an event that comes while it loads: it gets each time twice
 PING_SECONDS = 15.0  # as often as Flagsmith's stream service; proxies close what is silent for 30 to 60 s
 UNREAD_SECONDS = 60.0  # a client that has not read what waits for it for so long is gone, or blocked
+COUNTED_SECONDS = 10.0  # between two times that the number of streams is stored, for metrics
 END_SECONDS = 5.0  # for all streams to send their last bytes when the process ends: 1,000 take 0.1 s
 RETURN_SECONDS = (1.0, 10.0)  # at random: the clients of a process that ends come back over this long
 MAX_OTHERS = 500  # environments whose times are read in one look, those with the most streams first
@@ -120,6 +124,8 @@ class Fanout:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.is_ended = False
         self._clock = clock
+        self._name = secrets.token_hex(8)
+        self._count_due = -inf
         self._subscribers: set[Subscriber] = set()
         self._head: Head | None = None  # the one that clients are notified of
         self._next: tuple[Head | None, float] = None, 0.0  # the latest one, and when they may be
@@ -230,12 +236,19 @@ class Fanout:
         await self.look()
         if config.realtime_token:  # else nothing is known of other environments
             await self._look_at_others(get_reader(config))
+        if now >= self._count_due:
+            self._count_due = now + COUNTED_SECONDS
+            get_reader(config).run_in_reading_thread(partial(self._store_count, get_reader(config).store, len(self)))
         self.drop_unread(now)
         due, size = self.due(now), round(NOTIFIED_PER_SECOND * SLICE_SECONDS)
         for start in range(0, len(due), size):
             for subscriber, message in due[start : start + size]:
                 self.send(subscriber, message)
             await asyncio.sleep(SLICE_SECONDS)
+
+    def _store_count(self, store: Store, count: int) -> None:
+        with suppress(StoreError):  # which the reader logs
+            store.write_open_streams(self._name, count)
 
     async def _look_at_others(self, reader: Reader) -> None:
         """Read the times of the other environments that streams are open for, which `queue-change` has stored."""

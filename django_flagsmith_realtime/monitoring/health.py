@@ -40,7 +40,7 @@ class Health:
     """What the cache held at the time `now`, in seconds since the epoch.
 
     `status` is the report of the last leader, which may have ended since. `leader` leads now, and `standbys` wait to
-    take over: all are "host:pid".
+    take over: all are "host:pid". `open_streams` is how many pages and other programs wait for changes.
     """
 
     now: float
@@ -49,6 +49,7 @@ class Health:
     leader: str | None = None
     standbys: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+    open_streams: int | None = None
 
     @property
     def is_healthy(self) -> bool:
@@ -150,7 +151,7 @@ def check_health(config: Config, store: Store, *, max_age: float | None = None, 
             has_reported = status and status.listens and now - status.written_at < config.lease_seconds
             leader = str(status.leader) if status and has_reported else None
         standbys = tuple(standby for standby in store.read_standbys() if standby != leader)
-        health = Health(now, store.read_head(), status, leader, standbys)
+        health = Health(now, store.read_head(), status, leader, standbys, open_streams=store.read_open_streams())
     except StoreError as error:
         return Health(now, problems=(Problem(CACHE, hide_password(str(error))),))
     problems = []

@@ -83,6 +83,8 @@ def status_rows(health: Health) -> Iterator[Row]:
         found = format_age(now - status.webhook_missed_at)
         what_to_do = "See in Flagsmith whether it is enabled, and what your site answered."
         yield Row("Webhook", f"did not announce the change that a poll found {found}. {what_to_do}")
+    if health.open_streams:
+        yield Row("Pages", f"{health.open_streams:,} open streams of pages and other programs")
     if latency := status.latency:
         last, median, worst = (f"{seconds * 1000:,.0f} ms" for seconds in (latency.last, latency.p50, latency.p99))
         of = f"median {median}, 99 % within {worst} ({latency.count} measured)"

@@ -10,7 +10,7 @@ import hashlib
 import secrets
 import time
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ..environment.snapshot import Document, Environment, Head, Snapshot
 from ..exceptions import Overtaken, StoreError
@@ -30,6 +30,7 @@ SUPERSEDED_SECONDS = 600
 
 REPEAT_SECONDS = 3_600  # a webhook whose body came within the last hour is a repeat: Flagsmith sends each once
 STREAM_SECONDS = 3_600  # for which a time is sent to who connects, as Flagsmith's stream service keeps it at most
+OPEN_STREAMS_SECONDS = 30  # for which the streams of a process count: it writes their number three times in these
 ANNOUNCE_TRIES = 20  # of a process that adds to the list while others do: each try takes about 2 ms
 
 
@@ -160,6 +161,22 @@ class Store:
     def write_stream_time(self, key: str, time: int) -> None:
         """Store when the environment of a client-side key was changed, for who listens to its stream."""
         self.cache.set(_stream(key), time, timeout=STREAM_SECONDS)
+
+    def write_open_streams(self, process: str, count: int) -> None:
+        """Store how many streams a process holds; another that does so too may undo that, until the next time."""
+        others = [list(entry) for entry in self._read_open_streams() if entry[0] != process]
+        self.cache.set("streams", [*others, [process, count, time.time()]], OPEN_STREAMS_SECONDS)
+
+    def read_open_streams(self) -> int:
+        """Return how many streams all processes held lately."""
+        return sum(count for _, count, _ in self._read_open_streams())
+
+    def _read_open_streams(self) -> Iterator[tuple[str, int, float]]:
+        found = self.cache.get("streams")
+        for entry in found if isinstance(found, (list, tuple)) else ():
+            match entry:
+                case [str(process), int(count), float(at)] if abs(time.time() - at) < OPEN_STREAMS_SECONDS:
+                    yield process, count, at
 
     def write_nudge(self) -> str:
         """Ask the leader to fetch; return the mark that stays in the cache until it has."""

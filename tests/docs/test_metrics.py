@@ -24,7 +24,7 @@ DASHBOARD = json.loads((DOCS / "prometheus/dashboard.json").read_text())
 
 def collected() -> list[Metric]:
     """Return the metrics of a deployment of which all is known."""
-    return list(find_metrics(Health(NOW, status=FULL, leader=str(FULL.leader))))
+    return list(find_metrics(Health(NOW, status=FULL, leader=str(FULL.leader), open_streams=1)))
 
 
 def labels_by_name() -> dict[str, set[str]]:

@@ -51,7 +51,7 @@ def test_each_line_of_the_status_is_told() -> None:
     led(publish())
     shown = to_text(check_health(get_config(), configured_store(), now=NOW))
     labels = {line[:12].strip() for line in example.splitlines()}
-    assert {line[:12].strip() for line in shown.splitlines()} | {"Standby", "Webhook"} == labels
+    assert {line[:12].strip() for line in shown.splitlines()} | {"Pages", "Standby", "Webhook"} == labels
 
 
 # Logs

@@ -159,6 +159,7 @@ LASTS = {
     "an hour": 3_600,
     "ten minutes": 600,
     "5 s": 5,
+    "30 s": 30,
     "`LEASE_SECONDS` less three": 12,
     "as the lease": 12,
 }
@@ -174,6 +175,7 @@ def stored_keys() -> dict[str, float | None]:
     store.write_nudge()
     store.announce(received_now(WEBHOOK), digest="DIGEST")
     store.write_stream_time("key", 1)
+    store.write_open_streams("process", 1)
     store.write_status(Status(0.0, Leader("host", 1, 0.0), StreamStatus(CONNECTED, 0.0)))
     store.write_usage(Usage(since=0.0))
     boxes = UsageBoxes(store.cache)

@@ -21,7 +21,7 @@ from django_flagsmith_realtime.monitoring.health import PROBLEMS, Health
 from django_flagsmith_realtime.prometheus import FlagsmithCollector, find_metrics, metrics
 from django_flagsmith_realtime.storage.status import BUCKETS, Errors, Histogram, SourceStatus, Tally
 from tests.support.backends import use
-from tests.support.documents import KEY, publish
+from tests.support.documents import KEY, configured_store, publish
 from tests.unit.monitoring.test_health import led, wait
 from tests.unit.storage.test_status import FULL, NOW
 
@@ -57,6 +57,8 @@ def test_a_scrape_shows_what_the_leader_keeps_in_the_cache() -> None:
         webhook_missed_at=NOW - 60,
     )
     wait("web-2:7", "web-3:8")
+    for process, count in {"a": 3, "b": 4}.items():
+        configured_store().write_open_streams(process, count)
     found = scrape()
     assert {name: value for name, value in found.items() if "bucket" not in name} == {
         f"info{{{__version__}}}": 1,
@@ -83,6 +85,7 @@ def test_a_scrape_shows_what_the_leader_keeps_in_the_cache() -> None:
         "errors_total{cache}": 1,
         "cache_repairs_total": 2,
         "leader_changes_total": 4,
+        "open_streams": 7,
         "latency_seconds_count": 3,
         "latency_seconds_sum": 70.04,
     }
@@ -117,7 +120,13 @@ def test_only_a_scrape_reads_the_cache_and_as_often_as_the_status_does(recording
         registry.register(FlagsmithCollector())
     assert recording == []
     list(registry.collect())
-    assert sorted(recording) == [("get", "head"), ("get", "lease"), ("get", "standby"), ("get", "status")]
+    assert sorted(recording) == [
+        ("get", "head"),
+        ("get", "lease"),
+        ("get", "standby"),
+        ("get", "status"),
+        ("get", "streams"),
+    ]
 
 
 def test_it_stands_beside_the_metrics_of_the_process_and_can_be_asked_for_by_name() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from django_flagsmith_realtime.live import events
 from django_flagsmith_realtime.live.events import (
+    COUNTED_SECONDS,
     LOOK_SECONDS,
     MAX_OTHERS,
     NOTIFIED_PER_SECOND,
@@ -28,6 +29,7 @@ from django_flagsmith_realtime.live.events import (
 )
 from tests.support.backends import HangingCache, RecordingCache
 from tests.support.documents import configured_store, publish
+from tests.support.processes import wait_until
 
 
 class Streams:
@@ -234,6 +236,21 @@ async def test_environments_with_many_streams_are_read_first(settings: Any) -> N
         sdks = [live.open("theirs") for _ in range(2)]
         await live.fanout._turn(live.now)
         assert {sdk.waiting for sdk in sdks} == {environment_event(1)}
+
+
+@on_a_loop
+async def test_the_number_of_streams_is_stored_every_ten_seconds() -> None:
+    store = configured_store()
+    publish()
+    with streams() as live, streams() as of_another_process:
+        live.open()
+        for _ in range(2):
+            of_another_process.open()
+            await of_another_process.fanout._turn(live.now)
+        await live.fanout._turn(live.now)
+        await asyncio.to_thread(wait_until, lambda: store.read_open_streams() == 2)
+        await of_another_process.fanout._turn(live.now + COUNTED_SECONDS)
+        await asyncio.to_thread(wait_until, lambda: store.read_open_streams() == 3)
 
 
 @on_a_loop

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,19 @@ def test_flags_that_were_never_confirmed_are_stale_for_any_age() -> None:
     assert health().is_healthy
     [problem] = health(max_age=1e9).problems
     assert "never" in problem.text
+
+
+def test_open_streams_are_counted_for_half_a_minute_after_their_process_said_so() -> None:
+    assert health().open_streams == 0
+    now = time.time()
+    entries: list[Any] = [["a", 2, now - 29], ["b", 40, now - 31], ["c", 800, now + 31], ["d", "5", now], "e", 7]
+    caches["default"].set(f"{PREFIX}:streams", entries)
+    assert health().open_streams == 2
+    configured_store().write_open_streams("f", 1_000)
+    configured_store().write_open_streams("a", 0)
+    assert health().open_streams == 1_000
+    led(publish())
+    assert "Pages       1,000 open streams" in to_text(health())
 
 
 def test_no_clock_makes_an_age_negative() -> None:
