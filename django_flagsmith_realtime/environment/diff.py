@@ -7,21 +7,37 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+from django.utils.translation import gettext_noop as _
 from flagsmith.models import Flag
 
 from .overview import FlagDescription, State
 from .snapshot import Environment, Snapshot
 
-SHOWN_AS = {"variants": "variant ", "segment_overrides": "segment ", "identity_overrides": "identity "}
+SHOWN_AS = {  # the beginnings of what shows that an aspect differs, and what is shown where none of them does
+    "variants": ("variant ", _("variants")),
+    "segment_overrides": ("segment ", _("segment overrides")),
+    "identity_overrides": ("identity ", _("identity overrides")),
+}
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One part of a flag, as texts for a person: an empty text is nothing, and both are where it can't be shown."""
+    """One part of a flag, as texts for a person: an empty text is nothing, and both are where it can't be shown.
 
-    what: str
+    `part` is a word in English, which the admin page translates; `segment` and `variant` name those that it is of.
+    """
+
+    part: str
     old: str = ""
     new: str = ""
+    segment: str = ""
+    variant: str = ""
+
+    @property
+    def what(self) -> str:
+        """The part with its names: "segment gold_members: variant blue"."""
+        part = f"{self.part} {self.variant}" if self.variant else self.part
+        return f"segment {self.segment}: {part}" if self.segment else part
 
 
 @dataclass(frozen=True)
@@ -98,28 +114,33 @@ def _differences(
     old: FlagDescription | None, new: FlagDescription | None, aspects: frozenset[str]
 ) -> Iterator[Difference]:
     if old is None or new is None:
-        yield Difference("flag", "" if old is None else "there", "" if new is None else "there")
+        there = _("there")
+        yield Difference(_("flag"), "" if old is None else there, "" if new is None else there)
         return
     before, after = _parts(old), _parts(new)
-    changed = [what for what in {**before, **after} if before.get(what) != after.get(what)]
-    yield from (Difference(what, before.get(what, ""), after.get(what, "")) for what in changed)
-    for aspect, beginning in SHOWN_AS.items():  # a segment's rules, an identity's state
-        if aspect in aspects and not any(what.startswith(beginning) for what in changed):
-            yield Difference(aspect.replace("_", " "))
+    changed = [part for part in {**before, **after} if before.get(part) != after.get(part)]
+    yield from (replace(part, old=before.get(part, ""), new=after.get(part, "")) for part in changed)
+    for aspect, (beginning, part) in SHOWN_AS.items():  # a segment's rules, an identity's state
+        if aspect in aspects and not any(each.what.startswith(beginning) for each in changed):
+            yield Difference(part)
 
 
-def _parts(flag: FlagDescription) -> dict[str, str]:
-    """Return what is shown of a flag, by what it is called."""
+def _parts(flag: FlagDescription) -> dict[Difference, str]:
+    """Return what is shown of a flag: a text for each part, which is a `Difference` without its texts."""
     parts = _state_parts(flag.state)
     for override in flag.segment_overrides:
-        whose = f"segment {override.segment}: "
-        parts |= _state_parts(override.state, whose)
-        parts[f"{whose}priority"] = "" if override.priority is None else f"{override.priority:g}"
-    return {**parts, "identity overrides": str(flag.identities or "")}
+        parts |= _state_parts(override.state, override.segment)
+        priority = "" if override.priority is None else f"{override.priority:g}"
+        parts[Difference(_("priority"), segment=override.segment)] = priority
+    return {**parts, Difference(_("identity overrides")): str(flag.identities or "")}
 
 
-def _state_parts(state: State, whose: str = "") -> dict[str, str]:
-    parts = {f"{whose}state": "on" if state.enabled else "off", f"{whose}value": state.value}
+def _state_parts(state: State, segment: str = "") -> dict[Difference, str]:
+    parts = {
+        Difference(_("state"), segment=segment): _("on") if state.enabled else _("off"),
+        Difference(_("value"), segment=segment): state.value,
+    }
     for variant in state.variants:
-        parts[f"{whose}variant {variant.label}"] = f"{variant.percentage:g} %: {variant.value}"
+        part = Difference(_("variant"), segment=segment, variant=variant.label)
+        parts[part] = f"{variant.percentage:g} %: {variant.value}"
     return parts

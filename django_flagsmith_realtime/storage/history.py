@@ -85,8 +85,8 @@ def _parse(plain: object) -> PastChange:
 
 def _parse_difference(plain: object) -> Difference:
     match plain:
-        case [str(what), str(old), str(new)]:
-            return Difference(what, old, new)
+        case [str(part), str(old), str(new), str(segment), str(variant)]:
+            return Difference(part, old, new, segment, variant)
     raise ValueError("not a difference")
 
 
@@ -96,5 +96,5 @@ def _cut(difference: Difference) -> Difference:
     same = sum(takewhile(bool, map(eq, old, new)))  # characters, until the first that differs
     if max(len(old), len(new)) > LENGTH and same > CONTEXT:
         old, new = (CUT + text[same - CONTEXT :] for text in (old, new))
-    texts = (text if len(text) <= LENGTH else text[: LENGTH - 1] + CUT for text in (difference.what, old, new))
-    return Difference(*texts)
+    texts = (difference.part, old, new, difference.segment, difference.variant)
+    return Difference(*(text if len(text) <= LENGTH else text[: LENGTH - 1] + CUT for text in texts))

@@ -14,7 +14,7 @@ from hypothesis import assume, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from django_flagsmith_realtime.environment.diff import Difference, FlagChange, diff
+from django_flagsmith_realtime.environment.diff import FlagChange, diff
 from django_flagsmith_realtime.environment.document import normalize
 from django_flagsmith_realtime.environment.snapshot import Environment, parse_document
 from tests.conftest import EXAMPLES
@@ -248,7 +248,7 @@ def test_a_diff_backwards_swaps_old_and_new(old: dict[str, Any], new: dict[str, 
 
 
 def swapped(change: FlagChange) -> FlagChange:
-    differences = tuple(Difference(each.what, each.new, each.old) for each in change.differences)
+    differences = tuple(replace(each, old=each.new, new=each.old) for each in change.differences)
     return FlagChange(change.name, change.new, change.old, change.aspects, differences)
 
 

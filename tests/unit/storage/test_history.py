@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import astuple
 from typing import Any
 
 import pytest
@@ -140,9 +141,9 @@ class TestBounds:
             segment = segment_of(body, "gold_members")
             body["project"]["segments"] += [{**segment, "id": 1_000 + n, "name": f"{n}" * 500} for n in range(40)]
 
-        differences = differences_of(make_document(), edited(edit))["banner_text"]
-        assert len(differences) == 8
-        assert max(len(part) for each in differences for part in each) == 60
+        [past] = (past for past in refresh(make_document(), edited(edit)) if past.name == "banner_text")
+        assert len(past.differences) == 8
+        assert max(len(text) for each in past.differences for text in astuple(each)) == 60
 
 
 class TestInTheCache:
