@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE =# where a shell sets it, pytest rewrites each test module anew in each of its processes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow faults fleet soak bench screenshots probes lint docs tox build clean
+.PHONY: help demo test test-slow faults fleet soak bench screenshots probes lint messages docs tox build clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
@@ -44,6 +44,10 @@ lint: .venv/dev ## ruff, mypy, and the schemas of what GitHub runs
 	$(BIN)/mypy
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+
+messages: .venv/dev ## the texts to translate, and the compiled translations; ARGS="--locale fr": a new language
+	cd django_flagsmith_realtime && ../$(BIN)/python -m django makemessages $(or $(ARGS),--all) --no-location --no-wrap --no-obsolete -v 0
+	cd django_flagsmith_realtime && ../$(BIN)/python -m django compilemessages -v 0
 
 docs: .venv/dev ## the documentation site, in docs/_build/html
 	$(BIN)/sphinx-build -q -W --keep-going -n docs docs/_build/html $(ARGS)

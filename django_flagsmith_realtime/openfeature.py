@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from django.db import connections
+from django.utils.translation import override
 from openfeature import api
 from openfeature.evaluation_context import EvaluationContext
 from openfeature.event import ProviderEvent, ProviderEventDetails
@@ -142,7 +143,8 @@ class FlagsmithProvider(AbstractProvider):
     def _emit_health(self) -> None:
         config = get_read_config()
         reader = get_reader(config)
-        health = check_health(config, reader.store)
+        with override("en"):  # for handlers
+            health = check_health(config, reader.store)
         event, details = ProviderEvent.PROVIDER_READY, ProviderEventDetails()
         if not health.is_healthy:
             details.message = " ".join(problem.text for problem in health.problems)

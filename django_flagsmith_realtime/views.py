@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.transaction import non_atomic_requests
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.crypto import constant_time_compare
+from django.utils.translation import override
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
@@ -39,7 +40,8 @@ def health(request: HttpRequest) -> JsonResponse:
     """
     try:
         config = get_config()
-        found = check_health(config, get_reader(config).store)
+        with override("en"):  # for programs
+            found = check_health(config, get_reader(config).store)
     except ImproperlyConfigured:  # a wrong key, or a cache that doesn't exist; manage.py check explains it
         return JsonResponse({"healthy": False, "troubles": [SETTINGS]}, status=503)
     return JsonResponse(found.to_plain(private=_is_staff(request)), status=200 if found.is_healthy else 503)

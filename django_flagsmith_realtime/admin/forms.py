@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from django import forms
+from django.utils.text import format_lazy
+from django.utils.translation import gettext, pgettext_lazy
+from django.utils.translation import gettext_lazy as _
 
 from ..environment.traits import InvalidTraits, parse_traits
 from ..identity import Identity
@@ -15,14 +18,17 @@ from ..identity import Identity
 Row = dict[str, Any]
 UNREAD_DAYS = 90  # longer than a release, a season's sale or a quarter's report
 
-STATES: dict[str, tuple[str, Callable[[Row], object]]] = {
-    "": ("All", lambda row: True),
-    "on": ("On", lambda row: row["flag"].state.enabled),
-    "off": ("Off", lambda row: not row["flag"].state.enabled),
-    "overridden": ("With overrides", lambda row: row["flag"].has_overrides),
-    "split": ("Split by percentage", lambda row: row["flag"].state.variants),
-    "changed": ("Changed lately", lambda row: row["last"]),
-    "unread": (f"Not read for {UNREAD_DAYS} days", lambda row: row["idle_seconds"] > UNREAD_DAYS * 86_400),
+STATES: dict[str, tuple[object, Callable[[Row], object]]] = {
+    "": (pgettext_lazy("flags", "All"), lambda row: True),
+    "on": (pgettext_lazy("flags", "On"), lambda row: row["flag"].state.enabled),
+    "off": (pgettext_lazy("flags", "Off"), lambda row: not row["flag"].state.enabled),
+    "overridden": (_("With overrides"), lambda row: row["flag"].has_overrides),
+    "split": (_("Split by percentage"), lambda row: row["flag"].state.variants),
+    "changed": (_("Changed lately"), lambda row: row["last"]),
+    "unread": (
+        format_lazy(_("Not read for {days} days"), days=UNREAD_DAYS),
+        lambda row: row["idle_seconds"] > UNREAD_DAYS * 86_400,
+    ),
 }
 
 
@@ -30,10 +36,12 @@ class FilterForm(forms.Form):
     """Which flags to list; an unknown filter is ignored."""
 
     q = forms.CharField(
-        label="Search", required=False, widget=forms.TextInput(attrs={"type": "search", "autocomplete": "off"})
+        label=_("Search"), required=False, widget=forms.TextInput(attrs={"type": "search", "autocomplete": "off"})
     )
     state = forms.ChoiceField(
-        label="Show", required=False, choices=[(key, label) for key, (label, _) in STATES.items()]
+        label=pgettext_lazy("flags", "Show"),
+        required=False,
+        choices=[(key, label) for key, (label, _) in STATES.items()],
     )
 
     def leave_out(self, state: str) -> None:
@@ -53,21 +61,23 @@ class IdentityForm(forms.Form):
     """The identity to evaluate the flags for."""
 
     identifier = forms.CharField(
+        label=_("Identifier"),
         max_length=2000,  # as Flagsmith's
         strip=False,
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "dir": "auto"}),
     )
     traits = forms.CharField(
+        label=_("Traits"),
         required=False,
         widget=forms.Textarea(attrs={"rows": 3, "cols": None, "spellcheck": "false", "dir": "auto"}),
-        help_text='A key=value on each line, such as plan=gold; or a JSON object: {"plan": "gold", "age": 40}.',
+        help_text=_('A key=value on each line, such as plan=gold; or a JSON object: {"plan": "gold", "age": 40}.'),
     )
 
     def clean_traits(self) -> dict[str, Any]:
         try:
             return parse_traits(self.cleaned_data["traits"])
         except InvalidTraits as error:
-            raise forms.ValidationError(str(error)) from error
+            raise forms.ValidationError(gettext(error.message), params=error.params) from error
 
     @property
     def identity(self) -> Identity:

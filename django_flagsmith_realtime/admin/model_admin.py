@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_safe
@@ -31,7 +32,7 @@ class Flags(models.Model):
         app_label = APP
         managed = False
         default_permissions = ()
-        verbose_name = verbose_name_plural = "feature flags"
+        verbose_name = verbose_name_plural = _("feature flags")
 
 
 class FlagsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -67,7 +68,7 @@ class FlagsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         """Show the status, the flags, the last changes, and the flags of the identity in the form."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        context = {**self.admin_site.each_context(request), "opts": self.opts, "title": "Feature flags"}
+        context = {**self.admin_site.each_context(request), "opts": self.opts, "title": _("Feature flags")}
         try:
             context |= page_context(request)
         except ImproperlyConfigured as error:

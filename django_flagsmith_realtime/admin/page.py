@@ -13,7 +13,7 @@ from ..environment.overview import describe_flags, show_value
 from ..exceptions import StoreError
 from ..identity import Identity
 from ..monitoring.dashboard import flag_url
-from ..monitoring.formatting import format_age
+from ..monitoring.formatting import format_age, format_local
 from ..monitoring.health import Health, check_health
 from ..monitoring.status_text import status_rows
 from ..monitoring.usage import describe_usage, read_usage
@@ -72,7 +72,7 @@ def status_context(health: Health | None = None) -> dict[str, Any]:
         config = get_config()
         health = check_health(config, get_reader(config).store)
     lines: list[dict[str, Any]] = []
-    for row in status_rows(health):
+    for row in status_rows(health, format_local):
         if row.label:
             lines.append({"label": row.label, "parts": []})
         lines[-1]["parts"].append({"mark": row.mark, "level": row.level, "text": row.text})

@@ -7,9 +7,15 @@ from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any
 
+from django.utils.translation import gettext_noop as _
+
 
 class InvalidTraits(ValueError):
-    """A text isn't a set of traits; the message says why."""
+    """A text isn't a set of traits; `message` says why, with `params`, as in Django's `ValidationError`."""
+
+    def __init__(self, message: str, **params: object) -> None:
+        super().__init__(message % params)
+        self.message, self.params = message, params
 
 
 def parse_traits(text: str) -> dict[str, Any]:
@@ -19,7 +25,7 @@ def parse_traits(text: str) -> dict[str, Any]:
     try:
         traits: dict[str, Any] = _parse_json(text)
     except (ValueError, RecursionError) as error:
-        raise InvalidTraits(f'This is not a JSON object such as {{"plan": "gold"}}: {error}.') from error
+        raise InvalidTraits(_('This is not a JSON object such as {"plan": "gold"}: %(error)s.'), error=error) from error
     return traits
 
 
@@ -29,9 +35,9 @@ def parse_pairs(pairs: Iterable[str]) -> dict[str, Any]:
     for pair in pairs:
         key, equals, value = (part.strip() for part in pair.partition("="))
         if not (key and equals):
-            raise InvalidTraits(f"{pair!r} is not key=value, for instance plan=gold.")
+            raise InvalidTraits(_("%(pair)r is not key=value, for instance plan=gold."), pair=pair)
         if key in traits:
-            raise InvalidTraits(f"{key!r} is there twice: a trait has one value.")
+            raise InvalidTraits(_("%(key)r is there twice: a trait has one value."), key=key)
         try:
             traits[key] = _parse_json(value)
         except (ValueError, RecursionError):

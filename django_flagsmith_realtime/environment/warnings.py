@@ -6,16 +6,18 @@ from collections.abc import Iterator, Mapping
 from textwrap import shorten
 from typing import Any
 
+from django.utils.translation import gettext_noop
+
 from .backtracking import is_slow
 from .document import Plain
 
 MAX_PATTERN = 60  # characters that are shown of a regular expression
 
-OTHER_SPLITS = (
+OTHER_SPLITS = gettext_noop(
     "Percentage splits put identities into other variants and segments than Flagsmith's API does: switch on "
     '"Use consistent hashing" in the environment\'s settings in Flagsmith.'
 )
-NO_OVERRIDES = (
+NO_OVERRIDES = gettext_noop(
     "Flagsmith leaves out the environment's identity overrides: switch on "
     '"Use identity overrides in local evaluation" in the environment\'s settings in Flagsmith.'
 )

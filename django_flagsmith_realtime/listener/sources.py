@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 from urllib.parse import urljoin
 
+from django.utils.translation import gettext_noop
+
 from ..environment.snapshot import Document, parse_document
 from ..exceptions import FlagsmithError, InvalidDocument, TooLarge
 from ..storage.snapshot_file import read_snapshot_file, signature
@@ -127,7 +129,7 @@ class FileSource(Source):
     """A file that a developer edits: each new content is dated when it is first read."""
 
     setting = "FLAGSMITH['SNAPSHOT_FILE']"
-    origin = "the snapshot file"
+    origin = gettext_noop("the snapshot file")
     interval = 0.5  # an edit is live before its author has switched to the browser; it costs one `stat`
     is_flagsmith = False
 

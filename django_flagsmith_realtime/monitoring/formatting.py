@@ -1,10 +1,14 @@
-"""How ages, dates, states and values are written: for the commands, the admin page and the toolbar's panel."""
+"""How ages, dates, numbers and values are written: in the active language, which is English for commands and JSON."""
 
 from __future__ import annotations
 
 import json
 from datetime import datetime, timezone
 from typing import Any
+
+from django.utils.formats import date_format, number_format
+from django.utils.timezone import localtime
+from django.utils.translation import gettext as _
 
 UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
@@ -22,12 +26,22 @@ def format_duration(seconds: float) -> str:
 
 def format_age(seconds: float) -> str:
     """Return how long ago something happened: "1 h 2 min ago"."""
-    return f"{format_duration(seconds)} ago" if seconds >= 1 else "just now"
+    return _("{duration} ago").format(duration=format_duration(seconds)) if seconds >= 1 else _("just now")
 
 
-def format_date(moment: datetime, now: float) -> str:
-    """Return a date in UTC and its age; `now` is in seconds since the epoch."""
-    return f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC, {format_age(now - moment.timestamp())}"
+def format_utc(moment: datetime) -> str:
+    """Return a date in UTC, as logs have it."""
+    return f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def format_local(moment: datetime) -> str:
+    """Return a date in the current time zone, as the active language writes it."""
+    return date_format(localtime(moment), "DATETIME_FORMAT")
+
+
+def format_number(number: float, decimals: int = 0) -> str:
+    """Return a number with the separators of the active language: "1,234.50"."""
+    return number_format(f"{number:.{decimals}f}", decimals, force_grouping=True)
 
 
 def format_value(value: Any) -> str:

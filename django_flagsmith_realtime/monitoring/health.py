@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
 from ..conf import Config, hide_password
 from ..environment.snapshot import Head
 from ..environment.timestamps import to_datetime
@@ -14,11 +17,15 @@ from ..exceptions import StoreError
 from ..storage.backends import get_backend
 from ..storage.status import DAY, HOUR, Content, Status
 from ..storage.store import Store
-from .formatting import format_duration
+from .formatting import format_duration, format_number
 
 # The worst first; only views and metrics know of the first one, since nothing can be checked then.
-SETTINGS, CACHE, NO_SNAPSHOT, NO_LISTENER = "settings", "cache", "no snapshot", "no listener"
-FAILING, STALE = "failing", "stale"
+SETTINGS = "settings"
+CACHE = gettext_noop("cache")
+NO_SNAPSHOT = gettext_noop("no snapshot")
+NO_LISTENER = gettext_noop("no listener")
+FAILING = gettext_noop("failing")
+STALE = gettext_noop("stale")
 PROBLEMS = (SETTINGS, CACHE, NO_SNAPSHOT, NO_LISTENER, FAILING, STALE)
 
 MISSED = 3  # polls or scheduled fetches, one after the other, that make an outage: one or two are a restart
@@ -29,7 +36,7 @@ PRIVATE = (("leader", "host"), ("leader", "pid"), ("leader", "standbys"), ("stre
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong; `text` says what to do about it, and may name hosts."""
+    """One thing that is wrong; `text` says what to do about it, in the language active then, and may name hosts."""
 
     kind: str
     text: str
@@ -156,22 +163,30 @@ def check_health(config: Config, store: Store, *, max_age: float | None = None, 
         return Health(now, problems=(Problem(CACHE, hide_password(str(error))),))
     problems = []
     if health.head is None:
-        soon = " The listener fetches them now; where that fails, its last error says why." if leader else ""
-        problems.append(Problem(NO_SNAPSHOT, f"There are no flags in the cache.{soon}"))
+        text = _("There are no flags in the cache.")
+        if leader:
+            text += " " + _("The listener fetches them now; where that fails, its last error says why.")
+        problems.append(Problem(NO_SNAPSHOT, text))
     if not leader and not _fetches_come(config, status, now):
-        what_to_do = "Start manage.py flagsmith_listen, or see in its log why it ended."
+        text = _("Nobody is listening. Start manage.py flagsmith_listen, or see in its log why it ended.")
         if config.listener == "inline":
-            what_to_do = "The processes that serve requests do, from their first request on; else see their log."
-        problems.append(Problem(NO_LISTENER, f"Nobody is listening. {what_to_do}"))
+            text = _(
+                "Nobody is listening. The processes that serve requests do, from their first request on; else see "
+                "their log."
+            )
+        problems.append(Problem(NO_LISTENER, text))
     if status and status.failing_since is not None:
         failing_for = now - status.failing_since
         if failing_for > MISSED * (status.interval or config.fallback_poll_interval):
-            why = f" {status.failure.text}" if status.failure else ""
-            problems.append(Problem(FAILING, f"No flags came for {format_duration(failing_for)}.{why}"))
+            text = _("No flags came for {duration}.").format(duration=format_duration(failing_for))
+            problems.append(Problem(FAILING, f"{text} {status.failure.text}" if status.failure else text))
     limit = config.max_stale if max_age is None else max_age
     if limit is not None and health.head and (health.age is None or health.age > limit):
-        confirmed = "never confirmed" if health.age is None else f"last confirmed {health.age:.0f} s ago"
-        problems.append(Problem(STALE, f"The flags were {confirmed}; the limit is {limit:g} s."))
+        text = _("The flags were never confirmed; the limit is {limit} s.")
+        if health.age is not None:
+            text = _("The flags were last confirmed {age} s ago; the limit is {limit} s.")
+        age = "" if health.age is None else format_number(health.age)
+        problems.append(Problem(STALE, text.format(age=age, limit=f"{limit:g}")))
     return replace(health, problems=tuple(problems))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from typing import Any
 
@@ -10,25 +9,28 @@ from debug_toolbar.panels import Panel
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from ..conf import get_config
 from ..environment.snapshot import Snapshot
+from ..environment.timestamps import to_datetime
 from ..identity import UNSET, Identity, IdentityOrUnset
 from ..monitoring.dashboard import flag_url
-from ..monitoring.formatting import format_age, format_date, format_value
+from ..monitoring.formatting import format_age, format_local, format_value
 from ..monitoring.health import check_health
 from ..monitoring.usage import describe_usage, read_usage
 from ..reading.reader import get_reader
 from ..reading.scope import request_flags
 from .observed import Observation, PlacedRead
 
-NOBODY = "nobody"
+NOBODY = "nobody"  # recorded for the environment's flags, and translated when it is shown
 
 
 class FlagsmithPanel(Panel):
     """Shows which flags a request read; it records reads only of requests that the toolbar handles."""
 
-    title = nav_title = "Feature flags"
+    title = nav_title = gettext_lazy("Feature flags")
     nav_icon = "django_flagsmith_realtime/panel.svg"  # type: ignore[assignment]
     template = "django_flagsmith_realtime/panel.html"
     is_async = True
@@ -40,7 +42,7 @@ class FlagsmithPanel(Panel):
         self.record_stats(
             {
                 "flags": tabulate(self._observation),
-                "snapshot": describe(self._observation.snapshot, time.time()),
+                "snapshot": describe(self._observation.snapshot),
                 "identity": name_with_traits(self._observation.identity),
                 "cache_reads": self._observation.cache_reads,
             }
@@ -50,8 +52,12 @@ class FlagsmithPanel(Panel):
     def nav_subtitle(self) -> str:
         stats = self.get_stats()
         names = {row["name"] for row in stats["flags"]}
-        version = f", version {stats['snapshot']['version']}" if stats["snapshot"] else ""
-        return f"{len(names)} flag{'' if len(names) == 1 else 's'}{version}" if names else "none read"
+        if not names:
+            return _("none read")
+        text = ngettext("%(count)s flag", "%(count)s flags", len(names)) % {"count": len(names)}
+        if stats["snapshot"]:
+            text += ", " + _("version {version}").format(version=stats["snapshot"]["version"])
+        return text
 
     @property
     def content(self) -> str:
@@ -59,6 +65,12 @@ class FlagsmithPanel(Panel):
         config, store, stats = get_config(), get_reader().store, self.get_stats()
         health, usage = check_health(config, store), read_usage(config, store)
         known = None if health.age is None else format_age(health.age)
+        if snapshot := stats["snapshot"]:
+            dates = {name: to_datetime(snapshot[name]) for name in ("updated_at", "published_at")}
+            shown = {
+                name: f"{format_local(at)}, {format_age(health.now - at.timestamp())}" for name, at in dates.items()
+            }
+            stats = {**stats, "snapshot": {**snapshot, **shown}}
         if usage:
             rows = [
                 {**row, "usage": describe_usage(usage, row["name"], health.now) if row["name"] in usage.flags else ""}
@@ -94,15 +106,15 @@ def tabulate(observation: Observation) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: row["identity"] != own)
 
 
-def describe(snapshot: Snapshot | None, now: float) -> dict[str, str] | None:
-    """Return a snapshot's version, environment and dates as text."""
+def describe(snapshot: Snapshot | None) -> dict[str, Any] | None:
+    """Return a snapshot's version, environment and dates, in microseconds."""
     if snapshot is None:
         return None
     return {
         "version": snapshot.version[:8],
         "environment": snapshot.environment.name,
-        "changed": format_date(snapshot.updated_at, now),
-        "published": format_date(snapshot.published_at, now),
+        "updated_at": snapshot.head.updated_at,
+        "published_at": snapshot.head.published_at,
     }
 
 
@@ -112,6 +124,6 @@ def name_briefly(identity: IdentityOrUnset) -> str:
 
 
 def name_with_traits(identity: IdentityOrUnset) -> str:
-    """Return an identifier with the traits."""
+    """Return an identifier with the traits; "" where no read has asked yet."""
     traits = [f"{key} = {trait!r}" for key, trait in identity.traits.items()] if isinstance(identity, Identity) else []
-    return ", ".join([name_briefly(identity) or "not asked for", *traits])
+    return ", ".join([name_briefly(identity), *traits])

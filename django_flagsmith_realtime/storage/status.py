@@ -9,12 +9,18 @@ from bisect import bisect_left
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from typing import Any, get_args, get_origin, get_type_hints
 
+from django.utils.translation import gettext_noop
+
 HOUR, DAY = 3_600, 86_400  # seconds
 STEP = 300  # seconds that a tally counts together: a day takes 288 pairs at most, 5 kB
 
 POLL = "poll"  # beside the sources of announcements
 FLAGSMITH = "Flagsmith"
-STREAM_STATES = CONNECTING, CONNECTED, BACKING_OFF, POLL_ONLY = "connecting", "connected", "backing off", "poll only"
+CONNECTING = gettext_noop("connecting")  # pages translate these, the cache and JSON don't
+CONNECTED = gettext_noop("connected")
+BACKING_OFF = gettext_noop("backing off")
+POLL_ONLY = gettext_noop("poll only")
+STREAM_STATES = (CONNECTING, CONNECTED, BACKING_OFF, POLL_ONLY)
 
 # Seconds: upper bounds for latencies. A change is stored within 0.1 s as a rule; within 1 to 60 s where Flagsmith's API
 # still answers with a document that it has cached.

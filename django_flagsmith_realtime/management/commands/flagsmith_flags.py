@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.utils.translation import override
 
 from ...api import get_flags
 from ...conf import explain, get_config
@@ -55,6 +56,7 @@ class Command(BaseCommand):
             '"idle_days" and "reads_per_day"',
         )
 
+    @override("en")  # as Django's own commands, whatever LANGUAGE_CODE says
     def handle(
         self, *args: Any, name: str | None, identity: str | None, trait: list[str], as_json: bool, **options: Any
     ) -> None:

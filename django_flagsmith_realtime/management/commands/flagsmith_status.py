@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError
+from django.utils.translation import override
 
 from ...conf import explain, get_config
 from ...listener.preconditions import find_command_problems
@@ -49,6 +50,7 @@ class Command(BaseCommand):
             "--interval", type=seconds, default=1.0, metavar="SECONDS", help="between refreshes of --watch (default: 1)"
         )
 
+    @override("en")  # as Django's own commands, whatever LANGUAGE_CODE says
     def handle(
         self, *args: Any, as_json: bool, max_age: float | None, watch: bool, interval: float, **options: Any
     ) -> None:

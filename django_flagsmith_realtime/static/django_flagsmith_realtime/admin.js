@@ -38,7 +38,8 @@ function announce(text) {
 }
 
 function health() {
-  return section.querySelector("dd b")?.textContent ?? "";
+  const [label, verdict] = ["dt", "dd b"].map((selector) => section.querySelector(selector)?.textContent ?? "");
+  return `${label}: ${verdict}`;
 }
 
 async function get(url, options) {
@@ -81,10 +82,10 @@ async function refresh() {
   const { version, status } = await (await get(section.dataset.source)).json();
   const before = health();
   section.querySelector("dl").replaceChildren(...status.map(line));
-  if (health() !== before) announce(`Health: ${health()}`);
+  if (health() !== before) announce(health());
   const isNew = version !== section.dataset.version;
   if (isNew || Date.now() - refreshedAt > REFRESH_INTERVAL) await refreshLists(location.pathname + location.search);
-  if (isNew) announce("The flags have changed.");
+  if (isNew) announce(section.dataset.changed);
 }
 
 function showLive(text, isLive = false) {
@@ -96,10 +97,10 @@ function showLive(text, isLive = false) {
 async function poll() {
   try {
     if (!document.hidden) await refresh();
-    showLive("live", true);
+    showLive(section.dataset.live, true);
   } catch (error) {
-    if (error instanceof NotAllowed) return showLive("ended: log in again, and reload the page");
-    if (error.name !== "AbortError") showLive("no answer; trying again");
+    if (error instanceof NotAllowed) return showLive(section.dataset.ended);
+    if (error.name !== "AbortError") showLive(section.dataset.waiting);
   }
   setTimeout(poll, POLL_INTERVAL);
 }

@@ -227,7 +227,7 @@ class TestIdentities:
         assert own.keys() == {"banner_text", "new_checkout"}
         assert own["banner_text"]["value"] == "Welcome back, gold member"
         assert "gold_members" in own["banner_text"]["flag"].reason
-        assert "For 42 with 2 traits, 2 of 22 flags differ from" in text(page)
+        assert "For 42 with 2 traits: 2 of 22 flags differ from" in text(page)
         assert "20 flags as everybody has them" in text(page)
 
     def test_no_identity_is_evaluated_before_one_is_given(self, superuser: Client) -> None:

@@ -6,13 +6,16 @@ from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
 
+from django.utils.translation import override
 from hypothesis import given
 from hypothesis import strategies as st
 
 from django_flagsmith_realtime.monitoring.formatting import (
     format_age,
-    format_date,
     format_duration,
+    format_local,
+    format_number,
+    format_utc,
     format_value,
     printable,
 )
@@ -39,9 +42,14 @@ def test_an_age_below_a_second_is_just_now() -> None:
     assert [format_age(seconds) for seconds in (-5, 0.9, 1)] == ["just now", "just now", "1 s ago"]
 
 
-def test_a_date_is_in_utc_with_its_age() -> None:
+def test_dates_and_numbers_are_as_the_active_language_writes_them(settings: Any) -> None:
+    settings.TIME_ZONE = "Europe/Berlin"
     moment = datetime(2026, 11, 25, 18, 40, 12, tzinfo=timezone.utc)
-    assert format_date(moment, moment.timestamp() + 65) == "2026-11-25 18:40:12 UTC, 1 min 5 s ago"
+    assert format_utc(moment) == "2026-11-25 18:40:12 UTC"
+    assert (format_local(moment), format_number(1234.567, 2)) == ("Nov. 25, 2026, 7:40 p.m.", "1,234.57")
+    with override("de"):
+        assert (format_local(moment), format_number(1234.567, 2)) == ("25. November 2026 19:40", "1.234,57")
+        assert format_utc(moment) == "2026-11-25 18:40:12 UTC"
 
 
 @each_case(

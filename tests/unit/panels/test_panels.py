@@ -15,14 +15,17 @@ from typing import Any
 import pytest
 from django.http import HttpResponse
 from django.test import AsyncClient, Client, RequestFactory
+from django.utils.translation import override
 
 from django_flagsmith_realtime import get_flags
 from django_flagsmith_realtime.environment.snapshot import Snapshot
+from django_flagsmith_realtime.monitoring.formatting import format_local
 from django_flagsmith_realtime.storage.usage import Usage
 from django_flagsmith_realtime.test import override_flags
 from tests.support.cases import each_case
 from tests.support.documents import configured_store, pin, publish
 from tests.support.processes import RedisServer
+from tests.support.translations import PACKAGE, left_in_english, texts, translations
 from tests.unit.panels import views
 
 OURS = "django_flagsmith_realtime.middleware.FlagsmithMiddleware"
@@ -199,15 +202,18 @@ class TestSnapshot:
         told = panel().get_stats()["snapshot"]
         assert told["version"] == snapshot.version[:8]
         assert told["environment"] == "Production"
-        assert told["changed"].startswith(f"{snapshot.updated_at:%Y-%m-%d %H:%M:%S} UTC, ")
-        assert told["published"].endswith(", just now")
+        assert (told["updated_at"], told["published_at"]) == (snapshot.head.updated_at, snapshot.head.published_at)
+        shown = html.unescape(panel().content)
+        assert f"<td>{format_local(snapshot.updated_at)}, " in shown
+        assert f"<td>{format_local(snapshot.published_at)}, just now</td>" in shown
 
     def test_is_not_asked_for_by_the_panel(self, toolbar: Any, get: Get, recording: list[tuple[str, str]]) -> None:
         publish()
         recording.clear()
         get("/plain/")
         assert recording == []
-        assert panel().get_stats() == {"flags": [], "snapshot": None, "identity": "not asked for", "cache_reads": 0}
+        assert panel().get_stats() == {"flags": [], "snapshot": None, "identity": "", "cache_reads": 0}
+        assert "<td>not asked for</td>" in panel().content
         assert panel().nav_subtitle == "none read"
 
     def test_reads_of_the_cache_are_counted_as_a_real_redis_does(
@@ -270,6 +276,26 @@ class TestPage:
     def test_is_there_where_there_are_no_flags(self) -> None:
         Client().get("/page/")
         assert "There are no flags in the cache" in panel().content
+
+    def test_is_in_the_language_of_its_reader(self, toolbar: Any) -> None:
+        toolbar.FLAGSMITH = {**toolbar.FLAGSMITH, "USAGE": True}
+        publish()
+        Client().get("/page/")
+        english = panel().content
+        publish(dark_mode=False)
+        with override("de"):
+            assert (str(panel().title), panel().nav_subtitle[:17]) == ("Feature-Flags", "5 Flags, Version ")
+            german = panel().content
+            assert left_in_english(german, "de") == set()
+            assert "<td>niemand</td>" in german
+            Client().get("/plain/")
+            assert panel().nav_subtitle == "keine gelesen"
+            assert "Dieser Request hat kein Flag gelesen." in panel().content
+        catalog = translations(PACKAGE / "locale/de/LC_MESSAGES/django.mo")
+        same = {text for text in {*texts(english)} & {*texts(german)} if catalog.get(text) != text}
+        assert {
+            text for text in same if not re.fullmatch(r"Production|\d+|STATIC|[\w/]+\.(html|py):\d+.*", text)
+        } == set()
 
     def test_is_what_the_toolbar_serves(self) -> None:
         publish()
