@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -87,11 +88,15 @@ def _is_hub(value: object) -> bool:
     return _is_url(value["PUBLISH_URL"]) and _is_for_pages(value["SUBSCRIBE_URL"])
 
 
+def _is_scalar(value: object) -> bool:
+    return math.isfinite(value) if isinstance(value, float) else isinstance(value, SCALAR)  # JSON has no NaN
+
+
 def _is_default(value: object) -> bool:
     if not isinstance(value, dict):
-        return isinstance(value, SCALAR)
+        return _is_scalar(value)
     is_flag = bool(value) and value.keys() <= {"enabled", "value"}
-    return is_flag and isinstance(value.get("enabled", True), bool) and isinstance(value.get("value"), SCALAR)
+    return is_flag and isinstance(value.get("enabled", True), bool) and _is_scalar(value.get("value"))
 
 
 def _is_defaults(value: object) -> bool:

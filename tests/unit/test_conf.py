@@ -152,6 +152,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("DEFAULTS", {1: True}, "a dict of flag names"),
     ("DEFAULTS", {"a": []}, "a dict of flag names"),
     ("DEFAULTS", {"a": {}}, "a dict of flag names"),
+    ("DEFAULTS", {"a": float("nan")}, "a dict of flag names"),
+    ("DEFAULTS", {"a": {"value": float("inf")}}, "a dict of flag names"),
     ("DEFAULTS", {"a": {"enabled": "yes"}}, "a dict of flag names"),
     ("DEFAULTS", {"a": {"enabled": True, "variant": "x"}}, "a dict of flag names"),
     ("STRICT", 1, "True or False"),
