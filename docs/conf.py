@@ -33,6 +33,7 @@ html_css_files = ["site.css"]
 
 myst_heading_anchors = 3  # as GitHub makes them
 
+default_role = "code"  # what stands in backquotes in a docstring
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 nitpick_ignore_regex = [
@@ -40,7 +41,7 @@ nitpick_ignore_regex = [
     ("py:class", r"HttpRequest|.*\.(T|Kind|View|Function|TestClass)"),  # names in signatures
 ]
 
-LONG = 20  # characters
+LONG = 26  # characters
 INCLUDE = re.compile(r"^```{include} (\S+)$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#:\s]+\.md)(?=[)#])")
 SHOWN_BY = {
