@@ -27,7 +27,7 @@ def pattern(told: str) -> str:
 class Newcomer:
     """Does what the page says: writes its files, runs its commands, compares what they print."""
 
-    def __init__(self, directory: Path, wheel: Path, replaced: dict[str, str], standin: StandIn) -> None:
+    def __init__(self, directory: Path, wheel: Path | None, replaced: dict[str, str], standin: StandIn) -> None:
         self.directory = directory
         self.replaced = replaced
         self.standin = standin
@@ -35,7 +35,7 @@ class Newcomer:
         self.environment = {
             "HOME": str(directory),
             "PATH": f"{directory}/.venv/bin:{sys.base_prefix}/bin:{os.environ['PATH']}",
-            "PIP_FIND_LINKS": str(wheel.parent),
+            "PIP_FIND_LINKS": str(wheel.parent) if wheel else "",
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "PYTHONUNBUFFERED": "1",
         }
