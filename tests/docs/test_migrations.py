@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from standin.server import StandIn
 
+from django_flagsmith_realtime.listener.sources import FileSource
 from tests.docs.newcomer import Newcomer
-from tests.docs.pages import Block, blocks
+from tests.docs.pages import blocks
 from tests.support import recordings
 from tests.support.documents import RECORDED
 from tests.support.paths import DOCS
@@ -27,7 +28,7 @@ from django.urls import path
 
 from shop import views
 
-urlpatterns = [path("", views.home), path("beta/", views.beta)]
+urlpatterns = [path(f"{name}/", getattr(views, name)) for name in ("home", "beta") if hasattr(views, name)]
 """
 FLAGS_AND_VISITORS = """
 from django.contrib.auth.models import Group, User
@@ -55,7 +56,7 @@ for name in (None, "member", "tester", "root"):
     client = Client(SERVER_NAME="localhost")
     if name:
         client.force_login(User.objects.get(username=name))
-    print(name, client.get("/").content.decode(), client.get("/beta/").status_code, sep="; ")
+    print(name, client.get("/home/").content.decode(), client.get("/beta/").status_code, sep="; ")
 """
 Begin = Callable[[dict[str, Any]], Newcomer]
 
@@ -66,6 +67,7 @@ def begin(tmp_path: Path, redis_server: RedisServer) -> Iterator[Begin]:
     directory = tmp_path / "shop"
     directory.mkdir()
     (directory / ".venv").symlink_to(sys.prefix)
+    begun: list[Newcomer] = []
     with ExitStack() as ends:
 
         def begin(document: dict[str, Any]) -> Newcomer:
@@ -82,9 +84,12 @@ def begin(tmp_path: Path, redis_server: RedisServer) -> Iterator[Begin]:
             newcomer.environment["PYTHONPATH"] = os.environ.get("PYTHONPATH", "")
             newcomer.call("python -m django startproject shop .", check=True)
             (directory / "shop/urls.py").write_text(URLS)
+            begun.append(newcomer)
             return newcomer
 
         yield begin
+        for newcomer in begun:
+            newcomer.end()
 
 
 def piped(newcomer: Newcomer, code: str) -> str:
@@ -146,4 +151,34 @@ def test_a_project_with_waffle_shows_each_visitor_the_same_afterwards(begin: Beg
         if block is not before:
             newcomer.follow(block)
     assert piped(newcomer, ASK) == shown
+    exported = FileSource(newcomer.directory / "flags.json").fetch().environment.flags
+    assert {name for name, flag in exported.items() if flag.enabled} == {"new_checkout", "Dark_Mode", "gift_cards"}
     newcomer.call("python manage.py migrate waffle zero", check=True)
+
+
+ASK_AS_IDENTITIES = """
+from django.test import Client
+
+for visitor in ("user_alice", "user_bob", "42", "43"):
+    for plan in ("free", "gold"):
+        page = Client(SERVER_NAME="localhost").get("/home/", {"visitor": visitor, "plan": plan})
+        print(visitor, plan, page.content.decode(), sep="; ")
+"""
+
+
+def test_a_project_with_the_sdk_shows_each_identity_the_same_afterwards(begin: Begin) -> None:
+    newcomer = begin(recordings.document())
+    page = blocks(DOCS / "howto/from-flagsmith-sdk.md")
+    [before] = [block for block in page if "Flagsmith(environment_key=" in block.code]
+    own = f'"ser.…", api_url={newcomer.standin.api_url!r}'.replace("ser.…", newcomer.standin.server_key)
+    (newcomer.directory / "shop/views.py").write_text(before.code.replace('"ser.…"', own))
+    shown = piped(newcomer, ASK_AS_IDENTITIES)
+    assert len(set(shown.splitlines())) == 8
+    assert "gold member" in shown
+    assert newcomer.standin.counts.environment_document > 0, "by the process itself"
+    for block in page:
+        if block is not before:
+            newcomer.follow(block)
+    asked = newcomer.standin.counts.environment_document
+    assert piped(newcomer, ASK_AS_IDENTITIES) == shown
+    assert newcomer.standin.counts.environment_document == asked, "by the listener alone"
