@@ -32,9 +32,10 @@ class BadChange(ValueError):
 
 def page_file(path: str) -> Response:
     """Answer with one of the page's files."""
-    if path not in FILES:
+    page = "/" if path.startswith("/project/") else path  # where a flag is in Flagsmith's dashboard
+    if page not in FILES:
         return not_found()
-    name, content_type = FILES[path]
+    name, content_type = FILES[page]
     return Response(HTTPStatus.OK, (("Content-Type", content_type), *HEADERS), (FOLDER / name).read_bytes())
 
 

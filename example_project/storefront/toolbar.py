@@ -3,7 +3,7 @@
 from debug_toolbar.settings import PANELS_DEFAULTS
 
 from .settings import *  # noqa: F403 - all but what follows
-from .settings import CACHES, INSTALLED_APPS, MIDDLEWARE, STATE_DIR
+from .settings import CACHES, FLAGS_PAGE, FLAGSMITH, INSTALLED_APPS, MIDDLEWARE, STATE_DIR
 
 DEBUG = True
 INTERNAL_IPS = ["127.0.0.1"]
@@ -17,6 +17,7 @@ CACHES = {
         "LOCATION": STATE_DIR / "toolbar",
     },
 }
+FLAGSMITH = {**FLAGSMITH, "DASHBOARD_URL": FLAGS_PAGE}  # the panel links there
 DEBUG_TOOLBAR_PANELS = ["django_flagsmith_realtime.panels.FlagsmithPanel", *PANELS_DEFAULTS]
 DEBUG_TOOLBAR_CONFIG = {
     "SHOW_TOOLBAR_CALLBACK": lambda request: request.path != "/snapshot/",  # often requested

@@ -256,7 +256,15 @@ def test_its_end_closes_the_connections_that_clients_keep(tmp_path: Path) -> Non
 # The page
 
 
-@each_case(("path", "kind"), [("/", "text/html"), ("/page.css", "text/css"), ("/page.js", "text/javascript")])
+@each_case(
+    ("path", "kind"),
+    [
+        ("/", "text/html"),
+        ("/project/1/environment/k/features?feature=3", "text/html"),
+        ("/page.css", "text/css"),
+        ("/page.js", "text/javascript"),
+    ],
+)
 def test_the_page_is_served_with_its_files(unchanged: StandIn, path: str, kind: str) -> None:
     status, headers, body = ask(unchanged, path, {})
     assert (status, headers["content-type"]) == (200, f"{kind}; charset=utf-8")

@@ -20,6 +20,21 @@ CHANGES = [
 ]
 
 
+UNREAD = "gift_cards"
+USAGE = f"""
+import time
+from django_flagsmith_realtime.reading.reader import get_reader
+from django_flagsmith_realtime.storage.usage import DAY, Usage
+
+reads = {{name: 480 + 731 * number for number, name in enumerate(get_reader().current().environment.flags)}}
+usage = Usage(since=time.time() - 120 * DAY).add({{"{UNREAD}": 1}}, time.time() - 97 * DAY)
+del reads["{UNREAD}"]
+for day in reversed(range(7)):
+    usage = usage.add(reads, time.time() - day * DAY - 40)
+get_reader().store.write_usage(usage)
+"""
+
+
 def change(project: AdminProject, browser: WebDriver) -> None:
     """Change flags one by one, so that each is a change of its own."""
     for name, to in CHANGES:
@@ -44,8 +59,9 @@ def photograph(browser: WebDriver, picture: Path, width: int, scheme: str) -> No
 
 
 def main(directory: Path) -> None:
-    with running_admin() as project, chromium() as browser:
+    with running_admin(USAGE=True, DASHBOARD_URL="https://flagsmith.example.com/") as project, chromium() as browser:
         project.listen()
+        project.manage("shell", "-c", USAGE)
         project.log_in(browser)
         change(project, browser)
         browser.get(f"{project.server.url}{PAGE}?state=overridden")

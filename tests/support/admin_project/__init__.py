@@ -83,13 +83,14 @@ class AdminProject:
             "TEST_DATABASE": str(self.directory / "database.sqlite3"),
             "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
         }
-        self._manage("migrate", "--verbosity=0")
-        self._manage("createsuperuser", "--noinput", f"--username={NAME}", "--email=ann@example.com", "--verbosity=0")
+        self.manage("migrate", "--verbosity=0")
+        self.manage("createsuperuser", "--noinput", f"--username={NAME}", "--email=ann@example.com", "--verbosity=0")
         self.server = AdminServer(self.environment)
         stack.callback(self.server.end)
         self.server.start()
 
-    def _manage(self, *arguments: str) -> None:
+    def manage(self, *arguments: str) -> None:
+        """Run a command of the project."""
         subprocess.run([sys.executable, "-m", "django", *arguments], env=self.environment, cwd=ROOT, check=True)
 
     def listen(self) -> Command:
