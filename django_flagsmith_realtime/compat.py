@@ -1,4 +1,4 @@
-"""Each reach into what Python, Django, asgiref or redis-py don't document, and why.
+"""Each reach into what Python, Django, asgiref, redis-py or openfeature-sdk don't document, and why.
 
 `tests/unit/test_compat.py` has a test for each entry that fails once the entry is not needed any more.
 """
@@ -156,3 +156,14 @@ async def end_request_thread(last: Callable[[], None]) -> None:
     if executor:
         await asyncio.get_running_loop().run_in_executor(executor, last)
         executor.shutdown(wait=False)
+
+
+def renew_event_threads() -> None:
+    """Let OpenFeature's SDK call handlers of events in a child of a fork, too; the child calls this.
+
+    openfeature-sdk 0.10 calls them in threads that it keeps. A child has none of its parent's threads, but the SDK
+    counts on one that was idle: if a handler was called in the parent, an event in the child waits for the next.
+    """
+    support: Any = import_module("openfeature._event_support")
+    if hasattr(support, "_event_executor"):
+        support._event_executor = ThreadPoolExecutor(thread_name_prefix="openfeature-event-handler")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from openfeature.hook import Hook
 from openfeature.provider import AbstractProvider, Metadata
 
 from .api import Flags, aget_flags, get_flags
+from .compat import renew_event_threads
 from .conf import get_read_config
 from .environment.defaults import DEFAULTS_REASON
 from .environment.diff import diff
@@ -206,3 +208,7 @@ def convert(value: Any, kind: FlagType) -> Any:
         if not math.isfinite(value):
             raise WrongKind("it isn't a finite number")
     return read_as(value, TYPES[kind])
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=renew_event_threads)

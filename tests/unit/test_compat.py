@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import re
 import sys
 import threading
@@ -17,7 +18,10 @@ from asgiref.sync import AsyncToSync, ThreadSensitiveContext, async_to_sync, syn
 from django.core.cache import caches
 from django.dispatch import Signal
 from django.template import Context, Template
+from openfeature import _event_support
+from openfeature.event import EventDetails
 
+import django_flagsmith_realtime.openfeature  # noqa: F401 - which renews the threads
 from django_flagsmith_realtime.compat import (
     bind_to_caller,
     close_caches,
@@ -180,3 +184,21 @@ def test_python_still_shows_a_parsed_regular_expression_in_no_public_way() -> No
     [(operator, arguments)] = parse_regex("a+")
     assert str(operator) == "MAX_REPEAT"
     assert compile_regex_item(*arguments[2][0]).match("a")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the threads are part of what is tested
+def test_openfeatures_threads_still_end_with_a_fork_and_a_child_has_new_ones() -> None:
+    if not (threads := getattr(_event_support, "_event_executor", None)):
+        pytest.skip("this version of openfeature-sdk has no threads")
+    called = threading.Event()
+    threads.submit(called.set).result(10)  # as of a handler that is called before the fork
+    if pid := os.fork():
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        return
+    called.clear()
+    _event_support._submit_handler(lambda details: called.set(), EventDetails("Flagsmith"))
+    is_called = called.wait(10)
+    called.clear()
+    threads.submit(called.set)
+    os._exit(not is_called or called.wait(0.1))
