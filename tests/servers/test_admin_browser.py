@@ -195,6 +195,22 @@ class TestAccessibility:
         browser.execute_script("document.documentElement.dataset.theme = arguments[0]", theme)
         assert violations(browser) == []
 
+    def test_nor_in_german(self, project: AdminProject, browser: WebDriver) -> None:
+        browser.execute_cdp_cmd("Network.enable", {})
+        browser.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {"Accept-Language": "de"}})
+        try:
+            browser.refresh()
+            project.standin.set_flag("theme_colour", value="#fedcba")
+            wait_until(lambda: said(browser, "#flagsmith-announcement") == "Die Flags haben sich geändert.")
+            wait_for(browser, "#flagsmith-history li", "theme_colour Wert")
+            evaluate(browser, "42", "plan=gold")
+            for width in (1280, 400):
+                lay_out(browser, width)
+                assert violations(browser) == []
+                assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+        finally:
+            browser.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {}})
+
     def test_nor_where_something_is_wrong(self, browser: WebDriver) -> None:
         evaluate(browser, "42", "plan")
         assert "'plan' is not key=value" in said(browser, "#flagsmith-identity .errorlist")
