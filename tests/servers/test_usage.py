@@ -79,7 +79,9 @@ def test_ten_thousand_reads_of_many_processes_arrive_while_leaders_are_killed(
         client = Client(environment)
         stack.callback(client.end)
         server = stack.enter_context(
-            serving(redis_server.cache(), *GUNICORN, "--workers=4", "--max-requests=30", **settings.FLAGSMITH)
+            serving(
+                redis_server.cache(), *GUNICORN, "--preload", "--workers=4", "--max-requests=30", **settings.FLAGSMITH
+            )
         )
         worker.wait_for(" ready.")
         wait_until(configured_store().read_head, timeout=30)
