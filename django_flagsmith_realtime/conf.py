@@ -9,6 +9,7 @@ import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -238,7 +239,7 @@ def explain(problem: CheckMessage) -> str:
 
 def _key_problems(key: object, value: object) -> Iterable[Error]:
     if key not in KEYS:
-        hint = f"Remove it or correct its name; the keys are {', '.join(sorted(KEYS))}."
+        hint = suggest(str(key), KEYS) or f"Remove it or correct its name; the keys are {', '.join(sorted(KEYS))}."
         yield Error(f"FLAGSMITH[{key!r}] is not a known key.", hint=hint, id="flagsmith.E003")
     elif value == PLACEHOLDER:
         what = f"FLAGSMITH[{key!r}] is the documentation's {value!r}."
@@ -259,6 +260,13 @@ def host_of(url: str) -> str:
 def is_saas(url: str) -> bool:
     """Return whether a URL is one of Flagsmith's own, and not of a self-hosted Flagsmith."""
     return f".{host_of(url)}".endswith(f".{SAAS}")
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return a question with the known names that are close to an unknown one; "" where none is."""
+    by_lower = {each.lower(): each for each in known}
+    close = [by_lower[each] for each in get_close_matches(name.lower(), by_lower, n=3)]
+    return f"Did you mean {', '.join(map(repr, close))}?" if close else ""
 
 
 def hide_password(text: str) -> str:

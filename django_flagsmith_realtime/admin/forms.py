@@ -69,7 +69,7 @@ class IdentityForm(forms.Form):
     traits = forms.CharField(
         label=_("Traits"),
         required=False,
-        widget=forms.Textarea(attrs={"rows": 3, "cols": None, "spellcheck": "false", "dir": "auto"}),
+        widget=forms.Textarea(attrs={"rows": 3, "cols": False, "spellcheck": "false", "dir": "auto"}),
         help_text=_('A key=value on each line, such as plan=gold; or a JSON object: {"plan": "gold", "age": 40}.'),
     )
 

@@ -15,6 +15,7 @@ from ..monitoring.formatting import format_value, printable
 
 GAP = "  "
 MIN_VALUE_WIDTH = 12  # columns; a narrow terminal wraps lines rather than show less of a value
+MAX_SHARE = 0.4  # of a line; a longer name or reason shifts its own line, and leaves the others room for their values
 HEADINGS = ("flag", "state", "reason", "variant", "value")
 
 ELLIPSIS = "…"
@@ -36,17 +37,21 @@ class Output(OutputWrapper):
 
 
 def format_table(flags: Iterable[Flag], width: int, paint: Paint = str) -> str:
-    """Return a line for each flag; values, which come last, are cut where a line would be longer than `width`."""
+    """Return a line for each flag; values, which come last, are cut to fit into `width`."""
     rows = [HEADINGS]
     for flag in flags:
         cells = (flag.feature_name, _state(flag), flag.reason, flag.variant, format_value(flag.value))
         rows.append(tuple(printable(cell or "") for cell in cells))  # type: ignore[arg-type]
-    widths = [max(map(text_width, column)) for column in list(zip(*rows, strict=True))[:-1]]
-    value_width = max(MIN_VALUE_WIDTH, width - sum(widths) - len(GAP) * len(widths))
+    columns = list(zip(*rows, strict=True))[:-1]
+    widths = [
+        max((size for size in map(text_width, cells) if size <= width * MAX_SHARE), default=0) for cells in columns
+    ]
     lines = []
-    for row in rows:
-        name, state, *rest = (cell + " " * (width - text_width(cell)) for cell, width in zip(row, widths, strict=False))
-        lines.append(GAP.join([name, paint(state), *rest, cut(row[-1], value_width)]).rstrip())
+    for *texts, value in rows:
+        padded = [text + " " * (size - text_width(text)) for text, size in zip(texts, widths, strict=True)]
+        left = width - sum(text_width(cell) + len(GAP) for cell in padded)
+        name, state, *rest = padded
+        lines.append(GAP.join([name, paint(state), *rest, cut(value, max(MIN_VALUE_WIDTH, left))]).rstrip())
     return "\n".join(lines)
 
 

@@ -304,12 +304,19 @@ def test_a_client_side_key_is_a_problem_that_says_where_to_find_the_right_one(ke
         configured(ENVIRONMENT_KEY=key)
 
 
-@each_case("key", ["environment_key", "ENV_KEY", "", 5, None, ("API_URL",)])
+@each_case("key", ["BEHAVIOR_ON_FIRE", "", 5, ("??",)])
 def test_an_unknown_key_is_a_problem_that_lists_the_known(key: object) -> None:
     (problem,) = find_problems({key: "x"})
     assert problem.id == "flagsmith.E003"
     assert f"FLAGSMITH[{key!r}]" in problem.msg
     assert all(known in problem.hint for known in KEYS)
+
+
+@each_case("known", KEYS)
+def test_a_misspelled_key_suggests_the_known_one(known: str) -> None:
+    for misspelled in (known.lower(), known[1:], f"{known}S"):
+        (problem,) = find_problems({misspelled: "x"})
+        assert problem.hint.startswith("Did you mean ") and repr(known) in problem.hint
 
 
 @each_case("setting", [None, [], "ser.x", 5, {"API_URL"}])

@@ -7,14 +7,14 @@ import shutil
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.template.defaultfilters import pluralize
 from django.utils.translation import override
 
 from ...api import get_flags
-from ...conf import explain, get_config
+from ...conf import explain, get_config, suggest
 from ...environment.snapshot import Snapshot
 from ...environment.traits import InvalidTraits, parse_pairs
 from ...exceptions import StoreError
@@ -71,7 +71,8 @@ class Command(BaseCommand):
             raise CommandError(explain(problems[0]) if problems else explain_missing_flags())
         names = sorted({*flags, *get_config().defaults})
         if name is not None and name not in names:
-            raise CommandError(f"There is no flag {name!r}. {suggest(name, names)}")
+            hint = suggest(name, names) or "manage.py flagsmith_flags, without a name, shows all flags."
+            raise CommandError(f"There is no flag {name!r}. {hint}")
         shown = {each: flags.find(each) for each in (names if name is None else [name])}
         usage, now = read_usage(get_config(), get_reader().store), time.time()
         if as_json:
@@ -107,22 +108,14 @@ def parse_identity(identifier: str | None, pairs: Iterable[str]) -> Identity | N
     return None if identifier is None else Identity(identifier, traits)
 
 
-def suggest(name: str, names: Iterable[str]) -> str:
-    """Return the flags whose names are close to an unknown one, or how to list all."""
-    by_lower = {each.lower(): each for each in names}
-    close = [by_lower[each] for each in get_close_matches(name.lower(), by_lower, n=3)]
-    if close:
-        return f"Did you mean {', '.join(map(repr, close))}?"
-    return "manage.py flagsmith_flags, without a name, shows all flags."
-
-
 def describe(snapshot: Snapshot) -> str:
     """Return the environment, the version and its age in one line."""
     written = "written to SNAPSHOT_FILE" if snapshot.sequence == SEQUENCE else "published"
     age = format_age(time.time() - snapshot.head.published_at / 1_000_000)
     environment = snapshot.environment
     version = f"version {snapshot.version[:8]}, {written} {age}"
-    return f"Environment {printable(environment.name)}, {version}, {len(environment.flags)} flags"
+    count = len(environment.flags)
+    return f"Environment {printable(environment.name)}, {version}, {count} flag{pluralize(count)}"
 
 
 def explain_missing_flags() -> str:

@@ -232,7 +232,9 @@ class TestIdentities:
 
     def test_no_identity_is_evaluated_before_one_is_given(self, superuser: Client) -> None:
         publish()
-        assert superuser.get(PAGE).context["evaluation"] is None
+        page = superuser.get(PAGE)
+        assert page.context["evaluation"] is None
+        assert '"None"' not in page.content.decode(), "an attribute without a value"
 
     @each_case(
         ("data", "error"),

@@ -216,7 +216,7 @@ def test_a_cache_that_is_down_says_so(settings: Any, redis_server: RedisServer) 
 @each_case(
     ("setting", "words"),
     [
-        ({"POLL_INTERVALL": 3}, "FLAGSMITH['POLL_INTERVALL'] is not a known key"),
+        ({"POLL_INTERVALL": 3}, "FLAGSMITH['POLL_INTERVALL'] is not a known key. Did you mean 'POLL_INTERVAL'"),
         ({"CACHE": "flags"}, "FLAGSMITH['CACHE'] is 'flags', which is not in CACHES"),
         ({"ENVIRONMENT_KEY": None}, "FLAGSMITH['ENVIRONMENT_KEY'] is missing"),
     ],

@@ -80,6 +80,14 @@ def test_names_and_reasons_are_whole_however_narrow_the_terminal() -> None:
     assert line.endswith('"some value"')
 
 
+def test_a_long_name_or_reason_shifts_its_own_line_alone() -> None:
+    long, text = "x" * 70, "lorem ipsum " * 100
+    lines = format_table([flag(long, text), flag("cart", text), flag("dark", text, reason=long)], 80).splitlines()
+    assert lines[1].startswith(f"{long}  on     STATIC") and lines[3].startswith(f"dark  on     {long}")
+    assert lines[2].startswith("cart  on     STATIC           ") and text_width(lines[2]) == 80
+    assert lines[0].index("value") == lines[2].index('"lorem')
+
+
 def test_what_is_written_wide_keeps_its_column() -> None:
     lines = format_table([flag("世界", 1), flag("e\u0301", 2), flag("name", 3)], 80).splitlines()
     assert {text_width(line[: line.index("on")]) for line in lines[1:]} == {6}
