@@ -62,7 +62,7 @@ class Bench:
     def listener(self, setting: dict[str, Any]) -> Iterator[Command]:
         command = Command(setting=setting, cache=self.redis.cache(), log=self._directory / "listener.log")
         try:
-            command.wait_for("Updated to version")
+            command.wait_for("Flags updated to version")
             yield command
         finally:
             command.process.terminate()

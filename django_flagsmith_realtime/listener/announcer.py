@@ -67,9 +67,9 @@ class Announcer:
             if not left.done():
                 left.set_exception(error)
             elif isinstance(error, FlagsmithError):
-                logger.warning("The fetch after a %s failed: %s", announcement.source, error)
+                logger.warning("The fetch from Flagsmith after a %s failed: %s", announcement.source, error)
             else:
-                logger.exception("The fetch after a %s failed in an unexpected way", announcement.source)
+                logger.exception("The fetch from Flagsmith after a %s failed in an unexpected way", announcement.source)
         finally:
             connections.close_all()  # those of this thread, which DatabaseCache opened
 

@@ -90,7 +90,9 @@ class BackgroundListener:
                 listener.run()
         except BaseException:  # a bug must not end the updates
             self._listener, self._started_at = None, float("inf")
-            logger.exception("The listener failed in an unexpected way; it starts again in %.0f s", RESTART_SECONDS)
+            logger.exception(
+                "The Flagsmith listener failed in an unexpected way; it starts again in %.0f s", RESTART_SECONDS
+            )
             self._stopping.wait(RESTART_SECONDS)
         finally:
             connections.close_all()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sized
+
+from django.template.defaultfilters import pluralize
 
 from . import events, stream
 from .events import Event
 
 logger = logging.getLogger("django_flagsmith_realtime.listener.listener")
 
-DOUBT = "Stream: %s Polling. Switch them on in Flagsmith under Project Settings; the plan must include them."
+DOUBT = "Flagsmith stream: %s Polling. Switch them on in Flagsmith under Project Settings; the plan must include them."
 
 
 class Outage:
@@ -37,6 +39,10 @@ class Outage:
         self._logged.clear()
 
 
+def count(flags: Sized) -> str:
+    return f"{len(flags)} flag{pluralize(len(flags))}"
+
+
 class EventLog:
     """A subscriber of the listener's events that writes the log.
 
@@ -58,47 +64,49 @@ class EventLog:
             case events.Tick(doubt):
                 # The stream is back once it has lived: one that breaks again and again is one outage.
                 if self._connected_at is not None and self._clock() - self._connected_at >= stream.LIVED_SECONDS:
-                    self._stream.end("Stream: connected again after %.0f s", self._connected_at)
+                    self._stream.end("Flagsmith stream: connected again after %.0f s", self._connected_at)
                 if doubt:
                     self._announcements.begin(DOUBT, doubt)
                 else:
-                    self._announcements.end("Stream: announces changes again after %.0f s")
+                    self._announcements.end("Flagsmith stream: announces changes again after %.0f s")
             case events.BecameLeader():
                 self._connected_at, self._has_connected = None, False
-                logger.info("Leading")
+                logger.info("Flagsmith listener leads")
                 if self._poll_only:
-                    logger.info("Polling: %s", self._poll_only)
+                    logger.info("Flagsmith listener polls: %s", self._poll_only)
             case events.BecameStandby(leader):
-                logger.info("Standing by: %s leads", leader)
+                logger.info("Flagsmith listener stands by: %s leads", leader)
             case events.StreamConnected():
                 self._connected_at = self._clock()
                 if not self._has_connected:
                     self._has_connected = True
-                    logger.info("Stream: connected")
+                    logger.info("Flagsmith stream: connected")
             case events.StreamDisconnected(error, is_routine=False):
                 self._connected_at = None
-                self._stream.begin("Stream: %s Polling until it is back.", error or "It ended too soon.")
+                self._stream.begin("Flagsmith stream: %s Polling until it is back.", error or "It ended too soon.")
             case events.Fetched(warnings=warnings):
                 for warning in warnings:
                     if warning not in self._warnings:
-                        logger.warning("Environment: %s", warning)
+                        logger.warning("Flagsmith environment: %s", warning)
                 self._warnings = warnings
-                self._api.end("Fetch: works again after %.0f s")
+                self._api.end("Flagsmith fetch: works again after %.0f s")
             case events.FetchFailed(error):
-                self._api.begin("Fetch: %s The flags stay as they are; trying again.", error)
+                self._api.begin("Flagsmith fetch: %s The flags stay as they are; trying again.", error)
             case events.StoreFailed(error):
-                self._cache.begin("Cache: %s Trying again.", error)
+                self._cache.begin("Flagsmith cache: %s Trying again.", error)
             case events.StoreWorked():
-                self._cache.end("Cache: works again after %.0f s")
+                self._cache.end("Flagsmith cache: works again after %.0f s")
             case events.Repaired():
-                logger.info("Cache: the flags were gone and are back")
+                logger.info("Flagsmith cache: the flags were gone and are back")
             case events.Published(update, latency):
                 self._has_flags = True
                 took = f" by {update.source} in {latency * 1000:.0f} ms" if latency is not None else ""
-                flags = f"{len(update.changes)} flags"
+                flags = count(update.changes)
                 if update.previous:
                     flags = ", ".join(map(str, update.changes.values())) or "no flag changed"
-                logger.info("Updated%s to version %s: %s", took, update.snapshot.version[:8], flags)
+                logger.info("Flags updated%s to version %s: %s", took, update.snapshot.version[:8], flags)
             case events.Unchanged(published) if published and not self._has_flags:
                 self._has_flags = True
-                logger.info("Up to date: version %s, %d flags", published.version[:8], len(published.environment.flags))
+                logger.info(
+                    "Flags are up to date: version %s, %s", published.version[:8], count(published.environment.flags)
+                )

@@ -60,8 +60,8 @@ def build_listener(config: Config, *, with_stream: bool = True, budget: Budget |
         )
     if lease is None:
         logger.warning(
-            "The cache %r can't tell which of several listeners leads: this one leads, and must be the only one. "
-            "Redis, memcached and DatabaseCache can.",
+            "The cache %r can't tell which of several Flagsmith listeners leads: this one leads, and must be the "
+            "only one. Redis, memcached and DatabaseCache can.",
             config.cache,
         )
     status_tracker = build_status_tracker(config, source, poll_only=poll_only, listens=with_stream)

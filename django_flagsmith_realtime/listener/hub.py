@@ -68,10 +68,10 @@ def _deliver(queue: SimpleQueue[Message | None]) -> None:
         try:
             _post(client, message)
         except HttpError as error:
-            outage.begin("Hub: %s Trying again; pages see a change when they are loaded.", error)
+            outage.begin("Flagsmith hub: %s Trying again; pages see a change when they are loaded.", error)
             delay, retry = retry.next(floor=error.retry_after or 0.0)
         else:
-            outage.end("Hub: works again after %.0f s")
+            outage.end("Flagsmith hub: works again after %.0f s")
             delay, retry = None, RETRY
         message.was_tried.set()
         with suppress(Empty):

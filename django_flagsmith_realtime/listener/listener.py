@@ -78,7 +78,7 @@ class Listener:
 
     def run(self, *, until_idle: bool = False) -> None:
         """Listen until `stop` is called, or until there is nothing to do but to wait for announcements and polls."""
-        logger.info("Started")
+        logger.info("Flagsmith listener started")
         self._leadership.start(
             is_alive=lambda: self._clock() - self.turn_began_at < STUCK_SECONDS, wake=partial(self._queue.put, None)
         )
@@ -90,7 +90,7 @@ class Listener:
             self._close_stream()
             self._publisher.close()
             self._leadership.stop()
-        logger.info("Stopped")
+        logger.info("Flagsmith listener stopped")
 
     def announce(self, announcement: Announcement) -> bool:
         """Handle an announcement that this process received; False where it does not lead. Any thread may call this."""
@@ -199,7 +199,7 @@ class Listener:
         except FlagsmithError as error:
             result = error
         except Exception as error:  # a bug must not end the updates
-            logger.exception("Fetching failed in an unexpected way")
+            logger.exception("Fetching from Flagsmith failed in an unexpected way")
             result = FlagsmithError(f"Fetching failed: {type(error).__name__}.")
         self._put(term, result)
 

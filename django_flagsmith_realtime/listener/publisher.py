@@ -184,7 +184,7 @@ class Publisher:
             try:
                 write_snapshot_file(path, self.published)
             except SnapshotFileError as error:  # the flags are in the cache nevertheless
-                logger.warning("Snapshot file: %s", error)
+                logger.warning("Flagsmith snapshot file: %s", error)
             self._saved = self.published.head, signature(path)  # where it failed, the next version tries again
 
     def close(self) -> None:

@@ -134,7 +134,7 @@ class StreamReader(threading.Thread):
             except HttpError as failure:
                 error = failure
             except Exception as failure:  # a bug must not end the subscription
-                logger.exception("The stream failed in an unexpected way")
+                logger.exception("The Flagsmith stream failed in an unexpected way")
                 error = HttpError(f"The stream failed: {type(failure).__name__}.")
             lived = time.monotonic() - connected_at if connected_at else 0.0
             delay, state = next_wait(state, error, lived, self._stream.retry)

@@ -80,16 +80,16 @@ class UsageReporter:
     def _run(self) -> None:
         try:
             self.report()
-            self._outage.end("Usage: works again after %.0f s")
+            self._outage.end("Flagsmith usage: works again after %.0f s")
             self._retry = RETRY
         except HttpError as error:
-            self._outage.begin("Usage: %s Flagsmith doesn't count what was read; trying again.", error)
+            self._outage.begin("Flagsmith usage: %s Flagsmith doesn't count what was read; trying again.", error)
             delay, self._retry = self._retry.next(floor=error.retry_after or 0.0)
             self._due = self._clock() + delay
         except StoreError:  # which the listener logs
             pass
         except Exception:
-            logger.exception("Reporting the usage failed in an unexpected way")
+            logger.exception("Reporting the usage of flags failed in an unexpected way")
         finally:
             connections.close_all()  # those of this thread, which DatabaseCache opened
 

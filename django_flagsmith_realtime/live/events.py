@@ -226,7 +226,7 @@ class Fanout:
                     try:
                         await self._turn(began)
                     except Exception:
-                        logger.exception("Sending to open streams failed in an unexpected way")
+                        logger.exception("Sending flag changes to open streams failed in an unexpected way")
                     await asyncio.sleep(max(began + LOOK_SECONDS - self._clock(), SLICE_SECONDS))
         finally:
             self._task = None  # it would keep its event loop, which may have ended

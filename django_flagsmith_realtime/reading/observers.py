@@ -65,5 +65,5 @@ def call(observer: object, method: Callable[..., T], *args: object, **named: obj
     except Exception:
         if may_log(type(observer)):
             name = f"{type(observer).__module__}.{type(observer).__qualname__}"
-            logger.exception("An observer of reads failed, which changes no read: %s", name)
+            logger.exception("An observer of flag reads failed, which changes no read: %s", name)
         return None

@@ -202,7 +202,7 @@ class Reader:
             self._held = load_snapshot(path)
         except SnapshotFileError as error:
             if not self._has_warned:
-                logger.warning("Snapshot file: %s", error)
+                logger.warning("Flagsmith snapshot file: %s", error)
             self._has_warned = True
 
     def _adopt(self, head: Head | None, now: float) -> None:

@@ -69,7 +69,7 @@ class UsageCounter(Observer):
             try:
                 self.flush()
             except Exception:
-                logger.exception("Counting reads failed in an unexpected way")
+                logger.exception("Counting flag reads failed in an unexpected way")
             close_old_connections()  # of DatabaseCache: no request ends in this thread
 
 

@@ -90,6 +90,7 @@ def test_each_text_of_the_log_is_constant_and_told() -> None:
     beginnings = tuple(text.removesuffix("…") for text in told)
     texts = list(logged_texts())
     assert len(texts) > 25
+    assert [text for text in texts if "flag" not in text.lower()] == [], "in a worker's log, no line says whose it is"
     assert [text for text in texts if not text.startswith(beginnings)] == []
     assert [text for text in beginnings if not any(known.startswith(text) for known in texts)] == []
 

@@ -53,7 +53,7 @@ class Site:
     def listen(self) -> Command:
         log = self._directory / f"log-{len(self._listeners)}"
         self._listeners.append(Command(setting=self.server.setting, cache=self.server.cache, log=log))
-        self._listeners[-1].wait_for("Polling")
+        self._listeners[-1].wait_for("Flagsmith listener polls")
         return self._listeners[-1]
 
     def settle(self) -> None:

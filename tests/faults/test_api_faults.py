@@ -99,7 +99,7 @@ def test_update_is_answered_twice_with(
 ) -> None:
     with deployed(flagsmith) as deployment:
         heal(flagsmith, deployment, healing, *[reply] * TWICE)
-        wait_for_recovery(caplog, "Fetch")
+        wait_for_recovery(caplog, "Flagsmith fetch")
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_update_is_answered_with(
 ) -> None:
     with deployed(flagsmith, REQUEST_TIMEOUT=0.5) as deployment:
         heal(flagsmith, deployment, healing, *[reply] * TWICE)
-        wait_for_recovery(caplog, "Fetch")
+        wait_for_recovery(caplog, "Flagsmith fetch")
     (warning,) = warnings(caplog)
     assert "FLAGSMITH['REQUEST_TIMEOUT']" in warning
 
@@ -128,7 +128,7 @@ def test_update_is_answered_with_a_retry_after_in(
     date = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=3), usegmt=True)
     with deployed(flagsmith) as deployment:
         heal(flagsmith, deployment, healing, Refuse(status, retry_after=2 if form == "seconds" else date))
-        wait_for_recovery(caplog, "Fetch")
+        wait_for_recovery(caplog, "Flagsmith fetch")
     *_, refused, answered = flagsmith.api.requests_to(DOCUMENT_PATH)
     assert answered.at - refused.at >= (1.9 if form == "seconds" else 1)  # a date knows no fractions
 
@@ -145,7 +145,7 @@ def test_api_connections_are(
         with healing():
             deployment.wait_for("Sale")
         healing.requests = flagsmith.document_requests - before
-        wait_for_recovery(caplog, "Fetch")
+        wait_for_recovery(caplog, "Flagsmith fetch")
     assert healing.requests == 1
 
 
@@ -173,7 +173,7 @@ def test_poll_fails_three_times(
             deployment.wait_for("Sale")
         healing.requests = flagsmith.document_requests - 4
     assert healing.requests == 1
-    assert warnings(caplog)[0].startswith("Fetch: 127.0.0.1")
+    assert warnings(caplog)[0].startswith("Flagsmith fetch: 127.0.0.1")
 
 
 # It is old

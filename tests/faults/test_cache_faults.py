@@ -312,7 +312,7 @@ def test_the_listener_starts_while_the_cache_is_away(
 ) -> None:
     server.kill() if fault == "down" else server.freeze()
     with deploy() as deployment:
-        wait_until(lambda: "Cache: The cache failed" in caplog.text, "the warning")
+        wait_until(lambda: "Flagsmith cache: The cache failed" in caplog.text, "the warning")
         assert deployment.requests == 0, "nobody knows who leads"
         server.restart() if fault == "down" else server.thaw()
         with healing():
@@ -327,7 +327,7 @@ def test_the_listener_starts_while_a_cache_that_holds_flags_hangs(
     publish(banner_text="of before")
     server.freeze()
     with deploy() as deployment:
-        wait_until(lambda: "Cache: The cache failed" in caplog.text, "the warning")
+        wait_until(lambda: "Flagsmith cache: The cache failed" in caplog.text, "the warning")
         wait_until(lambda: deployment.readers.slow, "another try")
         server.thaw()
         with healing():

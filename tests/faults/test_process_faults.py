@@ -295,7 +295,7 @@ def state_of(name: str) -> Iterator[tuple[dict[str, str], Callable[[Command], ob
             ),
             "connecting to the API": (
                 {"API_URL": f"http://127.0.0.1:{port}/api/v1/"},
-                lambda command: command.wait_for("Started"),
+                lambda command: command.wait_for("Flagsmith listener started"),
             ),
             "reading the stream": (urls(quiet), lambda command: wait_until(is_streaming(quiet))),
             "waiting for the stream's answer": (

@@ -97,7 +97,7 @@ def test_stream_is_answered_with(
     flagsmith.break_stream(reply)
     with deployed(flagsmith, connected=False) as deployment:
         heal(flagsmith, healing, deployment.wait_for)
-        wait_for_recovery(caplog, "Stream")
+        wait_for_recovery(caplog, "Flagsmith stream")
     assert deployment.seen == [FIRST, "Sale"]
     assert reason in warnings(caplog)[0]
 
@@ -110,7 +110,7 @@ def test_stream_asks_to_be_left_alone_with_a_retry_after_in(
     flagsmith.break_stream(Refuse(429, retry_after=2 if form == "seconds" else date))
     with deployed(flagsmith, connected=False) as deployment:
         heal(flagsmith, healing, deployment.wait_for)
-        wait_for_recovery(caplog, "Stream")
+        wait_for_recovery(caplog, "Flagsmith stream")
     first, second, *_ = flagsmith.realtime.requests_to(STREAM_PATH)
     assert second.at - first.at >= (2 if form == "seconds" else 1)  # a date knows no fractions
 
@@ -127,7 +127,7 @@ def test_stream_connections_are(
         with healing():
             deployment.wait_for("Sale")
         healing.requests = flagsmith.document_requests - 1
-        wait_for_recovery(caplog, "Stream")
+        wait_for_recovery(caplog, "Flagsmith stream")
     assert healing.requests == 1
 
 
@@ -155,7 +155,7 @@ def test_stream_host_is_unknown_to_dns(
         with healing():
             deployment.wait_for("Sale")
         healing.requests = flagsmith.document_requests - 1
-        wait_for_recovery(caplog, "Stream")
+        wait_for_recovery(caplog, "Flagsmith stream")
 
 
 def test_stream_port_does_not_speak_tls_so_the_update_is_polled(
@@ -204,7 +204,7 @@ def test_stream(
         flagsmith.script_stream()
         with healing():
             deployment.wait_for("Sale")
-        wait_for_recovery(caplog, "Stream")
+        wait_for_recovery(caplog, "Flagsmith stream")
     healing.requests = flagsmith.document_requests - 1
     assert healing.requests <= 4  # one for the update, and one for each gap
     assert deployment.seen == [FIRST, "Sale"]
@@ -231,7 +231,7 @@ def test_stream_always(
         with healing():
             deployment.wait_for("Sale")
         healing.requests = flagsmith.document_requests - before
-        wait_for_recovery(caplog, "Stream")
+        wait_for_recovery(caplog, "Flagsmith stream")
 
 
 def test_stream_ends_cleanly_after_a_while_as_it_always_does(
@@ -410,7 +410,7 @@ def test_stream_is_closed_at(
         cpu = time.process_time()
         heal(flagsmith, healing, deployment.wait_for)
         assert time.process_time() - cpu < 3, "all threads of the test together"
-        wait_for_recovery(caplog, "Stream")
+        wait_for_recovery(caplog, "Flagsmith stream")
     assert deployment.seen == [FIRST, "Sale"]
     assert "more than 64 KiB" in warnings(caplog)[0]
 
@@ -469,7 +469,7 @@ def test_stream_is_a_flood_of(
         healing.requests = flagsmith.document_requests - before
         assert before <= 12
         assert time.process_time() - cpu < 3, "all threads of the test together"
-        wait_for_recovery(caplog, "Stream")
+        wait_for_recovery(caplog, "Flagsmith stream")
     assert "more than 100 events within a second" in warnings(caplog)[0]
 
 

@@ -226,7 +226,11 @@ def restart_all(world: World) -> Figure:
         for listener in world.listeners.values():
             listener.terminate()
             listener.start()
-            wait_until(lambda one=listener: "Started" in one.said(), "a listener that has started", STARTED_WITHIN)
+            wait_until(
+                lambda one=listener: "Flagsmith listener started" in one.said(),
+                "a listener that has started",
+                STARTED_WITHIN,
+            )
         for readers in world.readers:
             readers.terminate()
             readers.start()

@@ -122,7 +122,10 @@ class World:
         leader = self.leader()
         return (
             self.are_all_told()
-            and all("Started" in listener.said() and listener.is_running for listener in self.listeners.values())
+            and all(
+                "Flagsmith listener started" in listener.said() and listener.is_running
+                for listener in self.listeners.values()
+            )
             and leader is not None
             and streams == [leader.name]
         )

@@ -82,7 +82,7 @@ def sequence() -> int:
 def test_two_thousand_pages_get_each_change_and_one_that_connects_the_last(
     start: Start, nginx: Nginx, standin: StandIn
 ) -> None:
-    start().wait_for("Stream: connected")
+    start().wait_for("Flagsmith stream: connected")
     with OpenPages(nginx.port, SUBSCRIBE, PAGES) as pages:
         wait_until(sequence)
         pages.wait_for(message())
@@ -94,7 +94,7 @@ def test_two_thousand_pages_get_each_change_and_one_that_connects_the_last(
 
 
 def test_a_hub_that_hangs_delays_no_update(start: Start, nginx: Nginx, standin: StandIn) -> None:
-    start().wait_for("Stream: connected")
+    start().wait_for("Flagsmith stream: connected")
     with OpenPages(nginx.port, SUBSCRIBE, 10) as pages:
         wait_until(sequence)
         pages.wait_for(message())
@@ -109,18 +109,18 @@ def test_a_hub_that_was_killed_gets_the_last_message_and_pages_that_return_have_
     start: Start, nginx: Nginx, standin: StandIn
 ) -> None:
     listener = start()
-    listener.wait_for("Stream: connected")
+    listener.wait_for("Flagsmith stream: connected")
     wait_until(sequence)
     nginx.kill()
     for number in range(5):
         last = change(standin, f"change {number}")
-    listener.wait_for("Hub: ")
+    listener.wait_for("Flagsmith hub: ")
     nginx.restart()
     with OpenPages(nginx.port, SUBSCRIBE, 10, {"Last-Event-ID": "1700000000:0"}) as pages:
         pages.wait_for(last)
-        listener.wait_for("Hub: works again after ")
+        listener.wait_for("Flagsmith hub: works again after ")
         pages.wait_for(change(standin, "one more"))
-    assert listener.said().count("Hub: ") == 2, "one line when it begins, one when it ends"
+    assert listener.said().count("Flagsmith hub: ") == 2, "one line when it begins, one when it ends"
 
 
 def test_a_command_that_fetches_once_posts_before_it_ends(start: Start, nginx: Nginx) -> None:
@@ -136,7 +136,7 @@ def test_a_process_that_posts_ends_although_the_hub_does_not_answer(
     nginx.kill() if state == "killed" else nginx.freeze()
     assert start("--once").exit_code(30) == 0
     listener = start()
-    listener.wait_for("Stream: connected")
+    listener.wait_for("Flagsmith stream: connected")
     change(standin, "one")
     listener.process.send_signal(signal.SIGTERM)
     assert listener.exit_code(30) == 0
@@ -174,7 +174,7 @@ def test_several_hubs_share_their_messages_on_redis_and_keep_them_when_they_rest
         for nginx in (first, second):
             stack.callback(nginx.end)
             nginx.start()
-        start(HUB=first.setting).wait_for("Stream: connected")
+        start(HUB=first.setting).wait_for("Flagsmith stream: connected")
         with OpenPages(first.port, SUBSCRIBE, 10) as here, OpenPages(second.port, SUBSCRIBE, 10) as there:
             wait_until(sequence)
             for pages in (here, there):

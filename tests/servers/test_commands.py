@@ -42,7 +42,7 @@ def start(standin: StandIn, redis_server: RedisServer, tmp_path: Path) -> Iterat
 
 def test_it_says_what_it_does_in_a_few_lines(start: Start, standin: StandIn) -> None:
     command = start()
-    command.wait_for("Stream: connected")
+    command.wait_for("Flagsmith stream: connected")
     command.wait_for("22 flags")
     standin.set_flag("new_checkout", enabled=True)
     command.wait_for("new_checkout (on)")
@@ -59,7 +59,7 @@ def test_a_signal_ends_it_with_exit_0_while_the_stream_is_read(
     start: Start, standin: StandIn, number: signal.Signals
 ) -> None:
     command = start()
-    command.wait_for("Stream: connected")
+    command.wait_for("Flagsmith stream: connected")
     command.wait_for("22 flags")
     began = time.monotonic()
     command.process.send_signal(number)
@@ -71,7 +71,7 @@ def test_a_signal_ends_it_with_exit_0_while_the_stream_is_read(
 def hung(start: Start, redis_server: RedisServer) -> Command:
     """Return a listener that waits for a cache which hangs."""
     command = start(cache=redis_server.cache(socket_timeout=60))
-    command.wait_for("Stream: connected")
+    command.wait_for("Flagsmith stream: connected")
     command.wait_for("22 flags")
     redis_server.freeze()
     wait_until(lambda: has_unread_commands(redis_server.port))

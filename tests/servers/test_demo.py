@@ -33,11 +33,11 @@ def browser() -> Iterator[WebDriver]:
 
 
 WAYS = {  # what the log says, in this order, of a change: who announces it, who fetches, and who publishes
-    "stream": r"standin +│ stream: announced to 1\n(.*\n)*.*listener │ Updated by stream in",
-    "webhook": r"standin +│ webhook: \S+/flagsmith/webhook/ answered 200\n(.*\n)*.*listener │ Updated by webhook in",
+    "stream": r"standin +│ stream: announced to 1\n(.*\n)*.*listener │ Flags updated by stream in",
+    "webhook": r"standin +│ webhook: \S+/flagsmith/webhook/ answered 200\n(.*\n)*.*listener │ Flags updated by webhook in",
     "queue-change": r"standin +│ queue-change: \S+/queue-change answered 200\n(.*\n)*"
-    r".*listener │ Updated by queue-change in",
-    "poll": r"listener │ Polling: .* a poll every 5 s\.\n(.*\n)*.*listener │ Updated to",
+    r".*listener │ Flags updated by queue-change in",
+    "poll": r"listener │ Flagsmith listener polls: .* a poll every 5 s\.\n(.*\n)*.*listener │ Flags updated to",
 }
 
 

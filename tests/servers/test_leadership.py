@@ -44,7 +44,7 @@ def pair(start: Start, standin: StandIn) -> tuple[Command, Command]:
     leader = start()
     wait_until(lambda: standin.counts.open_streams == 1 and stored() == FIRST)
     standby = start()
-    standby.wait_for("Standing by: ")
+    standby.wait_for("Flagsmith listener stands by: ")
     return leader, standby
 
 
@@ -97,7 +97,7 @@ def test_a_leader_that_slept_stands_down_when_it_wakes(
     wait_until(lambda: stored() == "Sale")
     requests = standin.counts.environment_document
     leader.process.send_signal(signal.SIGCONT)
-    leader.wait_for("Standing by: ")
+    leader.wait_for("Flagsmith listener stands by: ")
     wait_until(lambda: standin.counts.open_streams == 1)
     assert leads(standby)
     assert standin.counts.environment_document == requests, "what was queued is not believed"
@@ -110,7 +110,7 @@ def test_a_leader_whose_receiver_hangs_hands_over_when_it_is_told_to_end(
     leader, standby = pair
     monkeypatch.setenv("TEST_RECEIVER_SECONDS", "60")
     hanging = start()
-    hanging.wait_for("Standing by: ")
+    hanging.wait_for("Flagsmith listener stands by: ")
     for command in (standby, leader):
         command.process.terminate()
         command.process.wait(10)
@@ -129,9 +129,9 @@ def test_a_leader_that_loses_nothing_but_the_stream_asks_before_it_gives_up(
     with StandIn(state_path=tmp_path / "realtime.json", server_key=KEY) as realtime:
         leader = start(REALTIME_URL=realtime.realtime_url)
         wait_until(lambda: realtime.counts.open_streams == 1 and stored() == FIRST)
-        start(REALTIME_URL=realtime.realtime_url).wait_for("Standing by: ")
+        start(REALTIME_URL=realtime.realtime_url).wait_for("Flagsmith listener stands by: ")
     wait_until(lambda: standin.counts.environment_document == 2)
-    assert leader.said().count("Leading") == 1
+    assert leader.said().count("Flagsmith listener leads") == 1
 
 
 def test_once_has_the_leader_fetch(pair: tuple[Command, Command], start: Start, standin: StandIn) -> None:

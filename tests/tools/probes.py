@@ -54,7 +54,7 @@ class Deployment:
             "MAX_STALE": MAX_STALE,
             **setting,
         }
-        self.listener = self.listen("Stream: connected")
+        self.listener = self.listen("Flagsmith stream: connected")
 
     def status(self) -> Any:
         """Return what `flagsmith_status --json` prints."""
@@ -181,7 +181,7 @@ def kill_the_listener(deployment: Deployment, stack: ExitStack) -> None:
 
 
 def kill_the_leader_of_two(deployment: Deployment, stack: ExitStack) -> None:
-    deployment.listen("Standing by")
+    deployment.listen("Flagsmith listener stands by")
     deployment.listener.process.kill()
 
 

@@ -121,7 +121,7 @@ class Listener(DjangoProcess):
 
     def measure(self) -> None:
         """Note the resident memory, once all is imported."""
-        if self.is_running and self.process and "Started" in self.log()[self._log_begins :]:
+        if self.is_running and self.process and "Flagsmith listener started" in self.log()[self._log_begins :]:
             status = Path(f"/proc/{self.process.pid}/status").read_text()
             [kilobytes] = [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")]
             self.memory[-1] = [*self.memory[-1][:1], kilobytes / 1024]

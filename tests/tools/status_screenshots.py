@@ -83,7 +83,7 @@ def healthy(deployment: Deployment) -> None:
 
 
 def standby(deployment: Deployment) -> None:
-    deployment.listen("Standing by")
+    deployment.listen("Flagsmith listener stands by")
 
 
 def backing_off(deployment: Deployment) -> None:
@@ -94,7 +94,7 @@ def backing_off(deployment: Deployment) -> None:
 def webhook(deployment: Deployment) -> None:
     stop_listening(deployment)
     deployment.setting |= {"REALTIME_URL": None, "WEBHOOK_SECRET": SECRET}
-    deployment.listen("Polling")
+    deployment.listen("Flagsmith listener polls")
     server = deployment.enter(serving(deployment.redis.cache(), *GUNICORN, **deployment.setting))
     url = f"http://127.0.0.1:{server.port}/flagsmith/webhook/"
     deployment.standin.deliveries.append(Webhook(url, SECRET))
@@ -106,7 +106,7 @@ def webhook(deployment: Deployment) -> None:
 def failing(deployment: Deployment) -> None:
     stop_listening(deployment)
     deployment.setting |= {"REALTIME_URL": None, "FALLBACK_POLL_INTERVAL": 1}
-    deployment.listen("Polling")
+    deployment.listen("Flagsmith listener polls")
     deployment.enter(deployment.api.refusing())
 
 

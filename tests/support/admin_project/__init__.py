@@ -98,7 +98,7 @@ class AdminProject:
         command = Command(setting=self.setting, cache=self.redis.cache(), log=self.directory / "log")
         self._stack.callback(command.process.wait)
         self._stack.callback(command.process.kill)
-        command.wait_for("Stream: connected")
+        command.wait_for("Flagsmith stream: connected")
         return command
 
     def log_in(self, browser: WebDriver, page: str = PAGE) -> None:

@@ -149,7 +149,7 @@ def test_a_fetch_that_the_cache_does_not_allow_is_logged_and_the_next_leader_fin
         announce(get_config(), announcement)
         wait_until(lambda: not is_announcing())
     assert left() == (announcement,)
-    assert "The fetch after a webhook failed: The cache" in caplog.text
+    assert "The fetch from Flagsmith after a webhook failed: The cache" in caplog.text
 
 
 def test_where_nobody_leads_this_process_fetches_and_gives_the_lease_back(standin: StandIn) -> None:
@@ -170,7 +170,7 @@ def test_of_hundreds_at_once_one_fetches_for_all(standin: StandIn, caplog: pytes
         list(pool.map(lambda _: announce(get_config(), received_now(WEBHOOK)), range(200)))
         wait_until(lambda: not is_announcing())
     assert banner() == FIRST
-    listeners = [record for record in caplog.records if record.getMessage() == "Started"]
+    listeners = [record for record in caplog.records if record.getMessage() == "Flagsmith listener started"]
     assert len(listeners) < 20
     assert standin.counts.environment_document < 20
 

@@ -8,7 +8,7 @@ import pytest
 
 from django_flagsmith_realtime.exceptions import Refused, ServerError, StoreError
 from django_flagsmith_realtime.listener import events
-from django_flagsmith_realtime.listener.event_log import EventLog
+from django_flagsmith_realtime.listener.event_log import EventLog, count
 from django_flagsmith_realtime.listener.stream_health import MISSED_CHANGE, REALTIME_OFF
 
 BROKEN = events.StreamDisconnected(ServerError("The host failed (503)."), is_routine=False, delay=1.0)
@@ -48,9 +48,9 @@ def test_an_outage_of_the_api_is_one_warning_and_one_end_with_its_length(
     event_log(FETCHED)
     event_log(FETCHED)
     assert lines(caplog) == [
-        ("WARNING", "Fetch: One. The flags stay as they are; trying again."),
-        ("INFO", "Fetch: Three. The flags stay as they are; trying again."),
-        ("INFO", "Fetch: works again after 40 s"),
+        ("WARNING", "Flagsmith fetch: One. The flags stay as they are; trying again."),
+        ("INFO", "Flagsmith fetch: Three. The flags stay as they are; trying again."),
+        ("INFO", "Flagsmith fetch: works again after 40 s"),
     ]
 
 
@@ -74,9 +74,9 @@ def test_a_stream_that_breaks_again_and_again_is_one_outage(
     clock.now += 5
     event_log(events.Tick())
     assert lines(caplog) == [
-        ("INFO", "Stream: connected"),
-        ("WARNING", "Stream: The host failed (503). Polling until it is back."),
-        ("INFO", "Stream: connected again after 25 s"),
+        ("INFO", "Flagsmith stream: connected"),
+        ("WARNING", "Flagsmith stream: The host failed (503). Polling until it is back."),
+        ("INFO", "Flagsmith stream: connected again after 25 s"),
     ]
 
 
@@ -86,7 +86,7 @@ def test_routine_is_silent(event_log: EventLog, clock: Clock, caplog: pytest.Log
         clock.now += 30
         event_log(ROUTINE)
         event_log(events.Tick())
-    assert lines(caplog) == [("INFO", "Stream: connected")]
+    assert lines(caplog) == [("INFO", "Flagsmith stream: connected")]
 
 
 def test_a_warning_of_the_document_is_logged_once_as_long_as_it_holds(
@@ -94,7 +94,7 @@ def test_a_warning_of_the_document_is_logged_once_as_long_as_it_holds(
 ) -> None:
     for warnings in (("One.",), ("One.", "Two."), ("One.",), ("One.", "Two.")):
         event_log(events.Fetched(0.1, warnings))
-    assert lines(caplog) == [("WARNING", f"Environment: {text}") for text in ("One.", "Two.", "Two.")]
+    assert lines(caplog) == [("WARNING", f"Flagsmith environment: {text}") for text in ("One.", "Two.", "Two.")]
 
 
 @pytest.mark.parametrize("doubt", [REALTIME_OFF, MISSED_CHANGE])
@@ -109,7 +109,11 @@ def test_a_stream_that_announces_nothing_is_an_outage(
     assert level == "WARNING"
     assert doubt in warning
     assert "Project Settings" in warning
-    assert recovery == ("INFO", "Stream: announces changes again after 30 s")
+    assert recovery == ("INFO", "Flagsmith stream: announces changes again after 30 s")
+
+
+def test_one_flag_is_not_flags() -> None:
+    assert [count(range(number)) for number in range(3)] == ["0 flags", "1 flag", "2 flags"]
 
 
 def test_a_leader_says_why_it_polls(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
@@ -118,7 +122,7 @@ def test_a_leader_says_why_it_polls(clock: Clock, caplog: pytest.LogCaptureFixtu
     event_log(events.BecameStandby("web-1:42"))
     event_log(events.BecameLeader())
     assert [line for _, line in lines(caplog)] == [
-        "Standing by: web-1:42 leads",
-        "Leading",
-        "Polling: there is no stream",
+        "Flagsmith listener stands by: web-1:42 leads",
+        "Flagsmith listener leads",
+        "Flagsmith listener polls: there is no stream",
     ]

@@ -83,8 +83,8 @@ def test_a_message_is_posted_until_the_hub_accepts_it(
         wait_until(lambda: len(caplog.records) == 2, "the end of the outage")
     assert bodies(server) == [b"a change"] * 3
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
-    assert caplog.messages[0].startswith("Hub: ")
-    assert caplog.messages[1] == "Hub: works again after 0 s"
+    assert caplog.messages[0].startswith("Flagsmith hub: ")
+    assert caplog.messages[1] == "Flagsmith hub: works again after 0 s"
     assert "password" not in caplog.text
 
 

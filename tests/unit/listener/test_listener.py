@@ -192,7 +192,7 @@ def test_a_listener_that_starts_before_flagsmith_heals_by_itself(
         with StandIn(state_path=state, port=port) as standin:
             wait_until(lambda: banner() == "Welcome to Northwind")
             wait_until(lambda: is_connected(standin))
-            wait_until(lambda: "Fetch: works again" in caplog.text)
+            wait_until(lambda: "Flagsmith fetch: works again" in caplog.text)
             warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(warnings) == 1, "an outage is said once"
     assert not any(record.exc_info for record in caplog.records)
@@ -228,7 +228,7 @@ def test_a_stream_that_is_refused_is_logged_once_and_the_flags_are_polled(
         wait_until(lambda: "no such endpoint (404)" in caplog.text)
         standin.set_flag("banner_text", value="Sale")
         wait_until(lambda: banner() == "Sale")
-    assert caplog.text.count("Stream:") == 1
+    assert caplog.text.count("Flagsmith stream:") == 1
 
 
 @pytest.mark.slow

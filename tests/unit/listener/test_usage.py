@@ -144,8 +144,8 @@ def test_a_flagsmith_that_refuses_is_asked_less_often_and_gets_the_rest_later(
     assert bodies(server) == [{"banner_text": 1}, {}, {}, {}, {"banner_text": 10}]
     began, ended = caplog.records
     assert (began.levelname, ended.levelname) == ("WARNING", "INFO")
-    assert began.getMessage().startswith("Usage: ")
-    assert ended.getMessage() == f"Usage: works again after {7 * REPORT_SECONDS:.0f} s"
+    assert began.getMessage().startswith("Flagsmith usage: ")
+    assert ended.getMessage() == f"Flagsmith usage: works again after {7 * REPORT_SECONDS:.0f} s"
     assert KEY not in caplog.text
 
 

@@ -176,5 +176,5 @@ def test_the_listener_s_log_writes_them_too(monkeypatch: pytest.MonkeyPatch) -> 
         command = Command()
         command.stdout = Output(output)
         command._log_to_terminal(logging.INFO)
-        logger.warning("Updated to version %s: %s", "1", "größer")
+        logger.warning("Flags updated to version %s: %s", "1", "größer")
         assert r"gr\xf6\xdfer" in written(output)

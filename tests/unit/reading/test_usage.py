@@ -120,7 +120,7 @@ def test_an_unexpected_error_is_logged_and_counting_goes_on(
     monkeypatch.setattr(counter, "flush", step)
     with ThreadPoolExecutor(1) as thread, pytest.raises(Stopped):
         thread.submit(counter._run).result()
-    assert caplog.messages == ["Counting reads failed in an unexpected way"]
+    assert caplog.messages == ["Counting flag reads failed in an unexpected way"]
 
 
 def test_a_process_reads_one_key_and_writes_one(recording: list[tuple[str, str]], settings: Any) -> None:
