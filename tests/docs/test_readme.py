@@ -21,9 +21,14 @@ CLAIMS = {
     "One stream, one request per update": (
         "test_fleet.py::test_workers_of_all_hosts_share_one_stream_and_one_request_per_update",
     ),
-    "A read never waits on Flagsmith and never fails": (
+    "A read never waits on Flagsmith, and fails only if you ask for that": (
         "test_reader.py::TestFailingCache::test_what_is_held_survives_a_redis_that_dies_and_heals_by_itself",
+        "test_snapshot_file.py::TestReading::test_a_process_that_finds_an_empty_cache_begins_with_the_file",
+        "test_api.py::TestUnknownFlags::test_they_are_off_and_logged_once_per_name",
+        "test_api.py::TestUnknownFlags::test_strict_raises_and_names_the_remedy",
         "test_imports.py::test_what_reads_cannot_reach_the_network",
+    ),
+    "A read costs little": (
         "test_cost.py::TestPages::test_fifty_flags_cost_one_get_and_within_freshness_nothing",
         "test_cost.py::TestPages::test_no_flag_costs_nothing",
     ),
