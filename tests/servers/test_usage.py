@@ -160,7 +160,7 @@ def lead(name):
     for _ in range(WRITES // 4):
         with suppress(StoreError):
             found.update(boxes.collect())
-        time.sleep(0.05)
+        time.sleep(0.1)
     return [0, found]
 
 if databases:
@@ -206,7 +206,7 @@ def test_of_two_leaders_at_once_none_posts_what_the_other_does(
     written, found = json.loads(done.stdout)
     print(f"\n{kind}: {written} written, {len(found)} collected, {max(0, written - len(found))} lost")
     assert set(found.values()) == {1}, "nothing twice"
-    assert len(found) > written / 2
+    assert len(found) > WRITES, "most of what is put into a round that the other leader has just replaced is lost"
 
 
 @pytest.fixture
