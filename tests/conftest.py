@@ -94,14 +94,20 @@ def fresh_process() -> Iterator[None]:
     documents.close_stores()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def connections_left_open() -> Iterator[None]:
+    """Close at the end what Django's backend for Redis leaves to the collector, without its warnings."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+    gc.freeze()  # what is left stays until the end; pytest collects five times more
+
+
 def run(server: ServerProcess) -> Iterator[Any]:
     try:
         server.start()
         yield server
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)
-            gc.collect()  # Django's backend for Redis leaves its connections to the collector
-        gc.freeze()  # what is left stays until the end; pytest collects five times more
     finally:
         server.end()
 

@@ -98,8 +98,9 @@ READ_ZERO = {"boolean": False, "string": "", "integer": 0, "float": 0.0, "object
 DEFAULTS = {"boolean": True, "string": "bye", "integer": 1, "float": 0.1, "object": {"a": 1}}
 
 
-def publish_scenarios() -> None:
-    """Publish a flag of each type, one that is zero, and one that is zero for members of a segment too."""
+@pytest.fixture
+def client() -> Any:
+    """A client, for whom is published a flag of each type, one that is zero, and one that is for a segment too."""
     body = recordings.document()
     body["feature_states"].clear()
     [segment] = [segment for segment in body["project"]["segments"] if segment["name"] == "gold_members"]
@@ -124,8 +125,8 @@ def publish_scenarios() -> None:
         add(body["feature_states"], f"{kind}-targeted", kind, ZERO[kind])
         add(segment["feature_states"], f"{kind}-targeted", kind, ZERO[kind])
         segment["feature_states"][-1]["feature"]["id"] = body["feature_states"][-1]["feature"]["id"]
-    store = configured_store()
-    store.publish(parse_document(body), after=store.read_head())
+    configured_store().publish(parse_document(body), after=None)
+    return make_client()
 
 
 class TestSpecification:
@@ -136,17 +137,15 @@ class TestSpecification:
     """
 
     @each_case("kind", ON)
-    def test_a_value_is_resolved(self, kind: str, details: Evaluate) -> None:
-        publish_scenarios()
-        found = details(make_client(), kind, f"{kind}-flag", DEFAULTS[kind])
+    def test_a_value_is_resolved(self, kind: str, client: Any, details: Evaluate) -> None:
+        found = details(client, kind, f"{kind}-flag", DEFAULTS[kind])
         assert (found.flag_key, found.value, found.reason) == (f"{kind}-flag", READ[kind], "STATIC")
         assert type(found.value) is type(READ[kind])
         assert (found.error_code, found.error_message, found.variant) == (None, None, None)
 
     @each_case("kind", ON)
-    def test_a_zero_is_a_value(self, kind: str, details: Evaluate) -> None:
-        publish_scenarios()
-        found = details(make_client(), kind, f"{kind}-zero", DEFAULTS[kind])
+    def test_a_zero_is_a_value(self, kind: str, client: Any, details: Evaluate) -> None:
+        found = details(client, kind, f"{kind}-zero", DEFAULTS[kind])
         assert (found.value, found.reason) == (READ_ZERO[kind], "STATIC")
 
     @each_case(
@@ -166,16 +165,14 @@ class TestSpecification:
     )
     @each_case("kind", ON)
     def test_a_flag_is_targeted_by_the_context(
-        self, kind: str, context: EvaluationContext | None, reason: str, details: Evaluate
+        self, kind: str, context: EvaluationContext | None, reason: str, client: Any, details: Evaluate
     ) -> None:
-        publish_scenarios()
-        found = details(make_client(), kind, f"{kind}-targeted", DEFAULTS[kind], context)
+        found = details(client, kind, f"{kind}-targeted", DEFAULTS[kind], context)
         assert (found.value, found.reason) == (READ_ZERO[kind], reason)
 
     @each_case("kind", ON)
-    def test_a_flag_that_is_not_there_is_not_found(self, kind: str, details: Evaluate) -> None:
-        publish_scenarios()
-        found = details(make_client(), kind, "non-existent", DEFAULTS[kind])
+    def test_a_flag_that_is_not_there_is_not_found(self, kind: str, client: Any, details: Evaluate) -> None:
+        found = details(client, kind, "non-existent", DEFAULTS[kind])
         assert (found.value, found.reason, found.error_code) == (DEFAULTS[kind], "ERROR", "FLAG_NOT_FOUND")
         assert "'non-existent' was not found" in found.error_message
 
@@ -192,9 +189,8 @@ class TestSpecification:
             ("object-flag", "integer"),
         ],
     )
-    def test_a_value_of_another_type_does_not_match(self, name: str, kind: str, details: Evaluate) -> None:
-        publish_scenarios()
-        found = details(make_client(), kind, name, DEFAULTS[kind])
+    def test_a_value_of_another_type_does_not_match(self, name: str, kind: str, client: Any, details: Evaluate) -> None:
+        found = details(client, kind, name, DEFAULTS[kind])
         assert (found.value, found.reason, found.error_code) == (DEFAULTS[kind], "ERROR", "TYPE_MISMATCH")
         assert found.error_message.startswith(f"The flag {name!r} can't be read as")
 
@@ -244,12 +240,11 @@ class TestSpecification:
         ],
     )
     def test_hooks_get_the_details(
-        self, kind: str, name: str, stages: list[str], expected: tuple[Any, ...], details: Evaluate
+        self, kind: str, name: str, stages: list[str], expected: tuple[Any, ...], client: Any, details: Evaluate
     ) -> None:
-        publish_scenarios()
         test_hooks.calls.clear()
         options = FlagEvaluationOptions(hooks=[test_hooks.Honest()])
-        details(make_client(), kind, name, DEFAULTS[kind], None, options)
+        details(client, kind, name, DEFAULTS[kind], None, options)
         assert [stage for _, stage, _, _ in test_hooks.calls] == stages
         last = test_hooks.calls[-1][-1]
         assert (last.value, last.reason, last.error_code, last.variant) == (*expected, None)
