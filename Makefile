@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE =# where a shell sets it, pytest rewrites each test module anew in each of its processes
+export HYPOTHESIS_NO_PLUGINS = 1# else each process imports trio, which brings one
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow faults fleet soak bench screenshots probes lint messages docs tox build clean

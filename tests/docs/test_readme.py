@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 
-import pytest
-
 from tests.docs.test_docs import exists
+from tests.support.cases import each_case
 from tests.support.paths import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -45,7 +44,7 @@ CLAIMS = {
 }
 
 
-@pytest.mark.parametrize("claim", re.findall(r"^- \*\*(.+?)\*\*", README, re.MULTILINE))
+@each_case("claim", re.findall(r"^- \*\*(.+?)\*\*", README, re.MULTILINE))
 def test_each_claim_has_its_tests(claim: str) -> None:
     assert [name for name in CLAIMS[claim.rstrip(".")] if not exists(name)] == []
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,7 +60,7 @@ def test_a_pattern_whose_rounds_are_kept_apart_is_fast(pattern: str) -> None:
         re.match(pattern, text)  # else the suite would hang
 
 
-@pytest.mark.parametrize("pattern", ["(", "[", "a{99999999999999999999}", "(" * 2_000, "[["])
+@each_case("pattern", ["(", "[", "a{99999999999999999999}", "(" * 2_000, "[["])
 def test_what_can_not_be_compiled_is_not_called_slow(pattern: str) -> None:
     assert not is_slow(pattern)
 

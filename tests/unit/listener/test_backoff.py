@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from django_flagsmith_realtime.listener.backoff import FETCH, RENEWAL, STREAM, Backoff
+from tests.support.cases import each_case
 
 
 def delays(backoff: Backoff, count: int, *, draw: float = 1.0, floor: float = 0.0) -> list[float]:
@@ -60,6 +60,6 @@ def test_a_delay_is_within_its_bounds_after_any_number_of_failures(failures: int
     assert max(0.125, floor) <= delay <= max(30, floor)
 
 
-@pytest.mark.parametrize("backoff", [STREAM, FETCH, RENEWAL])
+@each_case("backoff", [STREAM, FETCH, RENEWAL])
 def test_two_processes_do_not_wait_alike(backoff: Backoff) -> None:
     assert len({backoff.next()[0] for _ in range(20)}) > 10

@@ -102,7 +102,7 @@ def children(number: int = CHILDREN) -> Iterator[list[Child]]:
             child.end()
 
 
-@pytest.fixture(params=["redis", "memcached"])
+@pytest.fixture(params=["redis", pytest.param("memcached", marks=pytest.mark.slow)])
 def server(request: pytest.FixtureRequest, settings: Any) -> Any:
     server = request.getfixturevalue(f"{request.param}_server")
     settings.CACHES = {"default": server.cache()}

@@ -11,6 +11,8 @@ from tests.support.caches import check_cache
 from tests.support.cases import each_case
 from tests.support.processes import MemcachedServer, RedisServer
 
+pytestmark = pytest.mark.slow
+
 DJANGO = "django.core.cache.backends"
 JSON = "tests.support.caches.JSONSerializer"
 NOBODY = "redis://127.0.0.1:1/0"  # a port that refuses
