@@ -28,6 +28,7 @@ from pytest_django import DjangoDbBlocker
 from standin.server import StandIn
 
 from django_flagsmith_realtime.reading import flags, reader, rendering, throttle
+from django_flagsmith_realtime.reading.usage import usage_counter
 from django_flagsmith_realtime.signals import snapshot_loaded
 from tests.support import documents
 from tests.support.backends import HangingCache, RecordingCache, use
@@ -91,6 +92,7 @@ def fresh_process() -> Iterator[None]:
     rendering.report_refusal.cache_clear()
     caches["default"].clear()
     yield
+    usage_counter.forget()  # its thread would write them while another test runs
     documents.close_stores()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -22,13 +21,10 @@ SETTING = {"ENVIRONMENT_KEY": KEY, "USAGE": True, "FRESHNESS": 3_600, "DEFAULTS"
 
 
 @pytest.fixture(autouse=True)
-def counting(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def counting(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Count, but leave it to the test when counts are written."""
     monkeypatch.setattr(module, "WRITE_SECONDS", 3_600)
-    usage_counter.forget()
     settings.FLAGSMITH = SETTING
-    yield
-    usage_counter.forget()
 
 
 def collect() -> Counter[str]:
