@@ -28,9 +28,9 @@ def server() -> Iterator[ScriptedServer]:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Try again after a hundredth of a second, and wait for an answer for a tenth of one."""
+    """Try again after a hundredth of a second, and wait for an answer for a quarter of one."""
     monkeypatch.setattr(hub, "RETRY", Backoff(first=0.01, limit=0.01))
-    monkeypatch.setattr(hub, "POST_SECONDS", 0.1)
+    monkeypatch.setattr(hub, "POST_SECONDS", 0.25)
 
 
 @pytest.fixture
