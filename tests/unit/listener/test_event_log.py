@@ -10,18 +10,12 @@ from django_flagsmith_realtime.exceptions import Refused, ServerError, StoreErro
 from django_flagsmith_realtime.listener import events
 from django_flagsmith_realtime.listener.event_log import EventLog, count
 from django_flagsmith_realtime.listener.stream_health import MISSED_CHANGE, REALTIME_OFF
+from tests.support.clock import Clock
 
 BROKEN = events.StreamDisconnected(ServerError("The host failed (503)."), is_routine=False, delay=1.0)
 ROUTINE = events.StreamDisconnected(None, is_routine=True, delay=1.0)
 FETCHED = events.Fetched(0.1)
 Lines = list[tuple[str, str]]
-
-
-class Clock:
-    now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

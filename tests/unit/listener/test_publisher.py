@@ -21,6 +21,7 @@ from django_flagsmith_realtime.signals import flag_changed, flags_updated
 from django_flagsmith_realtime.storage.cache import cache_key
 from django_flagsmith_realtime.storage.store import Store
 from tests.support import recordings
+from tests.support.clock import Clock
 from tests.support.documents import FIRST, RECORDED
 from tests.support.sources import FakeSource
 
@@ -145,13 +146,6 @@ def test_a_change_sends_flags_updated_and_then_each_flag(
         "Sale",
     )
     assert (checkout["name"], checkout["old"].enabled, checkout["new"].enabled) == ("new_checkout", False, True)
-
-
-class Clock:
-    now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -13,22 +13,15 @@ from django_flagsmith_realtime.listener import events
 from django_flagsmith_realtime.listener.status_tracker import MAX_TEXT, StatusTracker
 from django_flagsmith_realtime.listener.stream_health import MISSED_CHANGE, REALTIME_OFF
 from django_flagsmith_realtime.storage.status import DAY, Errors, Status
+from tests.support.clock import Clock
 from tests.support.documents import publish
 
 START = 1_800_000_000.0
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(START)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from django_flagsmith_realtime.listener.factory import build_usage_reporter
 from django_flagsmith_realtime.listener.usage import REPORT_SECONDS, UsageReporter
 from django_flagsmith_realtime.storage.usage import UsageBoxes
 from tests.support.cases import each_case
+from tests.support.clock import Clock
 from tests.support.documents import KEY, configured_store
 from tests.support.http_server import Answer, Redirect, Refuse, Reset, ScriptedServer, Silence
 
@@ -33,13 +34,6 @@ def server(settings: Any) -> Iterator[ScriptedServer]:
         settings.FLAGSMITH = {"ENVIRONMENT_KEY": KEY, "API_URL": url, "USAGE": True}
         server.script(PATH, ACCEPTED)
         yield server
-
-
-class Clock:
-    now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -18,20 +18,12 @@ from django_flagsmith_realtime.storage.cache import cache_key
 from django_flagsmith_realtime.storage.lease import Lease, LeaseKeeper
 from django_flagsmith_realtime.storage.store import Store
 from tests.support.cases import each_case
+from tests.support.clock import Clock
 from tests.support.processes import wait_until
 
 NAMESPACE = "tests"
 KEY = cache_key(NAMESPACE, "lease")
 STANDBY = cache_key(NAMESPACE, "standby")
-
-
-class Clock:
-    """A clock that a test moves."""
-
-    now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture(params=["locmem", "database", "redis", "memcached"])
