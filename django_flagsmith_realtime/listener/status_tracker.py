@@ -120,7 +120,8 @@ class StatusTracker:
             case events.StreamDisconnected(error, is_routine=False):
                 self._set_stream(BACKING_OFF, self._note_failure("stream", error) if error else "It ended too soon.")
             case events.ChangeAnnounced(source, is_new, received_at):
-                self._note_announcement(source, now if received_at is None else received_at / 1_000_000)
+                if is_new or source != STREAM:  # which says the latest time again with each connection
+                    self._note_announcement(source, now if received_at is None else received_at / 1_000_000)
                 if source == STREAM:
                     suppressed = status.suppressed if is_new else status.suppressed.add(now)
                     self._set(stream=replace(status.stream, event_at=now), suppressed=suppressed)

@@ -110,10 +110,16 @@ def test_poll_only_lasts_until_a_silent_stream_announces_something(status_tracke
     assert status(status_tracker).stream.event_at == START
 
 
-def test_events_that_cost_nothing_are_counted(status_tracker: StatusTracker) -> None:
+def test_a_time_that_the_stream_says_again_is_an_event_but_no_change(
+    status_tracker: StatusTracker, clock: Clock
+) -> None:
     for is_new in (True, False, False):
         status_tracker(events.ChangeAnnounced("stream", is_new=is_new))
-    assert status(status_tracker).suppressed.within(DAY, START) == 2
+        clock.now += 30
+    found = status(status_tracker)
+    assert (found.suppressed.within(DAY, clock.now), found.stream.event_at) == (2, START + 60)
+    [source] = found.sources
+    assert (source.at, source.announced.within(DAY, clock.now)) == (START, 1)
 
 
 def test_requests_are_counted_whether_they_succeed_or_not(status_tracker: StatusTracker) -> None:
@@ -199,7 +205,8 @@ def test_the_next_leader_counts_on(status_tracker: StatusTracker, clock: Clock) 
     def work(tracker: StatusTracker, latency: float) -> None:
         tracker(fetched())
         tracker(broke())
-        tracker(events.ChangeAnnounced("stream", is_new=False))
+        for is_new in (True, False):
+            tracker(events.ChangeAnnounced("stream", is_new=is_new))
         tracker(events.Published(Update(snapshot, None, {}, "stream"), latency))
 
     snapshot = publish()
