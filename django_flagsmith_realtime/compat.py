@@ -27,6 +27,15 @@ from django.dispatch import Signal
 from django.template.base import Node
 
 
+def gettext_noop(text: str) -> str:
+    """Mark a text of a module for translation, where it is shown.
+
+    Django 5.2 to 6.1: its own function of this name reads the settings, so that a module which calls it can't be
+    imported before they are configured, as a `conftest.py` does.
+    """
+    return text
+
+
 class SignalOfAnyReceiver(Signal):
     """A signal whose receiver may be a `functools.partial` or an object with `__call__`.
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from django.utils.translation import gettext_noop as _
 from flagsmith.models import Flag
 
+from ..compat import gettext_noop as _
 from .overview import FlagDescription, State
 from .snapshot import Environment, Snapshot
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any
 
-from django.utils.translation import gettext_noop as _
+from ..compat import gettext_noop as _
 
 
 class InvalidTraits(ValueError):

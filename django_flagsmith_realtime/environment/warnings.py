@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from textwrap import shorten
 from typing import Any
 
-from django.utils.translation import gettext_noop
-
+from ..compat import gettext_noop
 from .backtracking import is_slow
 from .document import Plain
 

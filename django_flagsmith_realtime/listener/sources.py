@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 from urllib.parse import urljoin
 
-from django.utils.translation import gettext_noop
-
+from ..compat import gettext_noop
 from ..environment.snapshot import Document, parse_document
 from ..exceptions import FlagsmithError, InvalidDocument, TooLarge
 from ..storage.snapshot_file import read_snapshot_file, signature

@@ -8,8 +8,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop
 
+from ..compat import gettext_noop
 from ..conf import Config, hide_password
 from ..environment.snapshot import Head
 from ..environment.timestamps import to_datetime

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from typing import Any, get_args, get_origin, get_type_hints
 
-from django.utils.translation import gettext_noop
+from ..compat import gettext_noop
 
 HOUR, DAY = 3_600, 86_400  # seconds
 STEP = 300  # seconds that a tally counts together: a day takes 288 pairs at most, 5 kB

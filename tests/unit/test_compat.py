@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import re
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -37,6 +38,27 @@ from tests.support.processes import RedisServer, wait_until
 
 def fail(**kwargs: Any) -> None:
     raise RuntimeError
+
+
+WITHOUT_SETTINGS = """
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_noop
+import django_flagsmith_realtime as package
+from django_flagsmith_realtime.test import override_flags
+
+assert all(hasattr(package, name) for name in package.__all__)
+try:
+    gettext_noop("on")
+except ImproperlyConfigured:
+    print("needed")
+"""
+
+
+@pytest.mark.slow
+def test_djangos_mark_of_a_text_still_needs_settings_and_ours_lets_a_conftest_import_the_package() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    command = [sys.executable, "-c", WITHOUT_SETTINGS]
+    assert subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True).stdout == "needed\n"
 
 
 def test_djangos_signal_still_fails_with_a_receiver_without_a_name() -> None:
