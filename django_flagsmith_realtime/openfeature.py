@@ -138,9 +138,10 @@ class FlagsmithProvider(AbstractProvider):
         """Let a thread check the deployment's health now and then: no evaluation waits for it, or for a handler."""
         now = time.monotonic()
         if now - self._checked_at >= CHECK_SECONDS and not overrides.are_active():
+            if self._check and self._check.is_alive():  # a cache without a timeout may hang for hours
+                return
             self._checked_at = now
-            if not (self._check and self._check.is_alive()):  # a cache without a timeout may hang for hours
-                self._check = _run_in_thread(self._emit_health)
+            self._check = _run_in_thread(self._emit_health)
 
     def _emit_health(self) -> None:
         config = get_read_config()

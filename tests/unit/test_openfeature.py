@@ -44,6 +44,8 @@ def settle() -> None:
     for thread in threading.enumerate():
         if thread.name == "flagsmith-openfeature":
             thread.join()
+    if check := getattr(api.get_client().provider, "_check", None):
+        check.join()  # Python 3.13 may list it no longer, while it is still alive
 
 
 @pytest.fixture(autouse=True)
