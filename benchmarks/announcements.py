@@ -33,7 +33,7 @@ from standin.deliveries import QueueChange, Webhook  # noqa: E402
 from standin.server import StandIn  # noqa: E402
 
 from tests.support.processes import Command, RedisServer, wait_until  # noqa: E402
-from tests.support.web_servers import UVICORN, WebServer, serving  # noqa: E402
+from tests.support.web_servers import UVICORN, WebServer  # noqa: E402
 
 KEY = "ser.benchmark"
 SECRET = "a-secret-of-sixteen"
@@ -79,7 +79,7 @@ class Bench:
                 setting["LISTENER"] = "inline"
             if listener == "command":
                 stack.enter_context(self.listener(setting))
-            site = stack.enter_context(serving(self.redis.cache(), *server, **setting))
+            site = stack.enter_context(WebServer(self.redis.cache(), *server, **setting))
             if source == "webhook":
                 standin.deliveries.append(Webhook(f"http://127.0.0.1:{site.port}/flagsmith/webhook/", SECRET))
             if source == "queue-change":

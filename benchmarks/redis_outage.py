@@ -85,15 +85,11 @@ def measure(redis: RedisServer, threads: int, seconds: float) -> None:
 
 def main(seconds: float) -> None:
     logging.disable()
-    redis = RedisServer()
-    try:
-        redis.start()
+    with RedisServer() as redis:
         print("| Redis | threads | reads/s | times healthy | worst read ms | reads over 10 ms |")
         print("|---|---|---|---|---|---|")
         for threads in THREADS:
             measure(redis, threads, seconds)
-    finally:
-        redis.end()
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from django_flagsmith_realtime.signals import snapshot_loaded
 from tests.support import documents
 from tests.support.backends import HangingCache, RecordingCache, use
 from tests.support.paths import ROOT
-from tests.support.processes import MemcachedServer, RedisServer, ServerProcess
+from tests.support.processes import MemcachedServer, RedisServer
 
 EXAMPLES = int(os.environ.get("EXAMPLES", 5))  # of each property; .ci/run asks for 100
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it, and its children
@@ -106,14 +106,6 @@ def connections_left_open() -> Iterator[None]:
     gc.freeze()  # what is left stays until the end; pytest collects five times more
 
 
-def run(server: ServerProcess) -> Iterator[Any]:
-    try:
-        server.start()
-        yield server
-    finally:
-        server.end()
-
-
 def lend(server: RedisServer | MemcachedServer) -> Iterator[Any]:
     """Give a test an empty server that runs, whatever the test does to it."""
     if not server.is_running:
@@ -126,12 +118,14 @@ def lend(server: RedisServer | MemcachedServer) -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def redis_process() -> Iterator[RedisServer]:
-    yield from run(RedisServer())
+    with RedisServer() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def memcached_process() -> Iterator[MemcachedServer]:
-    yield from run(MemcachedServer())
+    with MemcachedServer() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

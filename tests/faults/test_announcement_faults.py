@@ -25,7 +25,7 @@ from tests.faults.flagsmith import CLIENT_KEY, FIRST, ScriptedFlagsmith, Until
 from tests.support.documents import KEY, LEASE
 from tests.support.http_server import Answer
 from tests.support.processes import Command, RedisServer, wait_until
-from tests.support.web_servers import WebServer, serving
+from tests.support.web_servers import WebServer
 
 SECRET, TOKEN = "a-secret-of-sixteen", "a-token-of-sixteen"
 WORKERS = ("gunicorn", "tests.support.project.wsgi:application", "--workers=2", "--bind=127.0.0.1:{port}")
@@ -114,7 +114,7 @@ def site(redis_server: RedisServer, settings: Any, tmp_path: Path) -> Iterator[S
     settings.CACHES = {"default": redis_server.cache()}
     with ScriptedFlagsmith() as flagsmith:
         more = {"ENVIRONMENT_KEY": KEY, "REALTIME_URL": None, "WEBHOOK_SECRET": SECRET, "REALTIME_TOKEN": TOKEN}
-        with serving(redis_server.cache(), *WORKERS, **flagsmith.settings(**more)) as server:
+        with WebServer(redis_server.cache(), *WORKERS, **flagsmith.settings(**more)) as server:
             site = Site(flagsmith, server, redis_server, tmp_path)
             try:
                 yield site

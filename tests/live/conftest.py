@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from selenium.webdriver.remote.webdriver import WebDriver
 
-from tests.conftest import run
 from tests.live.site import PageSite, install_packages
 from tests.support.browser import chromium
 from tests.support.processes import RedisServer
@@ -28,7 +27,8 @@ def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def running_site(redis_process: RedisServer, node_modules: Path) -> Iterator[PageSite]:
-    yield from run(PageSite(redis_process.cache(), node_modules, BROWSER_FLAGS="all"))
+    with PageSite(redis_process.cache(), node_modules, BROWSER_FLAGS="all") as site:
+        yield site
 
 
 @pytest.fixture

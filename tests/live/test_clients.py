@@ -14,7 +14,7 @@ from standin.server import StandIn
 from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.storage.store import Store
 from tests.support.listening import listening
-from tests.support.live_site import UVICORN, LiveSite, Streams, live_site, sdk_stream
+from tests.support.live_site import UVICORN, LiveSite, Streams, sdk_stream
 from tests.support.processes import Command, RedisServer, wait_until
 
 
@@ -22,7 +22,7 @@ from tests.support.processes import Command, RedisServer, wait_until
 def site(cache: dict[str, Any], standin: StandIn) -> Iterator[LiveSite]:
     """A site that logs each request, and whose listener runs in the test."""
     arguments = (each.replace("warning", "info") for each in UVICORN)
-    with live_site(cache, *arguments, **standin.setting) as site, listening(**standin.setting):
+    with LiveSite(cache, *arguments, **standin.setting) as site, listening(**standin.setting):
         wait_until(lambda: standin.counts.open_streams == 1)
         yield site
 

@@ -9,7 +9,6 @@ import pytest
 import requests
 from flagsmith import Flagsmith
 
-from tests.conftest import run
 from tests.support.documents import publish
 from tests.support.live_site import GUNICORN, UVICORN, LiveSite
 from tests.support.nginx import CachingProxy
@@ -22,7 +21,8 @@ IDENTITIES = "/flagsmith/api/v1/identities/"
 
 @pytest.fixture(scope="module", params=[UVICORN, GUNICORN], ids=["asgi", "wsgi"])
 def running_site(request: pytest.FixtureRequest, redis_process: RedisServer) -> Iterator[LiveSite]:
-    yield from run(LiveSite(redis_process.cache(), *request.param, BROWSER_FLAGS="all"))
+    with LiveSite(redis_process.cache(), *request.param, BROWSER_FLAGS="all") as site:
+        yield site
 
 
 @pytest.fixture
@@ -49,9 +49,7 @@ def banners(visitor: requests.Session, url: str) -> set[Any]:
 def test_each_visitor_sees_their_own_flags_also_through_a_page_cache(site: LiveSite) -> None:
     publish()
     alice, nobody = requests.Session(), requests.Session()
-    proxy = CachingProxy(site.port)
-    try:
-        proxy.start()
+    with CachingProxy(site.port) as proxy:
         for url in (site.url, f"http://127.0.0.1:{proxy.port}"):
             for _ in range(2):
                 alice.get(f"{url}/login/user_alice/")
@@ -61,8 +59,6 @@ def test_each_visitor_sees_their_own_flags_also_through_a_page_cache(site: LiveS
                 assert banners(alice, url) == {"Welcome to Northwind"}
         answers = [requests.get(f"http://127.0.0.1:{proxy.port}/none/") for _ in range(2)]
         assert answers[1].headers["X-Cache"] == "HIT", "it does keep what it may keep"
-    finally:
-        proxy.end()
 
 
 def chunks(size: int) -> Iterable[bytes]:

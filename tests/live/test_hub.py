@@ -18,7 +18,7 @@ from tests.support.http_server import Answer, ScriptedServer
 from tests.support.nginx import SUBSCRIBE, Nginx
 from tests.support.open_pages import OpenPages
 from tests.support.processes import Command, RedisServer, wait_until
-from tests.support.web_servers import UVICORN, serving
+from tests.support.web_servers import UVICORN, WebServer
 
 PAGES = 2_000
 Start = Callable[..., Command]
@@ -26,12 +26,8 @@ Start = Callable[..., Command]
 
 @pytest.fixture(scope="module")
 def nginx_process() -> Iterator[Nginx]:
-    nginx = Nginx()
-    try:
-        nginx.start()
+    with Nginx() as nginx:
         yield nginx
-    finally:
-        nginx.end()
 
 
 @pytest.fixture
@@ -147,7 +143,7 @@ def test_a_web_process_that_listens_posts(
 ) -> None:
     settings.CACHES = {"default": redis_server.cache()}
     setting = {**standin.setting, "LISTENER": "inline", "HUB": nginx.setting}
-    with serving(redis_server.cache(), *UVICORN, **setting), OpenPages(nginx.port, SUBSCRIBE, 1) as page:
+    with WebServer(redis_server.cache(), *UVICORN, **setting), OpenPages(nginx.port, SUBSCRIBE, 1) as page:
         wait_until(sequence)
         page.wait_for(message())
         page.wait_for(change(standin, "one"))

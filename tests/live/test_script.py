@@ -10,7 +10,6 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 
-from tests.conftest import run
 from tests.live.site import WITHIN, PageSite, hidden
 from tests.support.browser import complaints
 from tests.support.documents import publish
@@ -75,7 +74,7 @@ def test_a_page_whose_stream_does_not_answer_gets_an_event_when_it_is_shown_agai
 ) -> None:
     hub = {"PUBLISH_URL": "http://127.0.0.1:9/", "SUBSCRIBE_URL": "/none/"}  # which is no stream
     known = publish(new_checkout=False).sequence
-    for site in run(PageSite(cache, node_modules, HUB=hub)):
+    with PageSite(cache, node_modules, HUB=hub) as site:
         site.write(HEAD, record=RECORD)
         browser.get(f"{site.url}/strict/")
         wait_until(lambda: complaints(browser), "the browser's word that this is no stream", WITHIN)

@@ -24,8 +24,8 @@ from tests.support.live_site import (
     HYPERCORN,
     PAGE_STREAM,
     UVICORN,
+    LiveSite,
     Streams,
-    live_site,
     sdk_stream,
 )
 from tests.support.processes import PostgresServer, RedisServer, wait_until
@@ -36,16 +36,12 @@ MANY = 2_000  # `benchmarks/live.py` has 5,000
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[PostgresServer]:
-    server = PostgresServer()
-    try:
-        server.start()
+    with PostgresServer() as server:
         yield server
-    finally:
-        server.end()
 
 
 def test_under_wsgi_the_streams_say_what_to_run(cache: dict[str, Any]) -> None:
-    with live_site(cache, *GUNICORN) as site, site.connect() as connection:
+    with LiveSite(cache, *GUNICORN) as site, site.connect() as connection:
         for path in (PAGE_STREAM, sdk_stream("key")):
             connection.request("GET", path)
             response = connection.getresponse()
@@ -58,7 +54,7 @@ def test_a_change_is_sent_and_a_server_that_is_told_to_stop_is_not_held_up(
 ) -> None:
     """`GZipMiddleware` is on, and clients accept gzip. Without a handler of ours, a server waits for the streams."""
     key = publish(banner_text="one").environment.api_key
-    with live_site(cache, *server) as site, closing(Streams(site)) as streams:
+    with LiveSite(cache, *server) as site, closing(Streams(site)) as streams:
         streams.open(PAGE_STREAM, STREAMS - 1, accept_encoding="gzip")
         streams.open(sdk_stream(key), 1, accept_encoding="gzip")
         assert streams.wait_for_all(b"\r\nid: ", b"event: environment_updated")
@@ -89,7 +85,7 @@ def test_a_process_that_ends_after_some_requests_is_held_up_no_longer_than_its_s
 ) -> None:
     """It gets no signal."""
     options = ("--limit-max-requests=10", "--timeout-graceful-shutdown=1")
-    with live_site(cache, *UVICORN, *options) as site, closing(Streams(site)) as streams:
+    with LiveSite(cache, *UVICORN, *options) as site, closing(Streams(site)) as streams:
         streams.open(PAGE_STREAM, 3)
         assert streams.wait_for_all(b"retry: ")
         with suppress(OSError):
@@ -100,7 +96,7 @@ def test_a_process_that_ends_after_some_requests_is_held_up_no_longer_than_its_s
 
 
 def test_an_interrupt_ends_the_streams_too(cache: dict[str, Any]) -> None:
-    with live_site(cache) as site, closing(Streams(site)) as streams:
+    with LiveSite(cache) as site, closing(Streams(site)) as streams:
         streams.open(PAGE_STREAM, 3)
         assert streams.wait_for_all(b"retry: ")
         site.send(signal.SIGINT)
@@ -115,7 +111,7 @@ def test_a_stream_of_a_logged_in_user_holds_no_connection_to_database_or_cache_a
     database = postgres.database()
     middleware = "tests.support.live_project.views.read_user"
     with (
-        live_site(cache, database=database, middleware=middleware) as site,
+        LiveSite(cache, database=database, middleware=middleware) as site,
         closing(Streams(site)) as streams,
         psycopg.connect(host="127.0.0.1", port=postgres.port, user="postgres", autocommit=True) as observer,
     ):
@@ -143,7 +139,7 @@ def test_clients_beyond_the_bound_are_told_when_to_come_back_and_other_requests_
     cache: dict[str, Any],
 ) -> None:
     publish()
-    with live_site(cache, file_descriptors=256) as site, closing(Streams(site)) as streams:
+    with LiveSite(cache, file_descriptors=256) as site, closing(Streams(site)) as streams:
         streams.open(PAGE_STREAM, 200)
         assert streams.wait_for_all(b"\r\n\r\n")
         wait_until(lambda: streams.read() and streams.ended == 200 - 128, "streams that ended", 20)
@@ -156,7 +152,7 @@ def test_thousands_of_slow_clients_are_all_notified_while_others_are_served(cach
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     count = min(MANY, soft // 2 - 100)
     publish(banner_text="one")
-    with live_site(cache) as site, closing(Streams(site)) as streams:
+    with LiveSite(cache) as site, closing(Streams(site)) as streams:
         streams.open(PAGE_STREAM, count, receive_buffer=2_048)
         assert streams.wait_for_all(b"\r\nid: ", timeout=60)
         sequence = publish(banner_text="two").sequence
@@ -182,7 +178,7 @@ def test_a_site_without_an_environment_serves_the_streams_of_all_environments_of
     key = first.path.split("/")[-2]
     headers = {"Authorization": "Token secret"}
     with (
-        live_site(cache, ENVIRONMENT_KEY=None, REALTIME_TOKEN="secret") as site,
+        LiveSite(cache, ENVIRONMENT_KEY=None, REALTIME_TOKEN="secret") as site,
         closing(Streams(site)) as streams,
         closing(Streams(site)) as others,
     ):

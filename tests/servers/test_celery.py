@@ -73,12 +73,8 @@ Ask = Callable[..., Any]
 @pytest.fixture
 def broker() -> Iterator[RedisServer]:
     """A Redis of its own for the queue, which the cache of the flags outlives."""
-    server = RedisServer()
-    try:
-        server.start()
+    with RedisServer() as server:
         yield server
-    finally:
-        server.end()
 
 
 @pytest.fixture

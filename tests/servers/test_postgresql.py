@@ -37,12 +37,8 @@ def query(sql="SELECT 1"):
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[PostgresServer]:
-    server = PostgresServer()
-    try:
-        server.start()
+    with PostgresServer() as server:
         yield server
-    finally:
-        server.end()
 
 
 def run(server: PostgresServer, script: str) -> str:

@@ -15,7 +15,7 @@ from tests.docs.test_metrics import ALERTS, panels_queries
 from tests.support.documents import FIRST
 from tests.support.listening import listening
 from tests.support.processes import RedisServer, require, wait_until
-from tests.support.web_servers import GUNICORN, WebServer, serving
+from tests.support.web_servers import GUNICORN, WebServer
 from tests.unit.test_prometheus import parse_text, samples
 
 WORKERS = 4
@@ -56,7 +56,7 @@ def test_each_worker_answers_the_same_as_promtool_wants_it(
         assert standin.set_flag("banner_text", value="Hello")
         wait_until(lambda: get_flags().get_feature_value("banner_text") == "Hello", "the change")
     monkeypatch.setenv("TEST_APPS", "tests.support.metrics.MetricsConfig")
-    with serving(cache, *GUNICORN, f"--workers={WORKERS}", "--preload", **standin.setting) as server:
+    with WebServer(cache, *GUNICORN, f"--workers={WORKERS}", "--preload", **standin.setting) as server:
         [text] = set(scrape_each(server).values())
         assert set(text.splitlines()) == set(server.get("/flagsmith/metrics").splitlines())
     promtool("check", "metrics", text=f"{text}\n")

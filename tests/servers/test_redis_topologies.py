@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,24 +62,15 @@ class TLSServer(RedisServer):
         return super().client(ssl=True, ssl_ca_certs=str(self.certificate), **options)
 
 
-@contextmanager
-def running(server: RedisServer) -> Iterator[Any]:
-    try:
-        server.start()
-        yield server
-    finally:
-        server.end()
-
-
 @pytest.fixture
 def primary() -> Iterator[RedisServer]:
-    with running(RedisServer()) as server:
+    with RedisServer() as server:
         yield server
 
 
 @pytest.fixture
 def replica(primary: RedisServer) -> Iterator[RedisServer]:
-    with running(RedisServer(replicaof=f"127.0.0.1 {primary.port}", repl_diskless_sync_delay=0)) as server:
+    with RedisServer(replicaof=f"127.0.0.1 {primary.port}", repl_diskless_sync_delay=0) as server:
         wait_until(lambda: server.info("replication")["master_link_status"] == "up", "the replica")
         yield server
 
@@ -117,7 +107,7 @@ def test_a_process_that_starts_while_the_primary_is_dead_reads_a_replica(
 def test_sentinel_names_the_primary_also_after_a_failover(
     package: str, as_list: bool, primary: RedisServer, replica: RedisServer, settings: Any
 ) -> None:
-    with running(Sentinel(primary)) as sentinel, sentinel.client() as client:
+    with Sentinel(primary) as sentinel, sentinel.client() as client:
         wait_until(lambda: client.sentinel_slaves("flags"), "that Sentinel knows the replica", timeout=20)
         client_class = f"{package}.client.SentinelClient"
         scheme = "redis" if package == "django_redis" else "valkey"
@@ -140,7 +130,7 @@ def test_sentinel_names_the_primary_also_after_a_failover(
 
 
 def test_a_cluster_keeps_all(settings: Any) -> None:
-    with running(RedisServer(cluster_enabled="yes")) as server, server.client() as client:
+    with RedisServer(cluster_enabled="yes") as server, server.client() as client:
         client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         wait_until(lambda: b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO", NEVER_DECODE=True))
         check_cache(settings, {"BACKEND": CLUSTER, "LOCATION": server.url().replace("redis", "valkey", 1)})
@@ -148,7 +138,7 @@ def test_a_cluster_keeps_all(settings: Any) -> None:
 
 @pytest.mark.parametrize("backend", [DJANGO, REDIS])
 def test_tls_is_verified(backend: str, settings: Any) -> None:
-    with running(TLSServer()) as server:
+    with TLSServer() as server:
         url = f"rediss://127.0.0.1:{server.port}/0?ssl_ca_certs={server.certificate}"
         check_cache(settings, {"BACKEND": backend, "LOCATION": url})
         settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": f"rediss://127.0.0.1:{server.port}/0"}}

@@ -28,7 +28,7 @@ from tests.support.processes import (
     project_environment,
     wait_until,
 )
-from tests.support.web_servers import GUNICORN, serving
+from tests.support.web_servers import GUNICORN, WebServer
 
 READS = 10_000
 REQUESTS = 156  # that read each flag three times
@@ -79,7 +79,7 @@ def test_ten_thousand_reads_of_many_processes_arrive_while_leaders_are_killed(
         client = Client(environment)
         stack.callback(client.end)
         server = stack.enter_context(
-            serving(
+            WebServer(
                 redis_server.cache(), *GUNICORN, "--preload", "--workers=4", "--max-requests=30", **settings.FLAGSMITH
             )
         )
@@ -211,9 +211,5 @@ def test_of_two_leaders_at_once_none_posts_what_the_other_does(
 
 @pytest.fixture
 def postgres() -> Iterator[PostgresServer]:
-    server = PostgresServer()
-    try:
-        server.start()
+    with PostgresServer() as server:
         yield server
-    finally:
-        server.end()

@@ -14,7 +14,7 @@ from django_flagsmith_realtime.signals import flags_updated
 from tests.support.documents import FIRST, publish
 from tests.support.listening import listening
 from tests.support.processes import RedisServer, wait_until
-from tests.support.web_servers import GUNICORN, UVICORN, WebServer, serving
+from tests.support.web_servers import GUNICORN, UVICORN, WebServer
 
 REQUESTS = 1_000
 CLIENTS = 100
@@ -29,7 +29,7 @@ def cache(redis_server: RedisServer, settings: Any) -> dict[str, Any]:
 
 
 def uvicorn(cache: dict[str, Any]) -> Any:
-    return serving(cache, *UVICORN)
+    return WebServer(cache, *UVICORN)
 
 
 @pytest.mark.parametrize("urls", [("/many/",), ("/amany/",), ("/many/", "/amany/")], ids=["sync", "async", "mixed"])
@@ -53,7 +53,7 @@ def test_a_thousand_requests_share_a_handful_of_connections(
 @pytest.mark.parametrize("url", ["/banner/", "/abanner/"])
 def test_the_next_request_under_uvicorn_sees_an_update(cache: dict[str, Any], url: str) -> None:
     publish(banner_text="one")
-    with serving(cache, *UVICORN, FRESHNESS=0) as server:
+    with WebServer(cache, *UVICORN, FRESHNESS=0) as server:
         for text in ("one", "two", "three"):
             publish(banner_text=text)
             assert server.get(url).split(" ", 1)[1] == text
@@ -68,7 +68,7 @@ def test_workers_that_gunicorn_forks_after_preloading_see_each_update(cache: dic
         "--workers=2",
         "--bind=127.0.0.1:{port}",
     )
-    with serving(cache, *arguments, FRESHNESS=0) as server:
+    with WebServer(cache, *arguments, FRESHNESS=0) as server:
         for text in ("two", "three"):
             publish(banner_text=text)
             pids: set[str] = set()
@@ -99,7 +99,7 @@ def test_a_receiver_of_flags_updated_finds_no_process_with_the_flags_of_before(
     with (
         override_settings(FLAGSMITH={**standin.setting, "FRESHNESS": 1}),
         listening(),
-        serving(cache, *arguments, FRESHNESS=1) as server,
+        WebServer(cache, *arguments, FRESHNESS=1) as server,
         ThreadPoolExecutor(1) as visitors,
     ):
 
@@ -168,7 +168,7 @@ def test_each_page_is_of_one_snapshot_and_for_one_visitor_whatever_comes_meanwhi
             seen.append(visit(server, visitor))
 
     update(1)
-    with serving(cache, *arguments, IDENTITY="tests.support.project.consistency.visitor") as server:
+    with WebServer(cache, *arguments, IDENTITY="tests.support.project.consistency.visitor") as server:
         with ThreadPoolExecutor(CLIENTS) as clients:
             visits = [clients.submit(visit_often, server, f"visitor-{number}") for number in range(CLIENTS)]
             try:

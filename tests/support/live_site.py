@@ -7,8 +7,6 @@ import selectors
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from tests.support.paths import ROOT
@@ -81,17 +79,6 @@ class LiveSite(WebServer):
             response = connection.getresponse()
             response.read()
             return next(cookie for cookie in response.headers.get_all("Set-Cookie", []) if "sessionid" in cookie)
-
-
-@contextmanager
-def live_site(cache: dict[str, Any], *arguments: str, **options: Any) -> Iterator[LiveSite]:
-    """Run a site, under uvicorn where no arguments say otherwise; `options` are those of `LiveSite`."""
-    site = LiveSite(cache, *arguments, **options)
-    try:
-        site.start()
-        yield site
-    finally:
-        site.end()
 
 
 class Streams:

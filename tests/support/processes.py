@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import pytest
 import redis
@@ -60,6 +60,9 @@ def die_with_parent() -> list[str]:
     """Return a prefix for a command that must not outlive a test run that is killed."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
+
+
+Started = TypeVar("Started", bound="ServerProcess")
 
 
 class ServerProcess:
@@ -149,6 +152,17 @@ class ServerProcess:
     def end(self) -> None:
         self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self: Started) -> Started:
+        try:
+            self.start()
+        except BaseException:  # pytest.fail() raises one
+            self.end()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.end()
 
 
 class PostgresServer(ServerProcess):

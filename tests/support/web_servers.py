@@ -73,13 +73,3 @@ class WebServer(ServerProcess):
     def end(self) -> None:
         self.terminate()
         super().end()
-
-
-@contextmanager
-def serving(*arguments: Any, **setting: Any) -> Iterator[WebServer]:
-    server = WebServer(*arguments, **setting)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.end()

@@ -143,11 +143,8 @@ def health_of(deployment: Deployment) -> Iterator[Callable[[], str]]:
         deployment.redis.cache(), "gunicorn", "tests.support.project.wsgi", "--bind", "127.0.0.1:{port}"
     )
     server.setting = deployment.setting
-    try:
-        server.start()
+    with server:
         yield server.ask_health
-    finally:
-        server.end()
 
 
 class HealthServer(WebServer):

@@ -20,7 +20,7 @@ from standin.deliveries import Webhook
 
 from tests.support.paths import ROOT
 from tests.support.processes import Command, project_environment, require, wait_until
-from tests.support.web_servers import GUNICORN, serving
+from tests.support.web_servers import GUNICORN, WebServer
 from tests.tools.probes import Deployment
 
 WIDTH, HEIGHT = 96, 18  # cells
@@ -95,7 +95,7 @@ def webhook(deployment: Deployment) -> None:
     stop_listening(deployment)
     deployment.setting |= {"REALTIME_URL": None, "WEBHOOK_SECRET": SECRET}
     deployment.listen("Flagsmith listener polls")
-    server = deployment.enter(serving(deployment.redis.cache(), *GUNICORN, **deployment.setting))
+    server = deployment.enter(WebServer(deployment.redis.cache(), *GUNICORN, **deployment.setting))
     url = f"http://127.0.0.1:{server.port}/flagsmith/webhook/"
     deployment.standin.deliveries.append(Webhook(url, SECRET))
     for text in ("Sale", "Sale ends today"):
