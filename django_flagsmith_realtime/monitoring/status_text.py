@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from ..environment.timestamps import to_datetime
-from ..storage.status import BACKING_OFF, CONNECTED, DAY, FLAGSMITH, HOUR, POLL_ONLY
+from ..storage.status import BACKING_OFF, CONNECTED, DAY, FLAGSMITH, HOUR, POLL_ONLY, Status
 from .formatting import format_age, format_duration, format_number, format_utc, printable
 from .health import Health
 
@@ -90,8 +90,13 @@ def status_rows(health: Health, show_date: Callable[[datetime], str] = format_ut
         changed = f"{show_date(changed_at)}, {format_age(now - changed_at.timestamp())}"
         text = _("changed {date}; published {age}")
         yield Row("", text.format(date=changed, age=format_age(now - published_at)))
-    if not status:
-        return
+    if status:
+        yield from _report_rows(health, status)
+
+
+def _report_rows(health: Health, status: Status) -> Iterator[Row]:
+    """Yield the rows of what a leader counted, and of what it warned of."""
+    now, report = health.now, health.leader_status
     for number, source in enumerate(status.sources):
         text = _("by {source}: {count} in the last day, the last one {age}").format(
             source=source.name, count=source.announced.within(DAY, now), age=format_age(now - source.at)
