@@ -171,7 +171,7 @@ def renew_event_threads() -> None:
     """Let OpenFeature's SDK call handlers of events in a child of a fork, too; the child calls this.
 
     openfeature-sdk 0.10 calls them in threads that it keeps. A child has none of its parent's threads, but the SDK
-    counts on one that was idle: if a handler was called in the parent, an event in the child waits for the next.
+    still counts one that was idle: then no handler is called for an event in the child until the next event.
     """
     support: Any = import_module("openfeature._event_support")
     if hasattr(support, "_event_executor"):

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0  # while the cache fails: one thread of a process asks it again this often
 WAIT_SECONDS = 0.3  # for an answer that another thread waits for: Redis takes 1 ms, a busy machine 0.1 s
-LATEST_SECONDS = 2.0  # for the answer to who asks once: a client of Redis gives up one that hangs after 1 s (our pages)
+LATEST_SECONDS = 2.0  # for an answer to a page, which asks once: the timeout that our docs give a Redis client is 1 s
 STEP_BACK_SECONDS = 10.0  # a lower sequence is ignored this long: a leader replaces it within 2 s (MAINTENANCE_SECONDS)
 
 T = TypeVar("T")
@@ -93,7 +93,7 @@ class Reader:
         return self._held
 
     async def alatest(self) -> Snapshot | None:
-        """Return the snapshot of now, for who asks once because it has changed.
+        """Return the snapshot that is published now, to a page that was notified of a change and asks only once.
 
         Unlike `acurrent`, wait for a cache that is slow, or that has not been asked since it failed.
         """

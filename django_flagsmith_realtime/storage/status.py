@@ -68,7 +68,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Errors:
-    """How often each of them failed since the first leader wrote a status."""
+    """How often the stream, a fetch or the cache failed, since the first leader wrote a status."""
 
     stream: int = 0
     fetch: int = 0
