@@ -80,11 +80,14 @@ def aevaluate(client: Any, kind: str, name: str, default: Any, *args: Any) -> An
     return asyncio.run(getattr(client, f"get_{kind}_details_async")(name, default, *args))
 
 
-@pytest.fixture(params=[evaluate, aevaluate], ids=["sync", "async"])
-def details(request: pytest.FixtureRequest) -> Evaluate:
-    """Evaluate a flag, and return the details."""
-    evaluate: Evaluate = request.param
-    return evaluate
+WAYS = (evaluate, aevaluate)
+
+
+def details(*args: Any) -> Any:
+    """Evaluate a flag in both ways, and return the details, which are the same."""
+    found, afound = (way(*args) for way in WAYS)
+    assert found == afound
+    return found
 
 
 ON = {
@@ -139,14 +142,14 @@ class TestSpecification:
     """
 
     @each_case("kind", ON)
-    def test_a_value_is_resolved(self, kind: str, client: Any, details: Evaluate) -> None:
+    def test_a_value_is_resolved(self, kind: str, client: Any) -> None:
         found = details(client, kind, f"{kind}-flag", DEFAULTS[kind])
         assert (found.flag_key, found.value, found.reason) == (f"{kind}-flag", READ[kind], "STATIC")
         assert type(found.value) is type(READ[kind])
         assert (found.error_code, found.error_message, found.variant) == (None, None, None)
 
     @each_case("kind", ON)
-    def test_a_zero_is_a_value(self, kind: str, client: Any, details: Evaluate) -> None:
+    def test_a_zero_is_a_value(self, kind: str, client: Any) -> None:
         found = details(client, kind, f"{kind}-zero", DEFAULTS[kind])
         assert (found.value, found.reason) == (READ_ZERO[kind], "STATIC")
 
@@ -167,13 +170,13 @@ class TestSpecification:
     )
     @each_case("kind", ON)
     def test_a_flag_is_targeted_by_the_context(
-        self, kind: str, context: EvaluationContext | None, reason: str, client: Any, details: Evaluate
+        self, kind: str, context: EvaluationContext | None, reason: str, client: Any
     ) -> None:
         found = details(client, kind, f"{kind}-targeted", DEFAULTS[kind], context)
         assert (found.value, found.reason) == (READ_ZERO[kind], reason)
 
     @each_case("kind", ON)
-    def test_a_flag_that_is_not_there_is_not_found(self, kind: str, client: Any, details: Evaluate) -> None:
+    def test_a_flag_that_is_not_there_is_not_found(self, kind: str, client: Any) -> None:
         found = details(client, kind, "non-existent", DEFAULTS[kind])
         assert (found.value, found.reason, found.error_code) == (DEFAULTS[kind], "ERROR", "FLAG_NOT_FOUND")
         assert "'non-existent' was not found" in found.error_message
@@ -191,23 +194,23 @@ class TestSpecification:
             ("object-flag", "integer"),
         ],
     )
-    def test_a_value_of_another_type_does_not_match(self, name: str, kind: str, client: Any, details: Evaluate) -> None:
+    def test_a_value_of_another_type_does_not_match(self, name: str, kind: str, client: Any) -> None:
         found = details(client, kind, name, DEFAULTS[kind])
         assert (found.value, found.reason, found.error_code) == (DEFAULTS[kind], "ERROR", "TYPE_MISMATCH")
         assert found.error_message.startswith(f"The flag {name!r} can't be read as")
 
     @each_case("kind", ON)
-    def test_without_flags_the_provider_is_not_ready(self, kind: str, details: Evaluate) -> None:
+    def test_without_flags_the_provider_is_not_ready(self, kind: str) -> None:
         found = details(make_client(), kind, f"{kind}-flag", DEFAULTS[kind])
         assert (found.value, found.reason, found.error_code) == (DEFAULTS[kind], "ERROR", "PROVIDER_NOT_READY")
 
     @each_case("kind", set(ON) - {"boolean"})
-    def test_a_flag_that_is_off_has_no_value(self, kind: str, details: Evaluate) -> None:
+    def test_a_flag_that_is_off_has_no_value(self, kind: str) -> None:
         publish(api_base_url="x")
         found = details(make_client(), kind, "api_base_url", DEFAULTS[kind])
         assert (found.value, found.reason, found.error_code) == (DEFAULTS[kind], "DISABLED", None)
 
-    def test_metadata_has_what_flagsmith_knows(self, details: Evaluate) -> None:
+    def test_metadata_has_what_flagsmith_knows(self) -> None:
         publish()
         found = details(make_client(), "string", "banner_text", "", BOB)
         assert found.flag_metadata == {
@@ -217,7 +220,7 @@ class TestSpecification:
         }
         assert make_client().provider.get_metadata().name == "Flagsmith"
 
-    def test_a_variant_is_named(self, details: Evaluate) -> None:
+    def test_a_variant_is_named(self) -> None:
         publish()
         client = make_client()
         found = [
@@ -226,7 +229,7 @@ class TestSpecification:
         assert {(each.value, each.variant) for each in found} >= {("control", "control"), ("green", None)}
         assert {each.reason for each in found} == {"STATIC", "SPLIT"}
 
-    def test_a_context_is_not_changed(self, details: Evaluate) -> None:
+    def test_a_context_is_not_changed(self) -> None:
         publish()
         context = EvaluationContext("user_bob", {"traits": {"plan": "gold"}, "list": [1]})
         before = deepcopy(context)
@@ -242,14 +245,15 @@ class TestSpecification:
         ],
     )
     def test_hooks_get_the_details(
-        self, kind: str, name: str, stages: list[str], expected: tuple[Any, ...], client: Any, details: Evaluate
+        self, kind: str, name: str, stages: list[str], expected: tuple[Any, ...], client: Any
     ) -> None:
-        test_hooks.calls.clear()
         options = FlagEvaluationOptions(hooks=[test_hooks.Honest()])
-        details(client, kind, name, DEFAULTS[kind], None, options)
-        assert [stage for _, stage, _, _ in test_hooks.calls] == stages
-        last = test_hooks.calls[-1][-1]
-        assert (last.value, last.reason, last.error_code, last.variant) == (*expected, None)
+        for way in WAYS:
+            test_hooks.calls.clear()
+            way(client, kind, name, DEFAULTS[kind], None, options)
+            assert [stage for _, stage, _, _ in test_hooks.calls] == stages
+            last = test_hooks.calls[-1][-1]
+            assert (last.value, last.reason, last.error_code, last.variant) == (*expected, None)
 
 
 class Events:
@@ -371,7 +375,7 @@ class TestEvents:
 
 
 class TestIdentity:
-    def test_is_the_targeting_key_with_attributes_as_traits(self, details: Evaluate) -> None:
+    def test_is_the_targeting_key_with_attributes_as_traits(self) -> None:
         publish()
         client = make_client()
         nested = EvaluationContext("x", {"plan": "silver", "traits": {"plan": "gold"}})
@@ -412,14 +416,14 @@ class TestIdentity:
 class TestOptions:
     """Those of Flagsmith's own provider."""
 
-    def test_a_boolean_may_be_the_value(self, details: Evaluate) -> None:
+    def test_a_boolean_may_be_the_value(self) -> None:
         publish(bool_value=True, banner_text="hi")
         client = make_client(use_boolean_config_value=True)
         assert details(client, "boolean", "bool_value", False).value is True
         found = details(client, "boolean", "banner_text", False)
         assert (found.value, found.error_code) == (False, "TYPE_MISMATCH")
 
-    def test_a_flag_that_is_off_may_have_its_value(self, details: Evaluate) -> None:
+    def test_a_flag_that_is_off_may_have_its_value(self) -> None:
         publish()
         found = details(make_client(return_value_for_disabled_flags=True), "string", "api_base_url", "")
         assert (found.value, found.reason) == ("https://api.northwind.example/v2", "DISABLED")
@@ -457,32 +461,34 @@ def test_tests_set_flags_for_openfeature_too(recording: list[tuple[str, str]]) -
 # Hooks and observers
 
 
-def test_hooks_of_the_setting_are_called_once_by_the_client(settings: Any, details: Evaluate) -> None:
+@each_case("way", WAYS)
+def test_hooks_of_the_setting_are_called_once_by_the_client(settings: Any, way: Evaluate) -> None:
+    test_hooks.calls.clear()
+    api.clear_hooks()
     publish()
     settings.FLAGSMITH = {**settings.FLAGSMITH, "HOOKS": [CALLS]}
     client = make_client()
     with flags_scope():
         for count in (3, 6):
-            details(client, "boolean", "dark_mode", False)
+            way(client, "boolean", "dark_mode", False)
             assert len(test_hooks.calls) == count
     api.add_hooks([test_hooks.Honest()])
-    details(client, "boolean", "dark_mode", False)
+    way(client, "boolean", "dark_mode", False)
     assert len(test_hooks.calls) == 9, "not by the setting and by the API"
     get_flags().is_feature_enabled("dark_mode")
     assert len(test_hooks.calls) == 12, "by the setting"
 
 
-def test_observers_are_notified_of_evaluations(
-    monkeypatch: pytest.MonkeyPatch, settings: Any, details: Evaluate
-) -> None:
+@each_case("way", WAYS)
+def test_observers_are_notified_of_evaluations(monkeypatch: pytest.MonkeyPatch, way: Evaluate) -> None:
     publish()
     once, each = Recorder(), PatientRecorder()
     watch(monkeypatch, once, each)
     client = make_client()
     with flags_scope():
         for _ in range(2):
-            details(client, "string", "banner_text", "", BOB)
-            details(client, "integer", "banner_text", 7, BOB)
+            way(client, "string", "banner_text", "", BOB)
+            way(client, "integer", "banner_text", 7, BOB)
     assert len(each.reads) == 4
     [read] = once.reads
     assert (read.by, read.default, read.flag.value) == ("openfeature", "", "Welcome back, gold member")
@@ -542,7 +548,7 @@ class Careless(Hook):
         return EvaluationContext("user_alice")
 
 
-def test_the_client_lets_a_hook_name_the_identity_as_its_specification_says(details: Evaluate) -> None:
+def test_the_client_lets_a_hook_name_the_identity_as_its_specification_says() -> None:
     publish()
     options = FlagEvaluationOptions(hooks=[Careless()])
     assert details(make_client(), "string", "banner_text", "", None, options).value == "Hello Alice"

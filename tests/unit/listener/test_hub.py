@@ -60,28 +60,23 @@ def test_a_message_is_posted_as_json_with_the_name_and_password_of_the_url(
 
 
 @each_case(
-    "fault",
-    [
-        Refuse(503),
-        Refuse(403),
-        Redirect("/elsewhere", 302),
-        Redirect("http://127.0.0.1:1/", 308),
-        Reset(),
-        Silence(),
-        Drip({}, 60, what="headers"),
-        Raw([b"not HTTP\r\n\r\n"]),
+    "faults",
+    [  # each list of one kind, which is logged once
+        [Refuse(503), Refuse(403), Redirect("/elsewhere", 302), Redirect("http://127.0.0.1:1/", 308)],
+        [Reset(), Raw([b"not HTTP\r\n\r\n"])],
+        [Drip({}, 60, what="headers")],
     ],
 )
 def test_a_message_is_posted_until_the_hub_accepts_it(
-    posting: Hub, fault: Reply, caplog: pytest.LogCaptureFixture
+    posting: Hub, faults: list[Reply], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     caplog.clear()
     with ScriptedServer() as server:
-        server.script("/publish", fault, fault, ACCEPTED)
+        server.script("/publish", *faults, ACCEPTED)
         posting.post(url(server), "a change")
         wait_until(lambda: len(caplog.records) == 2, "the end of the outage")
-    assert bodies(server) == [b"a change"] * 3
+    assert bodies(server) == [b"a change"] * (len(faults) + 1)
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
     assert caplog.messages[0].startswith("Flagsmith hub: ")
     assert caplog.messages[1] == "Flagsmith hub: works again after 0 s"

@@ -47,7 +47,7 @@ FULL = Status(
 LEAST = Status(NOW, Leader("web-1", 42, NOW), StreamStatus("connecting", NOW))
 
 
-@pytest.mark.parametrize("status", [FULL, LEAST], ids=["full", "least"])
+@each_case("status", [FULL, LEAST])
 def test_a_status_comes_back_from_plain_data(status: Status) -> None:
     assert parse_status(status.to_plain()) == status
     assert parse_status(json.loads(json.dumps(status.to_plain()))) == status

@@ -163,10 +163,3 @@ def test_the_mean_is_that_of_the_last_days_since_counting_began(began: int, read
         assert found.idle_since(name) == last.get(name, began)
         reads_of_days = [days.get(name, Counter())[day] for day in range(first, today + 1)]
         assert found.reads_per_day(name, now) == sum(reads_of_days) / len(reads_of_days)
-
-
-def test_the_leader_keeps_when_and_how_often_flags_were_read(each_cache: str) -> None:
-    store = configured_store()
-    assert store.read_usage() is None
-    store.write_usage(kept := Usage(since=5.0).add({"a": 3}, now=6.0))
-    assert store.read_usage() == kept
