@@ -40,6 +40,4 @@ def write_atomically(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
     os.replace(file.name, path)

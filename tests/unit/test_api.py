@@ -28,6 +28,7 @@ from django_flagsmith_realtime.environment.defaults import default_flag
 from django_flagsmith_realtime.environment.snapshot import parse_document
 from django_flagsmith_realtime.exceptions import FlagsmithError, UnknownFlag
 from django_flagsmith_realtime.middleware import FlagsmithMiddleware
+from django_flagsmith_realtime.reading import flags as flags_module
 from django_flagsmith_realtime.reading.reader import get_reader
 from django_flagsmith_realtime.test import override_flags
 from tests.support import recordings
@@ -210,7 +211,7 @@ class TestUnknownFlags:
         assert get_flags().get_feature_value("banner_text") == "published"
         assert get_flags().is_feature_enabled("new_checkout") is False
 
-    @pytest.mark.parametrize(
+    @each_case(
         "read_unknown",
         [
             lambda flags: flags.is_feature_enabled("typo"),
@@ -219,9 +220,7 @@ class TestUnknownFlags:
             lambda flags: flags["typo"],
         ],
     )
-    def test_strict_raises_and_names_the_remedy(
-        self, settings: Any, read_unknown: Callable[[Flags], Any], caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_strict_raises_and_names_the_remedy(self, settings: Any, read_unknown: Callable[[Flags], Any]) -> None:
         configure(settings, STRICT=True, DEFAULTS={"later": True})
         publish()
         with pytest.raises(UnknownFlag, match=r"'typo'.*'Production'.*FLAGSMITH\['DEFAULTS'\]") as raised:
@@ -240,10 +239,10 @@ class TestUnknownFlags:
         assert len(caplog.records) == 2
 
     def test_names_from_outside_do_not_fill_the_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(django_flagsmith_realtime.reading.flags, "MAX_LOGGED", 3)
+        monkeypatch.setattr(flags_module, "MAX_LOGGED", 3)
         for number in range(10):
             get_flags().is_feature_enabled(f"typo {number}")
-        assert len(django_flagsmith_realtime.reading.flags._logged) == 3
+        assert len(flags_module._logged) == 3
 
 
 class TestTypes:
@@ -267,7 +266,7 @@ class TestTypes:
         seen = get_flags().get_feature_value("banner_text", type=kind)
         assert (seen, type(seen)) == (expected, kind)
 
-    @pytest.mark.parametrize(
+    @each_case(
         ("value", "kind", "why"),
         [
             ("abc", int, "of type str, not int"),
@@ -288,6 +287,8 @@ class TestTypes:
         self, value: Any, kind: type, why: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         publish(banner_text=value)
+        flags_module._logged.clear()
+        caplog.clear()
         default = kind()
         for _ in range(2):
             assert get_flags().get_feature_value("banner_text", default, type=kind) is default
@@ -505,7 +506,7 @@ def test_a_name_is_its_text_wherever_it_is_written() -> None:
 # Copies of a request
 
 
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda request: pickle.loads(pickle.dumps(request))])
+@each_case("copied", [copy.copy, copy.deepcopy, lambda request: pickle.loads(pickle.dumps(request))])
 def test_a_request_can_be_copied_before_and_after_it_reads_flags(copied: Any) -> None:
     publish(new_checkout=True)
 
@@ -521,7 +522,7 @@ def test_a_request_can_be_copied_before_and_after_it_reads_flags(copied: Any) ->
     FlagsmithMiddleware(view)(HttpRequest())
 
 
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda flags: pickle.loads(pickle.dumps(flags))])
+@each_case("copied", [copy.copy, copy.deepcopy, lambda flags: pickle.loads(pickle.dumps(flags))])
 def test_a_copy_of_flags_is_for_the_same_identity(copied: Any) -> None:
     publish()
     flags = get_flags(identity=Identity("42", {"plan": "gold"}))

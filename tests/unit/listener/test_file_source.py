@@ -180,7 +180,7 @@ class TestWatching:
 
 
 def test_refreshing_from_a_file_sends_no_request(watched: Path) -> None:
-    with override_settings(FLAGSMITH={"SNAPSHOT_FILE": str(watched)}):
+    with override_settings(FLAGSMITH={"SNAPSHOT_FILE": str(watched), "FRESHNESS": 0}):
         publisher = build_publisher(get_config())
         assert publisher.refresh()
         assert publisher.refresh() is None

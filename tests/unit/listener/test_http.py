@@ -165,7 +165,7 @@ def test_retry_after_is_bounded_seconds_or_nothing(value: str | None, seconds: f
     assert read_retry_after(value) == seconds
 
 
-@pytest.mark.parametrize("zone", ["GMT", "-0000", "+0000"])
+@each_case("zone", ["GMT", "-0000", "+0000"])
 def test_retry_after_as_a_date_is_in_utc(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
@@ -318,7 +318,7 @@ class TestProxy:
             monkeypatch.delenv(name, raising=False)
             monkeypatch.delenv(name.upper(), raising=False)
 
-    @pytest.mark.parametrize(
+    @each_case(
         ("url", "status", "kind", "words"),
         [
             (TARGET, 407, Refused, "wants a name and a password (407)"),
@@ -345,7 +345,7 @@ class TestProxy:
             assert part in str(error)
         assert "secret" not in str(error)
 
-    @pytest.mark.parametrize(
+    @each_case(
         ("proxy", "words"),
         [
             ("http://someone:secret@proxy.invalid:3128", "The host name 'proxy.invalid:3128' could not be resolved"),
@@ -357,13 +357,14 @@ class TestProxy:
             ("gopher://secret", "The address of the proxy can't be used"),
         ],
     )
-    @pytest.mark.parametrize("name", ["HTTP_PROXY", "all_proxy"])
+    @each_case("name", ["HTTP_PROXY", "all_proxy"])
     def test_a_proxy_that_is_not_reached(
         self, monkeypatch: pytest.MonkeyPatch, proxy: str, words: str, name: str
     ) -> None:
         closed = free_port()
-        monkeypatch.setenv(name, proxy.format(closed=closed))
-        error = failure(TARGET)
+        with monkeypatch.context() as patch:
+            patch.setenv(name, proxy.format(closed=closed))
+            error = failure(TARGET)
         assert type(error) is Unreachable
         assert words.format(closed=closed) in str(error)
         assert f"the environment variable {name}" in str(error)
@@ -395,7 +396,7 @@ class TestCanConnect:
         assert not can_connect(url)
 
     def test_a_host_that_does_not_answer_is_not_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("django_flagsmith_realtime.listener.http.PROBE_SECONDS", 0.1)
+        monkeypatch.setattr("django_flagsmith_realtime.listener.http.PROBE_SECONDS", 0.02)
         with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
             address = server.getsockname()
             with socket.create_connection(address):  # all that fits; Linux drops what comes after it

@@ -236,9 +236,9 @@ def test_no_status_is_written_while_the_cache_fails(
         wait_for(is_connected)
         with monkeypatch.context() as patch:
             patch.setattr(RecordingCache, "get", fail)
-            wait_until(lambda: len(turns) >= 3)
+            wait_until(lambda: len(turns) >= 2)
             RecordingCache.operations.clear()
             seen = len(turns)
-            wait_until(lambda: len(turns) >= seen + 5)
+            wait_until(lambda: len(turns) >= seen + 3)
             assert ("set", "status") not in RecordingCache.operations
         wait_for(is_connected)

@@ -17,6 +17,7 @@ from django_flagsmith_realtime.listener import factory
 from django_flagsmith_realtime.listener.events import BecameLeader, BecameStandby, Tick
 from django_flagsmith_realtime.listener.factory import build_usage_reporter
 from django_flagsmith_realtime.listener.usage import REPORT_SECONDS, UsageReporter
+from django_flagsmith_realtime.storage import usage
 from django_flagsmith_realtime.storage.usage import UsageBoxes
 from tests.support.cases import each_case
 from tests.support.clock import Clock
@@ -25,6 +26,11 @@ from tests.support.http_server import Answer, Redirect, Refuse, Reset, ScriptedS
 
 PATH = "/api/v1/analytics/flags/"
 ACCEPTED = Answer(200)
+
+
+@pytest.fixture(autouse=True)
+def few_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usage, "BOXES", 8)
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from django_flagsmith_realtime.middleware import FlagsmithMiddleware
 from django_flagsmith_realtime.reading import reader
 from django_flagsmith_realtime.reading.reader import get_reader
 from tests.support.backends import HangingCache
+from tests.support.cases import each_case
 from tests.support.documents import publish
 from tests.support.processes import wait_until
 
@@ -121,24 +122,26 @@ def test_no_read_trusts_what_was_replaced_freshness_seconds_before(steps: list[A
 
 @pytest.mark.usefixtures("trusting")
 class TestTrust:
-    @pytest.mark.parametrize("read", TRUSTING.values(), ids=TRUSTING)
-    def test_it_saves_the_question(self, read: Read, recording: list[Any]) -> None:
+    @each_case("name", TRUSTING)
+    def test_it_saves_the_question(self, name: str, recording: list[Any]) -> None:
+        reader.drop_readers()
         publish(banner_text="one")
-        read()
+        TRUSTING[name]()
         recording.clear()
         for each in TRUSTING.values():
             assert each() == "one"
         assert recording == []
 
-    @pytest.mark.parametrize("read", ASKING.values(), ids=ASKING)
-    def test_a_scope_and_a_task_ask_anew_and_once(self, read: Read, recording: list[Any]) -> None:
+    @each_case("name", ASKING)
+    def test_a_scope_and_a_task_ask_anew_and_once(self, name: str, recording: list[Any]) -> None:
         """The receiver of a signal may have started them."""
+        reader.drop_readers()
         publish(banner_text="one")
         banner()
         publish(banner_text="two")
         assert banner() == "one"
         recording.clear()
-        assert read() == banner() == "two"
+        assert ASKING[name]() == banner() == "two"
         assert recording == [("get", "head"), ("get", "payload")]
 
     def test_a_scope_within_another_does_not_ask_again(self, recording: list[Any]) -> None:
@@ -149,9 +152,8 @@ class TestTrust:
             assert in_a_scope() == in_a_task() == banner()
         assert recording == []
 
-    @pytest.mark.parametrize("read", ["in a thread", "awaited", "on an event loop"])
     def test_a_read_waits_for_the_answer_that_another_thread_waits_for(
-        self, hanging: type[HangingCache], clock: Any, monkeypatch: pytest.MonkeyPatch, read: str
+        self, hanging: type[HangingCache], clock: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """What was held before is not trusted meanwhile."""
         publish(banner_text="one")
@@ -161,15 +163,15 @@ class TestTrust:
         monkeypatch.setattr(reader, "WAIT_SECONDS", 10)
         hanging.asked.clear()
         hanging.open.clear()
-        with ThreadPoolExecutor(2) as threads:
+        with ThreadPoolExecutor(4) as threads:
             first = threads.submit(banner)
             wait_until(lambda: hanging.asked)
-            name = "outside of requests" + ("" if read == "in a thread" else f", {read}")
-            second = threads.submit(TRUSTING[name])
-            is_early = bool(wait([second], 0.1).done)
+            names = [f"outside of requests{how}" for how in ("", ", awaited", ", on an event loop")]
+            others = [threads.submit(TRUSTING[name]) for name in names]
+            early = wait(others, 0.05).done
             hanging.open.set()
-            assert [first.result(), second.result()] == ["two", "two"]
-        assert not is_early
+            assert [each.result() for each in (first, *others)] == ["two"] * 4
+        assert not early
 
     def test_it_counts_from_the_question_not_from_the_answer(self, hanging: type[HangingCache], clock: Any) -> None:
         """Something newer may have been stored after the cache had answered, and before the answer was here."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -24,6 +26,7 @@ SETTING = {"ENVIRONMENT_KEY": KEY, "USAGE": True, "FRESHNESS": 3_600, "DEFAULTS"
 def counting(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Count, but leave it to the test when counts are written."""
     monkeypatch.setattr(module, "WRITE_SECONDS", 3_600)
+    monkeypatch.setattr(usage, "BOXES", 8)
     settings.FLAGSMITH = SETTING
 
 
@@ -60,11 +63,31 @@ def test_without_the_setting_and_without_flagsmith_nothing_is_counted(settings: 
     assert get_flags().pin.observers == ()
 
 
+class Name(str):
+    """Lets another thread run whenever a dict looks for it."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        return str.__hash__(self)
+
+
 def test_threads_lose_no_count() -> None:
-    counter = UsageCounter()
-    with ThreadPoolExecutor(8) as threads:
-        list(threads.map(counter.count, ["banner_text"] * 10_000))
-    assert counter._counts == {"banner_text": 10_000}
+    counter, barrier = UsageCounter(), threading.Barrier(4)
+
+    def count(_: int) -> None:
+        barrier.wait()
+        for _ in range(250):
+            counter.count(Name("banner_text"))
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(count, range(4)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert counter._counts == {"banner_text": 1_000}
 
 
 def test_counts_wait_for_a_leader(monkeypatch: pytest.MonkeyPatch) -> None:
