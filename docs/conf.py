@@ -34,6 +34,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 
 myst_heading_anchors = 3  # as GitHub makes them
+myst_disable_syntax = ["myst_line_comment"]  # a line that begins with %, as a template tag's end may, is text
 
 default_role = "code"  # what stands in backquotes in a docstring
 autodoc_member_order = "bysource"
@@ -43,7 +44,9 @@ nitpick_ignore_regex = [
     ("py:class", r"HttpRequest|.*\.(T|Kind|View|Function|TestClass)"),  # names in signatures
 ]
 
-LONG = 26  # characters
+LONG = 20  # characters
+NAME = re.compile(r'(?<=<span class="pre">)[^<]+')
+BREAK = re.compile(r"(?<=[._/:=(,\[])(?=\w)")
 INCLUDE = re.compile(r"^```{include} (\S+)$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#:\s]+\.md)(?=[)#])")
 SHOWN_BY = {
@@ -77,6 +80,13 @@ def mark_long_names(app: Any, page: nodes.document) -> None:
             name["classes"].append("long")
 
 
+def offer_breaks(app: Any, name: str, template: str, context: dict[str, Any], page: nodes.document | None) -> None:
+    """Let names break behind a dot, an underscore and the like; here, as the search's index needs them whole."""
+    context["body"] = NAME.sub(
+        lambda text: re.sub(r"(?<=[._/:=(,\[])(?=\w)", "<wbr>", text[0]), context.get("body", "")
+    )
+
+
 def write_llms_txt(app: Any, error: Exception | None) -> None:
     """Write what https://llmstxt.org describes: the list of the first page, whose links lead to the pages' Markdown."""
 
@@ -93,6 +103,7 @@ def write_llms_txt(app: Any, error: Exception | None) -> None:
 
 def setup(app: Any) -> None:
     app.connect("doctree-read", mark_long_names)
+    app.connect("html-page-context", offer_breaks)
     app.connect("source-read", read_page)
     app.connect("include-read", read_included)
     app.connect("build-finished", write_llms_txt)
