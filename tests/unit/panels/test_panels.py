@@ -7,14 +7,15 @@ import html
 import inspect
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.http import HttpResponse
-from django.test import AsyncClient, Client, RequestFactory
+from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.utils.translation import override
 
 from django_flagsmith_realtime import get_flags
@@ -35,26 +36,28 @@ OBSERVED = "django_flagsmith_realtime.panels.observed"
 Get = Callable[..., HttpResponse]
 
 
-@pytest.fixture(autouse=True)
-def toolbar(settings: Any) -> Any:
-    """A project with the toolbar, and its settings, which a test may change."""
-    settings.DEBUG = True
-    settings.INTERNAL_IPS = ["127.0.0.1"]
-    settings.DEBUG_TOOLBAR_PANELS = [PANEL]  # before the toolbar is installed: it patches Django for its own panels
-    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "debug_toolbar"]
-    settings.MIDDLEWARE = [TOOLBAR, OURS]
-    settings.ROOT_URLCONF = "tests.unit.panels.urls"
-    settings.FLAGSMITH = {**settings.FLAGSMITH, "IDENTITY": "tests.unit.panels.views.identify"}
-    settings.TEMPLATES = [
-        *settings.TEMPLATES,
-        {
-            "BACKEND": "django.template.backends.jinja2.Jinja2",
-            "NAME": "jinja2",
-            "DIRS": settings.TEMPLATES[0]["DIRS"],
-            "OPTIONS": {"extensions": ["django_flagsmith_realtime.jinja2.FlagsmithExtension"]},
-        },
-    ]
-    return settings
+@pytest.fixture(scope="module", autouse=True)
+def toolbar() -> Iterator[None]:
+    """Install the toolbar once for all tests: with other apps, Django imports the URLs and compiles each template anew."""
+    jinja2 = {
+        "BACKEND": "django.template.backends.jinja2.Jinja2",
+        "NAME": "jinja2",
+        "DIRS": settings.TEMPLATES[0]["DIRS"],
+        "OPTIONS": {"extensions": ["django_flagsmith_realtime.jinja2.FlagsmithExtension"]},
+    }
+    with (
+        override_settings(DEBUG_TOOLBAR_PANELS=[PANEL]),  # before it is installed: it patches Django for its own panels
+        override_settings(
+            DEBUG=True,
+            INTERNAL_IPS=["127.0.0.1"],
+            INSTALLED_APPS=[*settings.INSTALLED_APPS, "debug_toolbar"],
+            MIDDLEWARE=[TOOLBAR, OURS],
+            ROOT_URLCONF="tests.unit.panels.urls",
+            FLAGSMITH={**settings.FLAGSMITH, "IDENTITY": "tests.unit.panels.views.identify"},
+            TEMPLATES=[*settings.TEMPLATES, jinja2],
+        ),
+    ):
+        yield
 
 
 @pytest.fixture(params=["wsgi", "asgi"])
@@ -159,8 +162,8 @@ class TestReads:
         values = {name: row["value"] for (name, _), row in reads().items()}
         assert values == {"unknown_0": "Decimal('1.5')", "unknown_1": "{(1, 2): 3}"}
 
-    def test_do_not_take_the_place_of_a_projects_own(self, toolbar: Any, get: Get) -> None:
-        toolbar.MIDDLEWARE = ["tests.unit.panels.views.OwnFlags", *toolbar.MIDDLEWARE]
+    def test_do_not_take_the_place_of_a_projects_own(self, settings: Any, get: Get) -> None:
+        settings.MIDDLEWARE = ["tests.unit.panels.views.OwnFlags", *settings.MIDDLEWARE]
         assert "of the project" in get("/own-flags/").content.decode()
 
     def test_in_threads_of_an_async_view_are_told(self, get: Get) -> None:
@@ -174,16 +177,16 @@ class TestReads:
         assert places("max_cart_items") == {line(views.limit, "max_cart_items"): 1}
 
     @each_case("middleware", [[OURS, TOOLBAR], [TOOLBAR, OURS]])
-    def test_are_told_wherever_the_toolbar_stands(self, toolbar: Any, get: Get, middleware: list[str]) -> None:
-        toolbar.MIDDLEWARE = middleware
+    def test_are_told_wherever_the_toolbar_stands(self, settings: Any, get: Get, middleware: list[str]) -> None:
+        settings.MIDDLEWARE = middleware
         publish()
         get("/page/")
         assert places("dark_mode") == {line(views.page, "dark_mode"): 1}
         get("/calls/")
         assert places("max_cart_items") == {line(views.limit, "max_cart_items"): 1}
 
-    def test_without_our_middleware_the_panel_changes_nobodys_identity(self, toolbar: Any, get: Get) -> None:
-        toolbar.MIDDLEWARE = [TOOLBAR]
+    def test_without_our_middleware_the_panel_changes_nobodys_identity(self, settings: Any, get: Get) -> None:
+        settings.MIDDLEWARE = [TOOLBAR]
         publish()
         assert get("/without-scope/?who=user_bob").content.startswith(b"<body>None")
         assert places("dark_mode", "user_bob") == {line(views.without_scope, "dark_mode"): 1}
@@ -207,7 +210,7 @@ class TestSnapshot:
         assert f"<td>{format_local(snapshot.updated_at)}, " in shown
         assert f"<td>{format_local(snapshot.published_at)}, just now</td>" in shown
 
-    def test_is_not_asked_for_by_the_panel(self, toolbar: Any, get: Get, recording: list[tuple[str, str]]) -> None:
+    def test_is_not_asked_for_by_the_panel(self, settings: Any, get: Get, recording: list[tuple[str, str]]) -> None:
         publish()
         recording.clear()
         get("/plain/")
@@ -265,11 +268,11 @@ class TestPage:
         Client().get("/page/")
         assert "Nobody is listening. Start manage.py flagsmith_listen" in panel().content
 
-    def test_tells_when_all_processes_last_read_a_flag(self, toolbar: Any) -> None:
+    def test_tells_when_all_processes_last_read_a_flag(self, settings: Any) -> None:
         publish()
         Client().get("/page/")
         assert "In all processes" not in panel().content
-        toolbar.FLAGSMITH = {**toolbar.FLAGSMITH, "USAGE": True}
+        settings.FLAGSMITH = {**settings.FLAGSMITH, "USAGE": True}
         configured_store().write_usage(Usage(since=time.time()).add({"banner_text": 12}, time.time()))
         assert "<td>last read just now, 12 reads a day</td>" in panel().content
 
@@ -277,8 +280,8 @@ class TestPage:
         Client().get("/page/")
         assert "There are no flags in the cache" in panel().content
 
-    def test_is_in_the_language_of_its_reader(self, toolbar: Any) -> None:
-        toolbar.FLAGSMITH = {**toolbar.FLAGSMITH, "USAGE": True}
+    def test_is_in_the_language_of_its_reader(self, settings: Any) -> None:
+        settings.FLAGSMITH = {**settings.FLAGSMITH, "USAGE": True}
         publish()
         Client().get("/page/")
         english = panel().content
@@ -314,10 +317,10 @@ class TestOff:
     def is_observed(self, **more: Any) -> bool:
         return bool(Client(**more).get("/page/").wsgi_request.flags.pin.observers)
 
-    def test_where_the_toolbar_is_not_shown(self, toolbar: Any) -> None:
+    def test_where_the_toolbar_is_not_shown(self, settings: Any) -> None:
         publish()
         assert self.is_observed()
-        toolbar.INTERNAL_IPS = []
+        settings.INTERNAL_IPS = []
         assert not self.is_observed()
 
     def test_where_the_panel_was_switched_off(self) -> None:
@@ -326,8 +329,8 @@ class TestOff:
         client.cookies["djdtFlagsmithPanel"] = "off"
         assert not client.get("/page/").wsgi_request.flags.pin.observers
 
-    def test_where_the_panel_is_not_listed(self, toolbar: Any) -> None:
-        toolbar.MIDDLEWARE = [OURS]
+    def test_where_the_panel_is_not_listed(self, settings: Any) -> None:
+        settings.MIDDLEWARE = [OURS]
         assert not self.is_observed()
 
     def test_after_the_request(self, get: Get) -> None:
@@ -345,8 +348,8 @@ def test_the_panel_keeps_the_snapshot_that_the_request_saw_before() -> None:
     assert load(OBSERVED).Observation(get_flags(request)).snapshot is before
 
 
-def test_a_toolbar_behind_the_middleware_sees_awaited_reads_too(toolbar: Any) -> None:
-    toolbar.MIDDLEWARE = [OURS, TOOLBAR]
+def test_a_toolbar_behind_the_middleware_sees_awaited_reads_too(settings: Any) -> None:
+    settings.MIDDLEWARE = [OURS, TOOLBAR]
     publish()
     asyncio.run(AsyncClient().get("/apage/"))
     assert "dark_mode" in {row["name"] for row in panel().get_stats()["flags"]}
