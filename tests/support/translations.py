@@ -59,5 +59,6 @@ def left_in_english(page: str, language: str) -> set[str]:
     return {
         piece
         for piece in pieces
-        if len(piece) > 4 and re.search(rf"(?<!\w){re.escape(piece)}(?!\w)", said) and piece not in translated
+        if len(piece) > 4 and piece in said and piece not in translated
+        if re.search(rf"(?<!\w){re.escape(piece)}(?!\w)", said)
     }

@@ -20,9 +20,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.cache import caches
 from django.core.management import call_command
-from django.test import Client
+from django.template.loader import render_to_string
+from django.test import Client, RequestFactory
 from django.utils.translation import override
 
+from django_flagsmith_realtime.admin.page import page_context
 from django_flagsmith_realtime.conf import get_config
 from django_flagsmith_realtime.environment.snapshot import parse_document
 from django_flagsmith_realtime.environment.warnings import NO_OVERRIDES, OTHER_SPLITS
@@ -43,6 +45,20 @@ PAGE = "/admin/django_flagsmith_realtime/flags/"
 Get = Callable[..., str]
 
 
+def without_frame(page: str) -> str:
+    """Return what is ours of a page of the admin."""
+    return page.partition('<div id="content-main" class="flagsmith-page">')[2].partition('id="footer"')[0]
+
+
+def render(language: str, query: str = "", **form: str) -> str:
+    """Render the page's flags for a reader of some language, without a request, whose frame costs more than they do."""
+    factory, path = RequestFactory(), f"{PAGE}{query}"
+    request = factory.post(path, form) if form else factory.get(path)
+    with override(language):
+        page = render_to_string("django_flagsmith_realtime/admin/flags.html", page_context(request), request)
+    return without_frame(page)
+
+
 @pytest.fixture
 def get(settings: Any, db: None) -> Get:
     """Return a page of the admin, for a superuser who reads some language."""
@@ -58,11 +74,9 @@ def get(settings: Any, db: None) -> Get:
     client = Client()
     client.force_login(User.objects.create(username="ann", is_staff=True, is_superuser=True))
 
-    def get(language: str, *, path: str = PAGE, **form: str) -> str:
-        headers = {"accept-language": language}
-        response = client.post(path, form, headers=headers) if form else client.get(path, headers=headers)
-        page: str = response.content.decode()
-        return page.partition('<div id="content-main" class="flagsmith-page">')[2].partition('id="footer"')[0] or page
+    def get(language: str, *, path: str = PAGE) -> str:
+        page: str = client.get(path, headers={"accept-language": language}).content.decode()
+        return without_frame(page) or page
 
     return get
 
@@ -102,36 +116,40 @@ def break_down(now: float) -> None:
     wait("web-2:7", "web-3:8", "web-4:9")
 
 
-def pages(get: Get, language: str) -> list[str]:
+def pages(language: str) -> list[str]:
     """Return pages that say together what the page can say of flags."""
-    few = f"{PAGE}?q=banner"
     return [
-        get(language, identifier="42", traits="plan=gold\nage=40"),
-        get(language, path=few, identifier="42", traits="{1}"),
-        get(language, path=f"{PAGE}?q=nothing+like+this", identifier="42", traits="plan"),
+        render(language, identifier="42", traits="plan=gold\nage=40"),
+        render(language, "?q=banner", identifier="42", traits="{1}"),
+        render(language, "?q=nothing+like+this", identifier="42", traits="plan"),
     ]
 
 
 @pytest.mark.parametrize("language", [catalog.parent.parent.name for catalog in CATALOGS])
 class TestAdminPage:
-    def test_nothing_is_left_in_english(self, get: Get, language: str, settings: Any) -> None:
-        own, english = [get(language)], [get("en")]
+    @pytest.fixture(autouse=True)
+    def admin_project(self, settings: Any) -> None:
+        settings.ROOT_URLCONF = "tests.support.admin_project.urls"
+        settings.FLAGSMITH = {"ENVIRONMENT_KEY": KEY, "USAGE": True}
+
+    def test_nothing_is_left_in_english(self, language: str, settings: Any) -> None:
+        own, english = [render(language)], [render("en")]
         publish_changes()
         break_down(time.time())
-        own, english = own + pages(get, language), english + pages(get, "en")
+        own, english = own + pages(language), english + pages("en")
         settings.FLAGSMITH = {**settings.FLAGSMITH, "LISTENER": "inline"}
         caches["default"].delete_many([f"{PREFIX}:lease", f"{PREFIX}:head"])
-        own.append(get(language))
+        own.append(render(language))
         assert set().union(*(left_in_english(page, language) for page in own)) == set()
         catalog = translations(PACKAGE / f"locale/{language}/LC_MESSAGES/django.mo")
         same = {text for page in own for text in texts(page)} & {text for page in english for text in texts(page)}
         words = {text.rstrip(":") for text in same if re.search("[A-Za-z]", text)}
         assert {word for word in words if catalog.get(word) != word} == set()
 
-    def test_what_a_flag_was_and_is_now_is_translated(self, get: Get, language: str) -> None:
+    def test_what_a_flag_was_and_is_now_is_translated(self, language: str) -> None:
         publish_changes()
         catalog = translations(PACKAGE / f"locale/{language}/LC_MESSAGES/django.mo")
-        shown = " ".join(re.sub("<[^>]+>", " ", get(language)).split())
+        shown = " ".join(re.sub("<[^>]+>", " ", render(language)).split())
         for old, new in (("state", "on → off"), ("flag", "nothing → there")):
             assert f"{catalog[old]} {' → '.join(catalog[word] for word in new.split(' → '))}" in shown
 
@@ -141,8 +159,8 @@ def test_dates_numbers_and_the_status_are_german(get: Get) -> None:
     now = time.time()
     led(snapshot, written_at=now, fetch=Fetch(now - 65, 1_234.5), failure=None, warnings=())
     shown = " ".join(texts(get("de")))
-    assert "Requests 0 in der letzten Stunde, 0 in den letzten 24 Stunden; der letzte, vor 1 min 5 s, dauerte" in shown
-    assert "dauerte 1.234,50 s" in shown
+    assert "Requests 0 in der letzten Stunde, 0 in den letzten 24 Stunden; der letzte, vor 1 min " in shown
+    assert re.search(r"vor 1 min \d+ s, dauerte 1\.234,50 s", shown)
     with override("de"):
         assert f"geändert am {format_local(snapshot.updated_at)}, vor" in shown
     told = json.loads(get("de", path=f"{PAGE}status/"))["status"]
