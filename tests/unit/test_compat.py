@@ -226,4 +226,4 @@ def test_openfeatures_threads_still_end_with_a_fork_and_a_child_has_new_ones() -
     is_called = called.wait(10)
     called.clear()
     threads.submit(called.set)
-    os._exit(not is_called or called.wait(0.1))
+    os._exit(not is_called or called.wait(0.02))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,12 @@ FILES = sorted(path for path in DEPLOY.rglob("*") if path.is_file() and path.suf
 COMPOSE, KUBERNETES, DOCKERFILE = DEPLOY / "compose.yaml", DEPLOY / "kubernetes.yaml", DEPLOY / "Dockerfile"
 UNITS = sorted((DEPLOY / "systemd").iterdir())
 PROCFILES = sorted(DEPLOY.glob("Procfile*"))
+
+
+@cache
+def documents(path: Path) -> list[Any]:
+    """Return what is in a file of YAML."""
+    return list(yaml.safe_load_all(path.read_text()))
 
 
 def strings(value: Any) -> Iterator[str]:
@@ -33,7 +40,7 @@ def strings(value: Any) -> Iterator[str]:
 def lines(path: Path) -> list[str]:
     """Return the command lines, and whatever may be one, of a file."""
     if path.suffix == ".yaml":
-        return list(strings(list(yaml.safe_load_all(path.read_text()))))
+        return list(strings(documents(path)))
     return path.read_text().splitlines()
 
 
@@ -47,9 +54,9 @@ def variables(path: Path) -> set[str]:
     """Return the variables that a file gives the processes."""
     text = path.read_text()
     if path == COMPOSE:
-        return set(yaml.safe_load(text)["x-storefront"]["environment"])
+        return set(documents(path)[0]["x-storefront"]["environment"])
     if path == KUBERNETES:
-        config, *_ = yaml.safe_load_all(text)
+        config = documents(path)[0]
         return {*config["data"], *re.findall(r"--from-literal=(\w+)", text)}
     return set(re.findall(r"^(\w+)=", text, re.MULTILINE))
 
@@ -62,5 +69,6 @@ def read_variables() -> set[str]:
 
 def deployment(name: str) -> Any:
     """Return a Deployment of Kubernetes."""
-    items = yaml.safe_load_all(KUBERNETES.read_text())
-    return next(item for item in items if (item["kind"], item["metadata"]["name"]) == ("Deployment", name))
+    return next(
+        item for item in documents(KUBERNETES) if (item["kind"], item["metadata"]["name"]) == ("Deployment", name)
+    )

@@ -6,7 +6,6 @@ import re
 import shlex
 from pathlib import Path
 
-import yaml
 from django.core.management import get_commands, load_command_class
 
 from tests.example_project.deploy import files
@@ -54,14 +53,14 @@ def test_the_image_is_made_of_what_is_there_and_let_in() -> None:
 
 
 def test_compose_and_kubernetes_run_as_many_listeners() -> None:
-    compose = yaml.safe_load(files.COMPOSE.read_text())["services"]["listener"]["deploy"]["replicas"]
+    compose = files.documents(files.COMPOSE)[0]["services"]["listener"]["deploy"]["replicas"]
     assert compose == files.deployment("storefront-listener")["spec"]["replicas"] == 2
 
 
 def test_probes_ask_for_a_host_that_is_allowed_and_an_address_that_is_there() -> None:
     from django.urls import resolve
 
-    config = next(yaml.safe_load_all(files.KUBERNETES.read_text()))
+    config = files.documents(files.KUBERNETES)[0]
     [container] = files.deployment("storefront-web")["spec"]["template"]["spec"]["containers"]
     probes = [container[name]["httpGet"] for name in ("startupProbe", "readinessProbe")]
     for probe in probes:

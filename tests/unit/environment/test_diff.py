@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import reduce
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from django_flagsmith_realtime.environment.diff import FlagChange, diff
 from django_flagsmith_realtime.environment.document import normalize
 from django_flagsmith_realtime.environment.snapshot import Environment, parse_document
+from django_flagsmith_realtime.exceptions import InvalidDocument
 from tests.conftest import EXAMPLES
 from tests.support import recordings
 from tests.support.cases import each_case
@@ -255,7 +257,7 @@ def swapped(change: FlagChange) -> FlagChange:
 # Versions
 
 FEW = {"banner_text", "new_checkout", "max_cart_items", "checkout_button"}  # with each kind of override
-PEOPLE = [(identifier, {"plan": "gold", "age": 40}) for identifier in ("user_alice", "user_bob", *map(str, range(20)))]
+PEOPLE = [(identifier, {"plan": "gold", "age": 40}) for identifier in ("user_alice", "user_bob", *map(str, range(8)))]
 SMALL = edited(
     lambda body: (
         body["project"]["segments"].remove(segment(body, "app_v2")),
@@ -285,24 +287,23 @@ OF_FEW = parse_document(SMALL).environment
 FLAGS_OF_FEW = evaluated(OF_FEW)
 
 
-@examples(max_examples=10 * EXAMPLES)
+@examples(max_examples=5 * EXAMPLES)
 @given(
     st.sampled_from(list(PLACES)).flatmap(lambda name: st.sampled_from(PLACES[name])),
     st.sampled_from((True, False, 1, 3, 70.0, "1", "", "gold", "IN", None, [])),
 )
 def test_a_version_changes_with_all_that_evaluation_uses(place: tuple[Any, ...], value: Any) -> None:
-    body = copy.deepcopy(SMALL)
+    body = json.loads(json.dumps(SMALL))
     *path, last = place
     reduce(getitem, path, body)[last] = value
     try:
         environment = parse_document(body).environment
-        flags = evaluated(environment)
-    except Exception:  # what it says can't be, or not be evaluated
+    except InvalidDocument:
         assume(False)
     changes = diff(OF_FEW, environment)
     if environment.version == OF_FEW.version:
         assert not changes
-        assert flags == FLAGS_OF_FEW
+        assert evaluated(environment) == FLAGS_OF_FEW
     elif not changes:
         assert unlike_flags(environment) != unlike_flags(OF_FEW)
 

@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),  # the threads are part of what is tested
 ]
 
-CHILDREN = 3
+CHILDREN = 2
 
 
 def read() -> Any:

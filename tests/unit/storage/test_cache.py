@@ -190,7 +190,7 @@ def test_a_lease_that_expires_is_free_although_a_client_keeps_keys_for_longer(
     redis_server.reset()
     entry = {**ignoring(package, redis_server), "OPTIONS": {"CLIENT_CLASS": f"{package}.client.HerdClient"}}
     settings.CACHES = {"default": entry}
-    killed, other = leases = [Lease("default", "tests", seconds=EXPIRY_MARGIN + 0.1) for _ in range(2)]
+    killed, other = leases = [Lease("default", "tests", seconds=EXPIRY_MARGIN + 0.03) for _ in range(2)]
     assert killed.acquire() is False, "it is too short to be relied on"
     wait_until(lambda: other.acquire() or other.holder == other.token)
     for lease in leases:
