@@ -28,8 +28,7 @@ CLAIMS = {
         "test_imports.py::test_what_reads_cannot_reach_the_network",
     ),
     "A read costs little": (
-        "test_cost.py::TestPages::test_fifty_flags_cost_one_get_and_within_freshness_nothing",
-        "test_cost.py::TestPages::test_no_flag_costs_nothing",
+        "test_cost.py::test_fifty_flags_cost_one_get_within_freshness_nothing_and_no_flag_never_anything",
     ),
     "Open pages and other programs follow": (
         "test_script.py::test_a_page_with_a_strict_policy_gets_one_event_for_each_version",

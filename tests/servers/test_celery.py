@@ -15,13 +15,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celery import Celery
 from celery.concurrency.eventlet import TaskPool
+from celery.result import allow_join_result
 from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
 from standin.server import StandIn
 
+import django_flagsmith_realtime.celery as celery_module
+from django_flagsmith_realtime import get_flags
 from django_flagsmith_realtime.celery import ListenerStep
-from tests.support.documents import FIRST, LEASE, configured_store
+from tests.support.documents import FIRST, LEASE, configured_store, publish
 from tests.support.paths import ROOT
 from tests.support.processes import RedisServer, die_with_parent, project_environment, wait_until
 
@@ -332,6 +336,28 @@ def test_a_worker_that_cannot_listen_says_why_and_ends(start: Start, variables: 
 def test_the_pool_eventlet_is_refused() -> None:
     with pytest.raises(ImproperlyConfigured, match="use gevent, threads, prefork or solo"):
         ListenerStep(SimpleNamespace(), enabled=True).create(SimpleNamespace(pool_cls=TaskPool))
+
+
+def test_a_task_that_replaces_itself_ends_its_scope_and_the_new_one_s() -> None:
+    """canonical-ols/talisker#70: the new task runs inside the first one, under the same id."""
+    with Celery("eager", broker="memory://", set_as_current=False) as app:
+        app.conf.task_always_eager = True
+
+        @app.task
+        def reading() -> Any:
+            return get_flags().get_feature_value("banner_text")
+
+        @app.task(bind=True)
+        def replacing(self: Any) -> Any:
+            with allow_join_result():  # else Celery refuses to wait within a task
+                return self.replace(reading.si())
+
+        publish(banner_text="one")
+        assert replacing.delay().get() == "one"
+        assert celery_module._entered == {}
+        publish(banner_text="two")
+        assert reading.delay().get() == "two"
+    assert get_flags().get_feature_value("banner_text") == "two"
 
 
 def kill_all(pids: list[int]) -> None:

@@ -55,7 +55,7 @@ def commands(redis: RedisServer) -> Callable[[Callable[[], object]], dict[str, i
 
 @each_case("handler", HANDLERS)
 @each_case("prefix", ["", "a"])
-def test_a_page_of_fifty_flags_costs_one_get_within_freshness_nothing_as_one_of_none(
+def test_fifty_flags_cost_one_get_within_freshness_nothing_and_no_flag_never_anything(
     commands: Any, handler: str, prefix: str
 ) -> None:
     get = HANDLERS[handler]

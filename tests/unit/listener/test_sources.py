@@ -144,9 +144,7 @@ def test_a_recorded_403_says_which_setting_to_check_and_not_the_key(server: Scri
     assert '"ser."' in str(error)
 
 
-@pytest.mark.parametrize(
-    "name", ["environment_document_if_modified_since_304", "environment_document_after_change_stale_304"]
-)
+@each_case("name", ["environment_document_if_modified_since_304", "environment_document_after_change_stale_304"])
 def test_a_304_is_an_unexpected_answer_as_nothing_conditional_was_asked(server: ScriptedServer, name: str) -> None:
     error = failure_of(server, replay(name))
     assert isinstance(error, UnexpectedAnswer)
@@ -455,8 +453,16 @@ def test_the_bound_on_bytes_counts_all_pages_together(server: ScriptedServer, mo
 # Redirects
 
 
-@each_case("status", [301, 302, 303, 307, 308])
-@each_case("target", ["/other/", "other/", "{url}/other/", "//127.0.0.1:{port}/other/"])
+@each_case(
+    ("status", "target"),
+    [
+        (301, "/other/"),
+        (302, "other/"),
+        (303, "{url}/other/"),
+        (307, "//127.0.0.1:{port}/other/"),
+        (308, "/other/"),
+    ],
+)
 def test_a_redirect_within_the_origin_is_followed(server: ScriptedServer, status: int, target: str) -> None:
     server.script(PATH, Redirect(target.format(url=server.url, port=server.port), status))
     for path in ("/other/", f"{PATH}other/"):
@@ -465,8 +471,16 @@ def test_a_redirect_within_the_origin_is_followed(server: ScriptedServer, status
     assert server.requests[-1].method == "GET"
 
 
-@each_case("status", [301, 302, 303, 307, 308])
-@each_case("target", ["{other}/", "//127.0.0.1:{port}/", r"{other}\@127.0.0.1:{home}/"])
+@each_case(
+    ("status", "target"),
+    [
+        (301, "{other}/"),
+        (302, "//127.0.0.1:{port}/"),
+        (303, r"{other}\@127.0.0.1:{home}/"),
+        (307, "{other}/"),
+        (308, "{other}/"),
+    ],
+)
 def test_a_redirect_to_another_origin_never_carries_the_key(server: ScriptedServer, status: int, target: str) -> None:
     with ScriptedServer() as other:
         other.script("/", Answer(body=DOCUMENT))
@@ -478,8 +492,9 @@ def test_a_redirect_to_another_origin_never_carries_the_key(server: ScriptedServ
         assert other.accepted == 0
 
 
-@pytest.mark.parametrize("target", ["https://127.0.0.1:{port}/", "http://localhost:{port}/", "ftp://127.0.0.1:{port}/"])
+@each_case("target", ["https://127.0.0.1:{port}/", "http://localhost:{port}/", "ftp://127.0.0.1:{port}/"])
 def test_another_scheme_or_name_is_another_origin(server: ScriptedServer, target: str) -> None:
+    server.requests.clear()
     error = failure_of(server, Redirect(target.format(port=server.port)))
     assert isinstance(error, RedirectRefused)
     assert len(server.requests) == 1

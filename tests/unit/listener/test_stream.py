@@ -99,7 +99,7 @@ def test_a_stream_is_open_before_anything_happens(server: ScriptedServer) -> Non
     server.wait_for(lambda: server.open_connections == 0)
 
 
-@pytest.mark.parametrize("framing", ["chunked", "close"])
+@each_case("framing", ["chunked", "close"])
 def test_an_event_is_delivered_as_soon_as_it_came(server: ScriptedServer, framing: Any) -> None:
     stream = EventStream(framing=framing)
     server.script(PATH, stream)
@@ -137,7 +137,7 @@ def test_an_unfinished_event_is_not_delivered(server: ScriptedServer) -> None:
     assert heard(server, EventStream([UPDATED[:-2]], end="clean")) == [StreamConnected()]
 
 
-@pytest.mark.parametrize("framing", ["chunked", "close"])
+@each_case("framing", ["chunked", "close"])
 def test_a_reset_is_an_error(server: ScriptedServer, framing: Any) -> None:
     messages = heard(server, EventStream([UPDATED], end="reset", framing=framing))
     assert isinstance(messages[-1], Unreachable)
@@ -159,7 +159,7 @@ def test_a_stream_without_a_length_may_just_end(server: ScriptedServer) -> None:
     ]
 
 
-@pytest.mark.parametrize("piece", [b"x" * 50_000, b"data: x\n"], ids=["line", "event"])
+@each_case("piece", [b"x" * 50_000, b"data: x\n"])
 def test_what_has_no_end_closes_the_connection_at_the_bound(server: ScriptedServer, piece: bytes) -> None:
     *messages, error = heard(server, EventStream([UPDATED, b"data: ", *[piece] * 1_000], end="open"))
     assert messages == [StreamConnected(), Announcement(TIME)]
@@ -218,7 +218,7 @@ def test_an_answer_that_is_no_stream_has_a_type_and_says_what_it_is(
     assert words in str(error)
 
 
-@pytest.mark.parametrize("content_type", ["text/event-stream", "Text/Event-Stream ; charset=utf-8"])
+@each_case("content_type", ["text/event-stream", "Text/Event-Stream ; charset=utf-8"])
 def test_the_content_type_may_be_written_in_any_way(server: ScriptedServer, content_type: str) -> None:
     assert heard(server, EventStream(end="clean", headers={"Content-Type": content_type})) == [StreamConnected()]
 
@@ -265,7 +265,7 @@ def test_dripping_headers_are_a_timeout(server: ScriptedServer, monkeypatch: pyt
     assert "within 0.05 s" in str(error)
 
 
-@pytest.mark.parametrize("framing", ["chunked", "close"])
+@each_case("framing", ["chunked", "close"])
 def test_a_byte_now_and_then_is_no_sign_of_life(server: ScriptedServer, framing: Any) -> None:
     began = time.monotonic()
     messages = heard(server, EventStream([PING, *[b"x", 0.01] * 1_000], framing=framing), timeout=SHORT)
@@ -344,7 +344,7 @@ def listening_thread(stream: Stream, heard: SimpleQueue[Any]) -> Iterator[thread
     assert not thread.is_alive()
 
 
-@pytest.mark.parametrize("framing", ["chunked", "close"])
+@each_case("framing", ["chunked", "close"])
 def test_interrupt_ends_a_blocked_read_at_once(server: ScriptedServer, framing: Any) -> None:
     server.script(PATH, EventStream(framing=framing))
     stream, heard = make_stream(server.url, timeout=60), SimpleQueue[Any]()
@@ -383,17 +383,16 @@ KNOWN = [
 
 
 @each_case(
-    ("name", "expected", "ends"),
+    ("name", "expected", "ends", "bytewise"),
     [
-        ("e2e_stream_real_environment", [1_795_373_826_879_439, 1_795_373_833_152_998], True),
-        ("stream_known_environment", KNOWN, True),
-        ("stream_accept_gzip", KNOWN, True),
-        ("stream_never_updated_environment", [], True),
-        ("stream_last_event_id", KNOWN[:2], False),
-        ("stream_with_origin_cors", KNOWN[:2], False),
+        ("e2e_stream_real_environment", [1_795_373_826_879_439, 1_795_373_833_152_998], True, True),
+        ("stream_known_environment", KNOWN, True, False),
+        ("stream_accept_gzip", KNOWN, True, False),
+        ("stream_never_updated_environment", [], True, False),
+        ("stream_last_event_id", KNOWN[:2], False, True),
+        ("stream_with_origin_cors", KNOWN[:2], False, False),
     ],
 )
-@each_case("bytewise", [False, True])
 def test_a_recorded_stream_is_read_as_it_came(
     server: ScriptedServer, name: str, expected: list[int], ends: bool, bytewise: bool
 ) -> None:
