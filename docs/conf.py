@@ -82,9 +82,7 @@ def mark_long_names(app: Any, page: nodes.document) -> None:
 
 def offer_breaks(app: Any, name: str, template: str, context: dict[str, Any], page: nodes.document | None) -> None:
     """Let names break behind a dot, an underscore and the like; here, as the search's index needs them whole."""
-    context["body"] = NAME.sub(
-        lambda text: re.sub(r"(?<=[._/:=(,\[])(?=\w)", "<wbr>", text[0]), context.get("body", "")
-    )
+    context["body"] = NAME.sub(lambda text: BREAK.sub("<wbr>", text[0]), context.get("body", ""))
 
 
 def write_llms_txt(app: Any, error: Exception | None) -> None:

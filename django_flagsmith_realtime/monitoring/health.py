@@ -80,7 +80,7 @@ class Health:
         return None if self.head is None or known_at is None else max(self.now - known_at, 0.0)
 
     def to_plain(self, *, private: bool = True) -> dict[str, Any]:
-        """Return what docs/howto/operations.md describes, for JSON; hosts, reasons and errors only if `private`."""
+        """Return what docs/reference/status-and-log.md describes; hosts, reasons and errors only if `private`."""
         now, head, status, content, report = self.now, self.head, self.status, self.content, self.leader_status
         host, _, pid = (self.leader or "").rpartition(":")
         failure = status.failure if status else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tests.docs.pages import names, table
-from tests.docs.test_operations import PAGE as OPERATIONS
+from tests.docs.test_status_and_log import PAGE as STATUS_AND_LOG
 from tests.support.paths import DOCS, ROOT
 
 PAGE = DOCS / "howto/troubleshooting.md"
@@ -24,5 +24,5 @@ def test_what_it_says_is_what_the_package_says() -> None:
 
 
 def test_each_trouble_of_health_has_its_row() -> None:
-    troubles = dict(table(OPERATIONS, "key"))["`troubles`"]
+    troubles = dict(table(STATUS_AND_LOG, "key"))["`troubles`"]
     assert {name for cells in table(PAGE, "trouble") for name in names(cells[0])} == set(names(troubles))

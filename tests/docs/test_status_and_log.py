@@ -1,4 +1,4 @@
-"""What docs/howto/operations.md says, compared with the code."""
+"""What docs/reference/status-and-log.md says, compared with the code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.source import modules, nodes
 from tests.unit.monitoring.test_health import led
 from tests.unit.storage.test_status import NOW
 
-PAGE = DOCS / "howto/operations.md"
+PAGE = DOCS / "reference/status-and-log.md"
 
 
 def rows(heading: str) -> list[list[str]]:
