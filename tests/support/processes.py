@@ -119,6 +119,15 @@ class ServerProcess:
     def log(self) -> str:
         return (self.directory / "log").read_text(errors="replace")
 
+    def ask(self, line: str, end: str = "\r\n") -> str:
+        """Return the answer to one line of a text protocol, up to `end`."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            connection.sendall(f"{line}\r\n".encode())
+            answer = b""
+            while not answer.endswith(end.encode()) and (part := connection.recv(65536)):
+                answer += part
+        return answer.decode()
+
     @property
     def is_running(self) -> bool:
         return self.process is not None and self.process.poll() is None
@@ -246,9 +255,8 @@ class RedisServer(ServerProcess):
         return {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in self.info("commandstats").items()}
 
     def reset(self) -> None:
-        with self.client() as client:
-            client.flushall()
-            client.config_resetstat()
+        for command in ("FLUSHALL", "CONFIG RESETSTAT"):
+            assert self.ask(command) == "+OK\r\n"
 
 
 class MemcachedServer(ServerProcess):
@@ -263,15 +271,6 @@ class MemcachedServer(ServerProcess):
             return self.ask("version").startswith("VERSION")
         except OSError:
             return False
-
-    def ask(self, line: str, end: str = "\r\n") -> str:
-        """Return the answer to one line of the text protocol, up to `end`."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
-            connection.sendall(f"{line}\r\n".encode())
-            answer = b""
-            while not answer.endswith(end.encode()) and (part := connection.recv(65536)):
-                answer += part
-        return answer.decode()
 
     def put_raw(self, key: str, value: bytes) -> None:
         """Store bytes under the mark of a pickled value."""

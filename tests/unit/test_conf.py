@@ -240,7 +240,7 @@ def test_a_url_ends_with_one_slash(url: str) -> None:
     assert configured(REALTIME_URL=url).realtime_url == "http://host/api/v1/"
 
 
-@pytest.mark.parametrize("path", ["/a/flags.json", Path("/a/flags.json")])
+@each_case("path", ["/a/flags.json", Path("/a/flags.json")])
 def test_a_path_may_be_written_either_way(path: Any) -> None:
     assert configured(SNAPSHOT_FILE=path).snapshot_file == Path("/a/flags.json")
 
@@ -345,7 +345,7 @@ def test_a_setting_that_was_wrong_is_read_again_when_it_changes() -> None:
     assert configured(POLL_INTERVAL=1).poll_interval == 1
 
 
-@pytest.mark.parametrize("keys", [{}, {"ENVIRONMENT_KEY": None}, {"ENVIRONMENT_KEY": ""}])
+@each_case("keys", [{}, {"ENVIRONMENT_KEY": None}, {"ENVIRONMENT_KEY": ""}])
 def test_a_missing_key_is_a_problem_for_a_listener(keys: Any) -> None:
     (problem,) = find_missing(configured(**keys))
     assert problem.id == "flagsmith.W001"
@@ -355,7 +355,7 @@ def test_a_missing_key_is_a_problem_for_a_listener(keys: Any) -> None:
     assert find_missing(configured(ENVIRONMENT_KEY="ser.x")) == []
 
 
-@pytest.mark.parametrize("more", [{"POLL": 3}, {"CACHE": "nope"}], ids=["unknown key", "unknown alias"])
+@each_case("more", [{"POLL": 3}, {"CACHE": "nope"}])
 def test_an_error_report_of_a_wrong_setting_does_not_show_the_key(more: dict[str, object]) -> None:
     with override_settings(FLAGSMITH={"ENVIRONMENT_KEY": "ser.PRIVATE", **more}, DEBUG=False):
         try:

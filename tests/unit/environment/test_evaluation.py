@@ -169,7 +169,7 @@ def test_a_flag_that_is_for_servers_only_is_read_like_any_other() -> None:
     assert get_flags().get_feature_value("server_only_secret") == "s3cr3t"
 
 
-@pytest.mark.parametrize("priorities", [(0, 1), (1, 0)])
+@each_case("priorities", [(0, 1), (1, 0)])
 def test_the_override_that_comes_first_in_flagsmith_wins(priorities: tuple[int, int]) -> None:
     document = recordings.document()
     gold, lucky = document["project"]["segments"][:2]

@@ -146,6 +146,6 @@ def test_the_latest_time_is_a_datetime() -> None:
     assert to_datetime(MOMENT + 1) - to_datetime(MOMENT) == timedelta(microseconds=1)
 
 
-@pytest.mark.parametrize(("microseconds", "year"), [(10**30, 9999), (-(10**30), 1970)])
+@each_case(("microseconds", "year"), [(10**30, 9999), (-(10**30), 1970)])
 def test_a_time_that_no_datetime_holds_is_shown_as_the_nearest(microseconds: int, year: int) -> None:
     assert to_datetime(microseconds).year == year

@@ -74,7 +74,7 @@ def test_what_cannot_work_is_said_in_one_line(once: Callable[..., str], setting:
     assert KEY not in str(raised.value)
 
 
-@pytest.mark.parametrize("cache", [LOCMEM, DUMMY], ids=["local memory", "dummy"])
+@each_case("cache", [LOCMEM, DUMMY])
 def test_a_cache_of_one_process_is_refused_with_the_lines_to_paste(
     once: Callable[..., str], cache: dict[str, Any]
 ) -> None:

@@ -78,7 +78,7 @@ def test_a_wrong_number_is_named(option: str, value: str) -> None:
         run(f"{option}={value}")
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("setting", "said"),
     [({}, "ENVIRONMENT_KEY"), ({"ENVIRONMENT_KEY": "ser.tests", "CACHE": "nowhere"}, "'nowhere'")],
 )

@@ -152,7 +152,7 @@ def written(terminal: TextIOWrapper) -> str:
     return terminal.read()
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("encoding", "name"),
     [("ascii", r"Pr\xf6d\xfcktion \U0001f680"), ("cp1252", r"Prödüktion \U0001f680"), ("utf-8", "Prödüktion 🚀")],
 )

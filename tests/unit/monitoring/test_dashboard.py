@@ -6,8 +6,6 @@ import copy
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from django_flagsmith_realtime.conf import Config
 from django_flagsmith_realtime.environment.snapshot import Environment, Snapshot, parse_document
 from django_flagsmith_realtime.monitoring.dashboard import flag_url
@@ -38,7 +36,7 @@ def test_a_flag_is_in_the_dashboard_of_its_flagsmith(setting: dict[str, Any], da
     assert flag_url(config, snapshot, "nowhere") == flag_url(config, None, "dark_mode") == ""
 
 
-@pytest.mark.parametrize("project_id", [None, "7", True])
+@each_case("project_id", [None, "7", True])
 def test_a_document_without_the_projects_number_is_as_good_but_for_the_link(project_id: object) -> None:
     body = copy.deepcopy(RECORDED)
     body["project"]["id"] = project_id

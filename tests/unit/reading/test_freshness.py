@@ -219,4 +219,4 @@ def test_by_default_a_change_is_visible_after_a_tenth_of_a_second(settings: Any)
     publish(banner_text="two")
     began = time.monotonic()
     wait_until(lambda: banner() == "two")
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 1

@@ -37,8 +37,15 @@ def by_function(*names: str, **more: str) -> str:
     return str(environment().from_string(f"{{{{ flags_json({', '.join(arguments)}) }}}}").render())
 
 
+def flags_json(*names: str, **more: str) -> str:
+    """Return what both write, which is the same."""
+    page = by_tag(*names, **more)
+    assert by_function(*names, **more) == page
+    return page
+
+
 @pytest.fixture(params=[by_tag, by_function], ids=["tag", "function"])
-def flags_json(request: pytest.FixtureRequest) -> Render:
+def render(request: pytest.FixtureRequest) -> Render:
     found: Render = request.param
     return found
 
@@ -58,7 +65,7 @@ def publish_edited(name: str = "dark_mode", *, marked: list[int]) -> None:
     store.publish(parse_document(document), after=store.read_head())
 
 
-def test_named_flags_and_no_others_are_in_the_page(flags_json: Render) -> None:
+def test_named_flags_and_no_others_are_in_the_page() -> None:
     publish(new_checkout=True)
     assert state_in(flags_json("new_checkout", "banner_text", "max_cart_items")) == {
         "flags": {
@@ -69,47 +76,46 @@ def test_named_flags_and_no_others_are_in_the_page(flags_json: Render) -> None:
     }
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("render", "error"),
     [(by_tag, TemplateSyntaxError), (by_function, TypeError)],
-    ids=["tag", "function"],
 )
 def test_names_must_be_given(render: Render, error: type[Exception]) -> None:
     with pytest.raises(error, match="name"):
         render()
 
 
-def test_the_element_has_the_id_that_is_asked_for(flags_json: Render) -> None:
+def test_the_element_has_the_id_that_is_asked_for() -> None:
     publish()
     assert flags_json("dark_mode").startswith('<script id="flagsmith-state" type="application/json">')
     assert flags_json("dark_mode", id="other").startswith('<script id="other" type="application/json">')
 
 
 @each_case("value", ["</script><script>alert(1)</script>", "<!--", "\u2028", "'\"&\\", "Grüße 🚀"])
-def test_no_value_ends_the_element(flags_json: Render, value: str) -> None:
+def test_no_value_ends_the_element(value: str) -> None:
     publish(banner_text=value)
     page = flags_json("banner_text")
     assert page.count("<") == 2
     assert state_in(page)["flags"]["banner_text"]["value"] == value
 
 
-def test_names_are_those_that_the_client_looks_up(flags_json: Render) -> None:
+def test_names_are_those_that_the_client_looks_up() -> None:
     publish_edited("Dark Mode", marked=[])
     assert list(state_in(flags_json("Dark Mode"))["flags"]) == ["dark_mode"]
 
 
 def test_an_unknown_flag_is_off_and_reported_as_everywhere(
-    flags_json: Render, caplog: pytest.LogCaptureFixture, settings: Any
+    render: Render, caplog: pytest.LogCaptureFixture, settings: Any
 ) -> None:
     publish()
-    assert state_in(flags_json("typo")) == {"flags": {"typo": {"enabled": False, "value": None}}}
+    assert state_in(render("typo")) == {"flags": {"typo": {"enabled": False, "value": None}}}
     assert "Flag 'typo' is off" in caplog.text
     settings.FLAGSMITH = {"ENVIRONMENT_KEY": "ser.tests", "STRICT": True}
     with pytest.raises(UnknownFlag):
-        flags_json("typo")
+        render("typo")
 
 
-def test_defaults_stand_in_while_there_are_no_flags(flags_json: Render, settings: Any) -> None:
+def test_defaults_stand_in_while_there_are_no_flags(settings: Any) -> None:
     settings.FLAGSMITH = {"ENVIRONMENT_KEY": "ser.tests", "DEFAULTS": {"new_checkout": True, "banner_text": "Hi"}}
     assert state_in(flags_json("new_checkout", "banner_text"))["flags"] == {
         "new_checkout": {"enabled": True, "value": None},
@@ -117,7 +123,7 @@ def test_defaults_stand_in_while_there_are_no_flags(flags_json: Render, settings
     }
 
 
-def test_what_a_test_overrides_is_in_the_page(flags_json: Render) -> None:
+def test_what_a_test_overrides_is_in_the_page() -> None:
     with override_flags(new_checkout=True, banner_text="Hi", server_only_secret="mine"):
         assert state_in(flags_json("new_checkout", "banner_text", "server_only_secret"))["flags"] == {
             "new_checkout": {"enabled": True, "value": None},
@@ -129,10 +135,10 @@ def test_what_a_test_overrides_is_in_the_page(flags_json: Render) -> None:
 # Server-side only
 
 
-def test_a_flag_for_servers_only_never_reaches_a_page(flags_json: Render, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_flag_for_servers_only_never_reaches_a_page(render: Render, caplog: pytest.LogCaptureFixture) -> None:
     publish(new_checkout=True)
     for _ in range(3):
-        page = flags_json("new_checkout", "server_only_secret")
+        page = render("new_checkout", "server_only_secret")
         assert list(state_in(page)["flags"]) == ["new_checkout"]
     [record] = caplog.records
     assert record.levelno == logging.ERROR
@@ -141,15 +147,15 @@ def test_a_flag_for_servers_only_never_reaches_a_page(flags_json: Render, caplog
 
 
 @each_case("mode", ["DEBUG", "STRICT"])
-def test_it_raises_in_development(flags_json: Render, mode: str, settings: Any) -> None:
+def test_it_raises_in_development(render: Render, mode: str, settings: Any) -> None:
     publish()
     settings.DEBUG = mode == "DEBUG"
     settings.FLAGSMITH = {"ENVIRONMENT_KEY": "ser.tests", "STRICT": mode == "STRICT"}
     with pytest.raises(ServerSideOnly, match=r"'server_only_secret'.*server-side only.*Take its name out"):
-        flags_json("new_checkout", "server_only_secret")
+        render("new_checkout", "server_only_secret")
 
 
-def test_the_mark_follows_the_feature_as_it_is_published(flags_json: Render) -> None:
+def test_the_mark_follows_the_feature_as_it_is_published() -> None:
     publish_edited(marked=[1])
     assert state_in(flags_json("dark_mode", "server_only_secret"))["flags"].keys() == {"server_only_secret"}
     publish()

@@ -17,6 +17,7 @@ from django_flagsmith_realtime.storage import usage
 from django_flagsmith_realtime.storage.usage import UsageBoxes
 from django_flagsmith_realtime.test import override_flags
 from tests.support.backends import RecordingCache
+from tests.support.cases import each_case
 from tests.support.documents import KEY, configured_store, publish
 
 SETTING = {"ENVIRONMENT_KEY": KEY, "USAGE": True, "FRESHNESS": 3_600, "DEFAULTS": {"planned": True}}
@@ -56,7 +57,7 @@ def test_each_call_is_counted_as_the_sdk_does_and_nothing_that_flagsmith_does_no
     assert collected() == {"dark_mode": 6, "banner_text": 4}
 
 
-@pytest.mark.parametrize("setting", [{"USAGE": False}, {"ENVIRONMENT_KEY": None, "SNAPSHOT_FILE": "flags.json"}])
+@each_case("setting", [{"USAGE": False}, {"ENVIRONMENT_KEY": None, "SNAPSHOT_FILE": "flags.json"}])
 def test_without_the_setting_and_without_flagsmith_nothing_is_counted(settings: Any, setting: dict[str, Any]) -> None:
     settings.FLAGSMITH = {**SETTING, **setting}
     publish()

@@ -51,11 +51,10 @@ def end(process: subprocess.Popen[str]) -> None:
     process.wait(10)
 
 
-def test_a_process_that_runs_has_not_abandoned_it(holder: subprocess.Popen[str]) -> None:
+def test_of_many_that_find_its_process_killed_and_not_before_one_learns_it(
+    holder: subprocess.Popen[str], directory: Path
+) -> None:
     assert not is_abandoned(TOKEN)
-
-
-def test_of_many_that_find_its_process_killed_one_learns_it(holder: subprocess.Popen[str], directory: Path) -> None:
     end(holder)
     with ThreadPoolExecutor(4) as threads:
         assert sum(threads.map(is_abandoned, [TOKEN] * 4)) == 1

@@ -183,25 +183,23 @@ class TestReading:
         with pytest.raises(SnapshotFileError, match="flags isn't a dict of flag names to a bool, a value"):
             load_snapshot(path)
 
-    @pytest.mark.parametrize(
+    @each_case(
         "body",
         [
+            # flags_json, Flagsmith's CLI
             {"flags": {"a": {"id": 1, "enabled": True, "value": "v"}}},
+            # Flagsmith's JavaScript client
             {"flags": {"a": {"id": 1, "enabled": True, "value": "v", "variant": None}}, "identity": None},
+            # flagsmith_flags --json
             {"a": {"enabled": True, "value": "v", "variant": None, "reason": "DEFAULT"}},
+            # GET flags/
             [{"id": 7, "feature": {"id": 1, "name": "a"}, "feature_state_value": "v", "enabled": True}],
+            # GET identities/
             {
                 "identifier": "42",
                 "traits": [],
                 "flags": [{"feature": {"id": 1, "name": "a"}, "feature_state_value": "v", "enabled": True}],
             },
-        ],
-        ids=[
-            "flags_json, Flagsmith's CLI",
-            "Flagsmith's JavaScript client",
-            "flagsmith_flags --json",
-            "GET flags/",
-            "GET identities/",
         ],
     )
     def test_what_people_have_at_hand_is_accepted(self, path: Path, body: object) -> None:
