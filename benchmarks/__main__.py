@@ -52,10 +52,7 @@ def main() -> None:
 
 def prepare(stack: ExitStack) -> None:
     """Start the caches, and set Django up."""
-    redis, memcached = RedisServer(), MemcachedServer()
-    for server in (redis, memcached):
-        stack.callback(server.end)
-        server.start()
+    redis, memcached = stack.enter_context(RedisServer()), stack.enter_context(MemcachedServer())
     directory = stack.enter_context(tempfile.TemporaryDirectory())
     os.environ.update(
         DJANGO_SETTINGS_MODULE="benchmarks.settings",

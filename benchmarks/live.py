@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -210,10 +211,12 @@ class Asking:
             asked.result(120)
 
     async def _ask(self) -> None:
-        began = time.monotonic()
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
-        writer.write(ASK)
-        answer = await reader.read()
-        writer.close()
+        began, answer = time.monotonic(), b""
+        while not answer:  # else the system's queue of new connections was full: a browser tries again, too
+            with suppress(ConnectionResetError):
+                reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+                writer.write(ASK)
+                answer = await reader.read()
+                writer.close()
         assert answer.startswith(b"HTTP/1.1 200"), answer
         self.times.append((began, time.monotonic()))
