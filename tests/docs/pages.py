@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ class Block(NamedTuple):
     before: str
 
 
+@cache
 def prose(page: Path) -> str:
     """Return a page without its code blocks."""
     return FENCED.sub("", page.read_text())

@@ -57,7 +57,7 @@ def test_an_anonymous_visitor_keeps_a_variant_and_others_get_no_cookie(settings:
         assert not client.get("/plain/").cookies
         variant = client.get("/page/").content
         assert client.cookies["visitor"]["httponly"]
-        assert {client.get("/page/").content for _ in range(3)} == {variant}
+        assert client.get("/page/").content == variant
         variants.add(variant)
     assert len(variants) == 3
     client.cookies["visitor"] = "forged"

@@ -46,6 +46,7 @@ class _Texts(HTMLParser):
         self.found += [" ".join(data.split())] if data.strip() and not self.data else []
 
 
+@cache  # tests ask several things of one page
 def texts(page: str) -> list[str]:
     """Return a page's words, each text on its own, those in attributes included, and without names and values."""
     return _Texts(page).found
