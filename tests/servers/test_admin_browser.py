@@ -11,7 +11,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.select import Select
 
-from tests.support.admin_project import PAGE, AdminProject, running_admin
+from tests.support.admin_site import PAGE, AdminProject, running_admin
 from tests.support.browser import chromium, complaints, lay_out
 from tests.support.browser.axe import violations
 from tests.support.processes import wait_until

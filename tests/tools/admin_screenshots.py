@@ -8,7 +8,7 @@ from pathlib import Path
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 
-from tests.support.admin_project import PAGE, AdminProject, running_admin
+from tests.support.admin_site import PAGE, AdminProject, running_admin
 from tests.support.browser import chromium, lay_out
 from tests.support.processes import wait_until
 
