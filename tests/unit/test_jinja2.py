@@ -45,9 +45,10 @@ def environment(**options: Any) -> jinja2.Environment:
 @pytest.fixture(params=["sync", "async"])
 def render(request: pytest.FixtureRequest) -> Callable[..., str]:
     """Render a source in an environment that is either, with some variables."""
+    own = environment(enable_async=request.param == "async")
 
     def render(source: str, /, **variables: Any) -> str:
-        template = environment(enable_async=request.param == "async").from_string(source)
+        template = own.from_string(source)
         if request.param == "async":
             return asyncio.run(template.render_async(variables))
         return template.render(variables)

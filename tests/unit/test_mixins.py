@@ -123,17 +123,21 @@ class TestFallback:
         assert get("/1/").content.startswith(b"new")
 
 
-@each_case("names", [["new_checkout", "gift_cards"], ("new_checkout", "gift_cards")])
-def test_several_flags_have_to_be_all_on_or_all_off(settings: Any, base: Any, get: Get, names: Any) -> None:
-    for states, enabled, status in [
-        ((True, True), True, 200),
-        ((True, False), True, 404),
-        ((True, False), False, 404),
-        ((False, False), False, 200),
-    ]:
-        publish(new_checkout=states[0], gift_cards=states[1])
-        serve(settings, base.as_view(flag_name=names, flag_enabled=enabled))
-        assert get("/1/").status_code == status
+@each_case(
+    ("kind", "states", "enabled", "status"),
+    [
+        (list, (True, True), True, 200),
+        (tuple, (True, False), True, 404),
+        (list, (True, False), False, 404),
+        (tuple, (False, False), False, 200),
+    ],
+)
+def test_several_flags_have_to_be_all_on_or_all_off(
+    settings: Any, base: Any, get: Get, kind: Any, states: tuple[bool, bool], enabled: bool, status: int
+) -> None:
+    publish(new_checkout=states[0], gift_cards=states[1])
+    serve(settings, base.as_view(flag_name=kind(("new_checkout", "gift_cards")), flag_enabled=enabled))
+    assert get("/1/").status_code == status
 
 
 def test_generic_views_keep_what_they_do(settings: Any, get: Get) -> None:
