@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from hypothesis import strategies as st
@@ -13,8 +14,10 @@ IDENTIFIERS = ("alice", "bob", "ünï", "42", "042", "1.5", "007", "")
 WORDS = ("gold", "silver", "2.1.0", "true", "7", "3.5", "")
 TRAITS = ("plan", "age", "naïve key")
 
+# `st.text()` finds the same letters by way of UTF-8: 2 s of each process that runs in a new checkout.
+texts = partial(st.text, st.characters(exclude_categories=["Cs"]))
 confused = st.sampled_from((-1, -2, 1, True))  # by Python: two have the same hash, two are equal
-values = st.none() | st.booleans() | st.integers(-(2**31), 2**31) | st.sampled_from(WORDS) | st.text(max_size=8)
+values = st.none() | st.booleans() | st.integers(-(2**31), 2**31) | st.sampled_from(WORDS) | texts(max_size=8)
 uuids = st.uuids(version=4).map(str)
 ids = st.integers(1, 10_000)
 
@@ -163,4 +166,4 @@ traits = st.fixed_dictionaries(
         "naïve key": values | st.floats(allow_nan=False) | st.lists(st.integers(), max_size=2),
     },
 )
-identities = st.tuples(st.sampled_from(IDENTIFIERS) | st.text(max_size=6), traits)
+identities = st.tuples(st.sampled_from(IDENTIFIERS) | texts(max_size=6), traits)

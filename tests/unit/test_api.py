@@ -35,6 +35,7 @@ from tests.support import recordings
 from tests.support.cases import each_case
 from tests.support.documents import RECORDED, configured_store, publish
 from tests.support.processes import RedisServer
+from tests.support.strategies import texts
 
 GOLD = Identity("somebody", {"plan": "gold"})
 ALICE = Identity("user_alice")
@@ -366,16 +367,16 @@ class TestIdentity:
             | st.booleans()
             | st.integers()
             | st.floats()
-            | st.text()
+            | texts()
             | st.dates()
             | st.decimals()
             | st.binary()
             | st.just("9" * 5_000)
             | st.just(10**400)
-            | st.lists(st.text())
-            | st.dictionaries(st.text(), st.text()),
+            | st.lists(texts())
+            | st.dictionaries(texts(), texts()),
         ),
-        identifier=st.text(),
+        identifier=texts(),
     )
     def test_a_read_does_not_fail_whatever_the_traits_are(self, traits: dict[str, Any], identifier: str) -> None:
         publish()

@@ -22,6 +22,7 @@ from django_flagsmith_realtime.prometheus import FlagsmithCollector, find_metric
 from django_flagsmith_realtime.storage.status import BUCKETS, Errors, Histogram, SourceStatus, Tally
 from tests.support.backends import use
 from tests.support.documents import KEY, configured_store, publish
+from tests.support.strategies import texts
 from tests.unit.monitoring.test_health import led, wait
 from tests.unit.storage.test_status import FULL, NOW
 
@@ -139,7 +140,7 @@ def test_it_stands_beside_the_metrics_of_the_process_and_can_be_asked_for_by_nam
     assert family.name == "flagsmith_realtime_healthy"
 
 
-@given(st.lists(st.floats(0, 1e6)), st.text(), st.integers(0, 1 << 40))
+@given(st.lists(st.floats(0, 1e6)), texts(), st.integers(0, 1 << 40))
 def test_whatever_was_counted_is_valid_openmetrics(latencies: list[float], source: str, count: int) -> None:
     histogram = Histogram()
     for latency in latencies:

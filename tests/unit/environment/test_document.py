@@ -21,6 +21,7 @@ from django_flagsmith_realtime.environment.snapshot import Environment
 from django_flagsmith_realtime.exceptions import InvalidDocument
 from tests.support import recordings
 from tests.support.cases import each_case
+from tests.support.strategies import texts
 
 Body = dict[str, Any]
 Edit = Callable[[Body], object]
@@ -218,8 +219,8 @@ def test_rules_may_be_nested_but_not_without_end() -> None:
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    st.none() | st.booleans() | st.integers() | st.floats() | texts(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
 PATHS: list[tuple[Any, ...]] = []

@@ -41,6 +41,7 @@ from tests.support.http_server import Answer, Refuse, ScriptedServer, Silence
 from tests.support.paths import ROOT
 from tests.support.processes import free_port
 from tests.support.socks_proxy import SocksProxy
+from tests.support.strategies import texts
 
 URL = "https://user:password@flagsmith.example:8000/api/v1/ser.secret/?key=secret"
 
@@ -177,7 +178,7 @@ def test_retry_after_as_a_date_is_in_utc(zone: str, monkeypatch: pytest.MonkeyPa
         time.tzset()
 
 
-@given(st.text())
+@given(texts())
 def test_any_retry_after_is_bounded_seconds_or_nothing(value: str) -> None:
     seconds = read_retry_after(value)
     assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER

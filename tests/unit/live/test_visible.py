@@ -22,7 +22,7 @@ from tests.support.backends import HangingCache
 from tests.support.cases import each_case
 from tests.support.documents import publish
 from tests.support.observers import Recorder, watch
-from tests.support.strategies import documents, identities
+from tests.support.strategies import documents, identities, texts
 from tests.unit.environment.test_evaluation import publish_raw
 from tests.unit.live.pages import (
     ANALYTICS,
@@ -354,8 +354,8 @@ def test_a_large_body_is_refused(url: str) -> None:
 
 NAMES = ("context", "targetingKey", "identifier", "traits", "trait_key", "trait_value", "transient")
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES) | st.text(), inner, max_size=4),
+    st.none() | st.booleans() | st.integers() | st.floats() | texts(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES) | texts(), inner, max_size=4),
     max_leaves=12,
 )
 
@@ -371,7 +371,7 @@ def test_no_body_is_an_error_of_the_server(body: bytes, url: str) -> None:
         json.loads(answer.content, parse_constant=lambda text: pytest.fail(f"a browser can't parse {text}"))
 
 
-@given(st.text(max_size=20))
+@given(texts(max_size=20))
 def test_no_name_is_an_error_of_the_server(name: str) -> None:
     publish()
     with override_settings(FLAGSMITH=SETTING):

@@ -24,6 +24,7 @@ from django_flagsmith_realtime.storage.status import Content
 from tests.support.backends import use
 from tests.support.cases import each_case
 from tests.support.documents import PREFIX, configured_store, publish
+from tests.support.strategies import texts
 from tests.unit.storage.test_status import FULL
 
 
@@ -118,14 +119,14 @@ def test_one_flag_shows_its_value_whole() -> None:
     assert format_flag(flag()) == "banner is on\nreason   STATIC"
 
 
-@given(st.lists(st.builds(flag, st.text(), st.none() | st.integers() | st.text()), max_size=4), st.integers(1, 200))
+@given(st.lists(st.builds(flag, texts(), st.none() | st.integers() | texts()), max_size=4), st.integers(1, 200))
 def test_whatever_flags_hold_each_has_one_line(flags: list[Flag], width: int) -> None:
     table = format_table(flags, width)
     assert len(table.splitlines()) == len(flags) + 1
     assert all(line.isprintable() for line in table.split("\n"))
 
 
-@given(st.text(), st.integers(1, 30))
+@given(texts(), st.integers(1, 30))
 def test_a_text_is_cut_to_the_width_and_only_where_it_is_wider(text: str, width: int) -> None:
     shown = cut(printable(text), width)
     if text_width(printable(text)) <= width:

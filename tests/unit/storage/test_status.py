@@ -27,6 +27,7 @@ from django_flagsmith_realtime.storage.status import (
     parse_status,
 )
 from tests.support.cases import each_case
+from tests.support.strategies import texts
 
 NOW = 1_800_000_000.0
 FULL = Status(
@@ -72,8 +73,8 @@ def test_a_status_with_garbage_anywhere_is_none_or_a_valid_status(data: st.DataO
         if not isinstance(place[key], dict) or data.draw(st.booleans()):
             break
         place = place[key]
-    scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
-    place[key] = data.draw(scalars | st.lists(scalars) | st.dictionaries(st.text(), scalars))
+    scalars = st.none() | st.booleans() | st.integers() | st.floats() | texts() | st.binary()
+    place[key] = data.draw(scalars | st.lists(scalars) | st.dictionaries(texts(), scalars))
     status = parse_status(plain)
     assert status is None or parse_status(status.to_plain()) == status
 
