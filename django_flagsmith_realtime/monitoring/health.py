@@ -168,7 +168,10 @@ def check_health(config: Config, store: Store, *, max_age: float | None = None, 
             text += " " + _("The listener fetches them now; where that fails, its last error says why.")
         problems.append(Problem(NO_SNAPSHOT, text))
     if not leader and not _fetches_come(config, status, now):
-        text = _("Nobody is listening. Start manage.py flagsmith_listen, or see in its log why it ended.")
+        text = _(
+            "Nobody is listening. Start manage.py flagsmith_listen or the Celery worker that listens; if it ended, its "
+            "log says why."
+        )
         if config.listener == "inline":
             text = _(
                 "Nobody is listening. The processes that serve requests do, from their first request on; else see "
