@@ -64,7 +64,7 @@ def test_a_message_is_posted_as_json_with_the_name_and_password_of_the_url(
     [  # each list of one kind, which is logged once
         [Refuse(503), Refuse(403), Redirect("/elsewhere", 302), Redirect("http://127.0.0.1:1/", 308)],
         [Reset(), Raw([b"not HTTP\r\n\r\n"])],
-        [Drip({}, 60, what="headers")],
+        [Drip({}, 5, what="headers")],
     ],
 )
 def test_a_message_is_posted_until_the_hub_accepts_it(

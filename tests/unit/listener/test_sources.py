@@ -260,8 +260,8 @@ def test_tls_to_a_plain_port_says_that_tls_failed(server: ScriptedServer) -> Non
     "reply",
     [
         Silence(),
-        Drip(DOCUMENT, 60, what="headers"),
-        Drip(DOCUMENT, 60, what="body"),
+        Drip(DOCUMENT, 2, what="headers"),
+        Drip(DOCUMENT, 2, what="body"),
         Raw([head(200, {"Transfer-Encoding": "chunked"}), b"1\r\n{\r\n"], end="open"),
         Raw([head(200, {"Content-Encoding": "gzip"}), gzip.compress(BODY)[:10]], end="open"),
     ],
@@ -276,14 +276,14 @@ def test_one_deadline_bounds_the_whole_request(server: ScriptedServer, reply: Re
 
 def test_the_deadline_bounds_redirects_and_pages_together(server: ScriptedServer) -> None:
     server.script(PATH, Redirect("/elsewhere/"))
-    server.script("/elsewhere/", Drip({**DOCUMENT, "more": 1}, 60))
+    server.script("/elsewhere/", Drip({**DOCUMENT, "more": 1}, 2))
     assert isinstance(failure(server.url, SHORT), TimedOut)
 
 
 def test_a_fetch_that_times_out_names_its_setting_and_does_not_end_the_next(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.script(PATH, Drip(DOCUMENT, 60))
+    server.script(PATH, Drip(DOCUMENT, 2))
     source = make_source(server.url, SHORT)
     with pytest.raises(TimedOut, match=r"within 0\.05 s \(FLAGSMITH\['REQUEST_TIMEOUT'\]\)"):
         source.fetch()
