@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from django.http import HttpRequest
@@ -29,7 +29,7 @@ def make_document(updated_at: str | None = None, **flags: Any) -> Document:
     return replace(made, asked_at=time.time_ns() // 1_000)
 
 
-@lru_cache(maxsize=64)
+@cache
 def _make_document(updated_at: str, encoded_flags: str) -> Document:
     flags = json.loads(encoded_flags)
     body = recordings.document()

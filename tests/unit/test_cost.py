@@ -25,7 +25,7 @@ from tests.support.documents import HEAD, configured_store, payload_key, publish
 from tests.support.processes import RedisServer
 from tests.support.sources import FakeSource
 
-OVERHEAD = {"info", "hello", "client|setinfo"}  # commands of connecting, and of asking for the counters
+OVERHEAD = {"info", "quit", "hello", "client|setinfo"}  # commands of connecting, and of asking for the counters
 Get = Callable[[str], Any]
 HANDLERS: dict[str, Get] = {
     "wsgi": lambda url: Client().get(url),
