@@ -48,15 +48,25 @@ def base(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
-@pytest.fixture(params=["wsgi", "asgi"])
-def get(request: pytest.FixtureRequest) -> Get:
-    return Client().get if request.param == "wsgi" else lambda url: asyncio.run(AsyncClient().get(url))
+def get_under_wsgi(url: str) -> HttpResponse:
+    return Client().get(url)
+
+
+def get_under_asgi(url: str) -> HttpResponse:
+    return asyncio.run(AsyncClient().get(url))
+
+
+@pytest.fixture
+def get(base: Any) -> Get:
+    """Send a GET as it comes to such a view without Django adapting one."""
+    return get_under_wsgi if base is Sync else get_under_asgi
 
 
 def serve(settings: Any, view: Any) -> None:
     settings.ROOT_URLCONF = (path("<int:number>/", view), path("old-checkout/", other, name="old-checkout"))
 
 
+@each_case("get", [get_under_wsgi, get_under_asgi])
 def test_the_view_runs_while_the_flag_is_on_and_does_not_exist_while_it_is_off(
     settings: Any, base: Any, get: Get
 ) -> None:
@@ -104,6 +114,7 @@ class TestFallback:
         serve(settings, Closed.as_view())
         assert get("/1/").content == b"Closed {'number': 1} {'number': 1}"
 
+    @each_case("get", [get_under_wsgi, get_under_asgi])
     def test_of_an_async_view_may_be_async(self, settings: Any, get: Get) -> None:
         class Closed(Async):
             async def flag_fallback(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -140,7 +151,7 @@ def test_several_flags_have_to_be_all_on_or_all_off(
     assert get("/1/").status_code == status
 
 
-def test_generic_views_keep_what_they_do(settings: Any, get: Get) -> None:
+def test_generic_views_keep_what_they_do(settings: Any) -> None:
     class Page(FlagEnabledMixin, TemplateView):
         flag_name = "new_checkout"
         template_name = "part.html"
@@ -151,9 +162,9 @@ def test_generic_views_keep_what_they_do(settings: Any, get: Get) -> None:
 
     publish(new_checkout=True)
     serve(settings, Page.as_view())
-    assert get("/1/").content.strip() == b"new"
+    assert get_under_wsgi("/1/").content.strip() == b"new"
     serve(settings, Away.as_view())
-    assert get("/1/")["Location"] == "/away/"
+    assert get_under_wsgi("/1/")["Location"] == "/away/"
 
 
 @each_case(
