@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -42,8 +42,11 @@ class TestIdentity:
 class TestFromUser:
     """With Django's own middleware and a real session."""
 
-    @pytest.fixture(params=["wsgi", "asgi"])
-    def get(self, request: pytest.FixtureRequest, settings: Any, db: None) -> Iterator[Callable[..., HttpResponse]]:
+    @pytest.fixture(params=[Client, AsyncClient], ids=["wsgi", "asgi"])
+    def get(
+        self, request: pytest.FixtureRequest, settings: Any, db: None, django_user_model: Any
+    ) -> Callable[..., HttpResponse]:
+        """Send a GET to a view, for somebody who is logged in, or for a visitor."""
         settings.MIDDLEWARE = [
             "django_flagsmith_realtime.middleware.FlagsmithMiddleware",
             "django.contrib.sessions.middleware.SessionMiddleware",
@@ -54,42 +57,17 @@ class TestFromUser:
             "IDENTITY": "django_flagsmith_realtime.identity.from_user",
         }
 
-        def get(view: Callable[..., Any], user: Any = None) -> HttpResponse:
+        visitor, member = request.param(), request.param()
+        member.force_login(django_user_model.objects.create_user("alice", id=7))
+
+        def get(view: Callable[..., Any], *, logged_in: bool = True) -> Any:
             settings.ROOT_URLCONF = (path("", view),)
-            if request.param == "wsgi":
-                client = Client()
-                if user:
-                    client.force_login(user)
-                return client.get("/")
-            aclient = AsyncClient()
-            if user:
-                aclient.force_login(user)
-            return async_to_sync(aclient.get)("/")
+            send = (member if logged_in else visitor).get
+            return send("/") if request.param is Client else async_to_sync(send)("/")
 
-        yield get
+        return get
 
-    @pytest.fixture
-    def user(self, db: None, django_user_model: Any) -> Any:
-        return django_user_model.objects.create_user("alice", id=7)
-
-    def test_the_user_who_is_logged_in_is_named_by_primary_key(self, get: Any, user: Any) -> None:
-        def view(request: HttpRequest) -> HttpResponse:
-            request.flags.is_feature_enabled("banner_text")
-            return HttpResponse(repr(request.flags.identity))
-
-        async def aview(request: HttpRequest) -> HttpResponse:
-            return HttpResponse(repr((await request.aflags()).identity))
-
-        async def sync_read(request: HttpRequest) -> HttpResponse:
-            request.flags.is_feature_enabled("banner_text")
-            return HttpResponse(repr(request.flags.identity))
-
-        publish()
-        for each in (view, aview, sync_read):
-            assert get(each, user).content.decode() == repr(Identity("7"))
-            assert get(each).content == b"None"
-
-    def test_a_page_that_reads_no_flag_does_not_touch_the_session(self, get: Any, user: Any) -> None:
+    def test_a_page_that_reads_no_flag_does_not_touch_the_session(self, get: Any) -> None:
         def view(request: HttpRequest) -> HttpResponse:
             assert request.flags is not None
             assert bool(request.flags)
@@ -100,27 +78,30 @@ class TestFromUser:
 
         publish()
         for each in (view, aview):
-            answer = get(each, user)
+            answer = get(each)
             assert answer.content == b"False"
             assert not answer.has_header("Vary")
 
-    def test_a_page_that_reads_one_varies_with_the_cookie(self, get: Any, user: Any) -> None:
+    def test_a_page_that_reads_one_is_for_the_user_by_primary_key_and_varies_with_the_cookie(self, get: Any) -> None:
         def view(request: HttpRequest) -> HttpResponse:
-            return render(request, "banner.html")
+            page = render(request, "banner.html")
+            page["X-Identity"] = repr(request.flags.identity)
+            return page
 
         async def aview(request: HttpRequest) -> HttpResponse:
             await request.aflags()
-            return render(request, "banner.html")
+            return view(request)
 
         async def blocking(request: HttpRequest) -> HttpResponse:
-            return render(request, "banner.html")
+            return view(request)
 
         publish()
         for each in (view, aview, blocking):
-            assert get(each, user)["Vary"] == "Cookie"
-            assert get(each)["Vary"] == "Cookie"
+            answers = get(each), get(each, logged_in=False)
+            assert [answer["X-Identity"] for answer in answers] == [repr(Identity("7")), "None"]
+            assert [answer["Vary"] for answer in answers] == ["Cookie", "Cookie"]
 
-    def test_all_reads_of_a_request_cost_the_queries_of_one(self, get: Any, user: Any) -> None:
+    def test_all_reads_of_a_request_cost_the_queries_of_one(self, get: Any) -> None:
         queries: list[int] = []
 
         def view(request: HttpRequest) -> HttpResponse:
@@ -131,7 +112,7 @@ class TestFromUser:
             return HttpResponse()
 
         publish()
-        get(view, user)
+        get(view)
         assert queries == [2], "the session, and the user"
 
     def test_without_the_middleware_of_auth_the_log_says_what_is_missing(

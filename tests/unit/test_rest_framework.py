@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
-from django.test import Client
+from django.test import Client, override_settings
 from django.urls import include, path
 from django.utils.decorators import method_decorator
 from rest_framework.decorators import action, api_view, permission_classes
@@ -25,16 +27,20 @@ from tests.support.cases import each_case
 from tests.support.documents import publish
 
 
-@pytest.fixture(autouse=True)
-def project(settings: Any) -> None:
-    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "rest_framework"]
-    settings.MIDDLEWARE = ["django_flagsmith_realtime.middleware.FlagsmithMiddleware"]
-    settings.FLAGSMITH = {
+@pytest.fixture(scope="module", autouse=True)
+def project() -> Iterator[None]:
+    flagsmith = {
         "FRESHNESS": 0,
         "ENVIRONMENT_KEY": "ser.tests",
         "IDENTITY": "django_flagsmith_realtime.identity.from_user",
         "STRICT": True,
     }
+    with override_settings(
+        INSTALLED_APPS=[*settings.INSTALLED_APPS, "rest_framework"],
+        MIDDLEWARE=["django_flagsmith_realtime.middleware.FlagsmithMiddleware"],
+        FLAGSMITH=flagsmith,
+    ):
+        yield
 
 
 def banner(request: Request) -> Response:
