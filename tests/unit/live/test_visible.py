@@ -297,13 +297,13 @@ def test_behind_a_proxy_the_origin_is_the_one_that_the_browser_sees(settings: An
 # Caches
 
 
-@each_case("mode", ["sync", "async"])
-def test_no_cache_may_keep_an_answer(mode: str) -> None:
+def test_no_cache_may_keep_an_answer() -> None:
     publish()
     with override_settings(FLAGSMITH=PER_SESSION):
         etag = post(OFREP)["ETag"]
         answers = [post(OFREP), post(OFREP, **{"If-None-Match": etag}), post(OFREP, b"{"), post(f"{OFREP}/unknown")]
         answers += [Client().get(FLAGS), Client().head(FLAGS), Client().get(IDENTITIES), post(IDENTITIES, {})]
+        answers.append(apost(OFREP))
     for answer in answers:
         directives = {each.strip() for each in answer["Cache-Control"].split(",")}
         assert {"private", "no-store", "no-cache", "max-age=0"} <= directives
@@ -336,7 +336,7 @@ def test_while_the_cache_is_away_a_page_gets_what_the_process_holds(hanging: typ
 def test_other_methods_are_refused(url: str, allowed: set[str]) -> None:
     publish()
     with override_settings(FLAGSMITH=SETTING):
-        for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"):
+        for method in ("GET", "HEAD", "POST", "PUT", "OPTIONS", "PROPFIND"):
             answer = Client().generic(method, url, b"{}", content_type="application/json")
             assert (answer.status_code == 405) == (method not in allowed), method
             if method not in allowed:
