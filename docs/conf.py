@@ -46,7 +46,7 @@ nitpick_ignore_regex = [
 
 LONG = 20  # characters
 NAME = re.compile(r'(?<=<span class="pre">)[^<]+')
-BREAK = re.compile(r"(?<=[._/:=(,\[])(?=[^\W\d])|(?<=[a-z])(?=[A-Z])")  # within a name, not within %.0f
+BREAK = re.compile(r"(?<=[._/:=(,\[])(?=[^\W\d])")  # within a name, not within %.0f
 INCLUDE = re.compile(r"^```{include} (\S+)$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#:\s]+\.md)(?=[)#])")
 SHOWN_BY = {
