@@ -36,8 +36,8 @@ def backend(name: str, location: str = "", **options: Any) -> dict[str, Any]:
 
 
 LOCMEM = backend("locmem.LocMemCache")
-REDIS = backend("redis.RedisCache", "redis://127.0.0.1", socket_connect_timeout=1, socket_timeout=1)
-MEMCACHED = backend("memcached.PyMemcacheCache", "127.0.0.1:11211", connect_timeout=1, timeout=1)
+REDIS = backend("redis.RedisCache", "redis://127.0.0.1:1", socket_connect_timeout=1, socket_timeout=1)
+MEMCACHED = backend("memcached.PyMemcacheCache", "127.0.0.1:1", connect_timeout=1, timeout=1)
 DATABASE = backend("db.DatabaseCache", "flags")
 DUMMY = backend("dummy.DummyCache")
 
@@ -110,7 +110,7 @@ FAULTS: dict[str, tuple[Any, dict[str, Any], str, str]] = {
     ),
     "W007": (
         GOOD,
-        {"cache": backend("redis.RedisCache", "redis://127.0.0.1", socket_timeout=1)},
+        {"cache": backend("redis.RedisCache", "redis://127.0.0.1:1", socket_timeout=1)},
         "no socket_connect_timeout",
         'Add to CACHES["default"]["OPTIONS"], in seconds: "socket_connect_timeout": 1.',
     ),
@@ -209,8 +209,8 @@ def test_the_settings_that_we_show_are_silent(read: Any) -> None:
     "cache",
     [
         REDIS,
-        backend("redis.RedisCache", "redis://127.0.0.1?socket_timeout=1&socket_connect_timeout=1"),
-        backend("redis.RedisCache", "redis://127.0.0.1", socket_timeout=1, socket_connect_timeout=1, MAX_ENTRIES=None),
+        backend("redis.RedisCache", "redis://127.0.0.1:1?socket_timeout=1&socket_connect_timeout=1"),
+        backend("redis.RedisCache", "redis://127.0.0.1:1", socket_timeout=1, socket_connect_timeout=1, MAX_ENTRIES=None),
         {**REDIS, "LOCATION": ["redis://127.0.0.1:1", "redis://127.0.0.1:2"]},
         MEMCACHED,
         {**DATABASE, "OPTIONS": {"MAX_ENTRIES": 10_000}},
