@@ -1,4 +1,4 @@
-"""Show `flagsmith_status` and `--watch` in a terminal, in seven states: `python -m tests.tools.status_screenshots DIRECTORY`.
+"""Show `flagsmith_status` in a terminal, in seven states: `python -m tests.tools.status_screenshots DIRECTORY`.
 
 Each state is a real one. The terminal is tmux, whose cells become HTML and, by Chromium, a picture.
 """
@@ -47,14 +47,13 @@ pre { margin: 0; padding: 12px 14px; background: #16181d; color: #d7dae0; border
 
 
 class Terminal:
-    """A tmux of its own that runs one command; what it shows is kept with its colors."""
+    """A tmux of its own that runs `flagsmith_status`; what it shows is kept with its colors."""
 
-    def __init__(self, deployment: Deployment, *arguments: str) -> None:
+    def __init__(self, deployment: Deployment) -> None:
         environment = project_environment(deployment.setting, deployment.redis.cache())
-        command = [sys.executable, "-m", "django", "flagsmith_status", *arguments]
         self._name = f"flagsmith-{time.monotonic_ns()}"
-        prompt = f"$ python manage.py {shlex.join(command[3:])}"
-        script = f"cd {ROOT}; echo {shlex.quote(prompt)}; {shlex.join(command)}; sleep 60"
+        command = shlex.join([sys.executable, "-m", "django", "flagsmith_status"])
+        script = f"cd {ROOT}; echo '$ python manage.py flagsmith_status'; {command}; sleep 60"
         self._tmux(
             "-f", "/dev/null", "new-session", "-d", "-x", str(WIDTH), "-y", str(HEIGHT),
             *(part for name in ADDED for part in ("-e", f"{name}={environment[name]}")), "sh", "-c", script,
@@ -140,14 +139,14 @@ STATES: list[tuple[str, Callable[[Deployment], None], str]] = [  # and what the 
 ]
 
 
-def show(inflict: Callable[[Deployment], None], text: str, *arguments: str) -> str:
+def show(inflict: Callable[[Deployment], None], text: str) -> str:
     with ExitStack() as stack:
         deployment = Deployment(stack, LEASE_SECONDS=8)
         wait_until(lambda: deployment.status().get("requests"), "a status")
         inflict(deployment)
         deadline = time.monotonic() + 20
         while True:
-            terminal = Terminal(deployment, *arguments)
+            terminal = Terminal(deployment)
             try:
                 shown = terminal.wait_for("Requests")
                 if text in shown:
@@ -189,12 +188,9 @@ def photograph(page: str, picture: Path) -> None:
 
 
 def main(directory: Path) -> None:
-    for name, arguments in (("status", ()), ("status-watch", ("--watch",))):
-        blocks = [
-            f"<h2>{state}</h2><pre>{to_html(show(inflict, text, *arguments))}</pre>" for state, inflict, text in STATES
-        ]
-        photograph(f"<meta charset=utf-8><style>{STYLE}</style>{''.join(blocks)}", directory / f"{name}.png")
-        print(directory / f"{name}.png", flush=True)
+    blocks = [f"<h2>{state}</h2><pre>{to_html(show(inflict, text))}</pre>" for state, inflict, text in STATES]
+    photograph(f"<meta charset=utf-8><style>{STYLE}</style>{''.join(blocks)}", directory / "status.png")
+    print(directory / "status.png")
 
 
 if __name__ == "__main__":
