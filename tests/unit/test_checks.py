@@ -210,7 +210,9 @@ def test_the_settings_that_we_show_are_silent(read: Any) -> None:
     [
         REDIS,
         backend("redis.RedisCache", "redis://127.0.0.1:1?socket_timeout=1&socket_connect_timeout=1"),
-        backend("redis.RedisCache", "redis://127.0.0.1:1", socket_timeout=1, socket_connect_timeout=1, MAX_ENTRIES=None),
+        backend(
+            "redis.RedisCache", "redis://127.0.0.1:1", socket_timeout=1, socket_connect_timeout=1, MAX_ENTRIES=None
+        ),
         {**REDIS, "LOCATION": ["redis://127.0.0.1:1", "redis://127.0.0.1:2"]},
         MEMCACHED,
         {**DATABASE, "OPTIONS": {"MAX_ENTRIES": 10_000}},
