@@ -46,12 +46,11 @@ def official() -> Flagsmith:
     return Flagsmith(offline_mode=True, offline_handler=LocalFileHandler(str(recordings.DOCUMENT)))
 
 
-@pytest.fixture(scope="module", params=["fetched", "stored"])
-def environment(request: pytest.FixtureRequest) -> Environment:
-    environment = parse_document(recordings.document()).environment
-    return environment if request.param == "fetched" else Environment.from_payload(environment.payload)
+FETCHED = parse_document(recordings.document()).environment
+fetched_and_stored = each_case("environment", [FETCHED, Environment.from_payload(FETCHED.payload)])
 
 
+@fetched_and_stored
 def test_every_flag_of_the_environment_is_what_the_official_sdk_says(
     environment: Environment, official: Flagsmith
 ) -> None:
@@ -60,6 +59,7 @@ def test_every_flag_of_the_environment_is_what_the_official_sdk_says(
     assert expected["max_cart_items"][:4] == (True, 25, 14, "max_cart_items")
 
 
+@fetched_and_stored
 @each_case("identifier", IDENTITIES)
 def test_every_flag_of_an_identity_is_what_the_official_sdk_says(
     environment: Environment, official: Flagsmith, identifier: str
@@ -78,24 +78,24 @@ def test_the_identities_reach_every_segment_override_and_variant(official: Flags
     assert {found.get_feature_value("checkout_button") for found in flags.values()} == {"green", "blue", "control"}
 
 
-def test_the_features_that_are_for_servers_only_are_known(environment: Environment) -> None:
+@fetched_and_stored
+def test_the_environment_keeps_its_name_its_client_side_key_and_what_is_for_servers(environment: Environment) -> None:
+    assert (environment.name, environment.api_key) == (RECORDED["name"], RECORDED["api_key"])
     assert environment.server_key_only == {"server_only_secret"}
 
 
+@fetched_and_stored
 def test_evaluation_leaves_the_document_as_it_was(environment: Environment) -> None:
     before = copy.deepcopy(environment.document)
     environment.identity_flags("gold", {"plan": "gold"}).all_flags()
     assert environment.document == before
 
 
+@fetched_and_stored
 def test_the_flags_of_an_environment_are_read_only(environment: Environment) -> None:
     flags: Any = environment.flags
     with pytest.raises(TypeError):
         flags["dark_mode"] = Flag(False, None, 1, "dark_mode")
-
-
-def test_the_environment_keeps_its_name_and_client_side_key(environment: Environment) -> None:
-    assert (environment.name, environment.api_key) == (RECORDED["name"], RECORDED["api_key"])
 
 
 def test_a_payload_brings_back_the_same_version() -> None:

@@ -95,15 +95,11 @@ def test_every_form_of_a_time_is_exact_to_the_microsecond(text: str, expected: i
 
 
 @each_case("text", NO_TIMES)
-def test_anything_but_a_time_is_none_in_an_event(text: str) -> None:
+def test_anything_but_a_time_is_a_value_error_and_none_in_an_event(text: str) -> None:
     assert read_event_time(f'{{"updated_at": {text}}}') is None
-
-
-@each_case("text", [text for text in NO_TIMES if len(text) < 1_000 and "9" * 15 not in text])
-def test_anything_but_a_time_raises_a_value_error(text: str) -> None:
     try:
         value = loads(text)
-    except ArithmeticError:  # a number that no decimal can hold
+    except (ArithmeticError, ValueError):  # a number with too many digits
         return
     with pytest.raises(ValueError):
         parse_time(value)
@@ -138,15 +134,7 @@ def test_any_text_is_a_time_that_a_datetime_can_hold_or_a_value_error(text: str)
         to_datetime(parse_time(text))
 
 
-def test_a_time_without_a_zone_is_in_utc() -> None:
-    assert parse_time("2026-11-22T18:40:00") == MOMENT
-
-
-def test_the_latest_time_is_a_datetime() -> None:
-    assert to_datetime(LATEST) == datetime.max.replace(tzinfo=timezone.utc)
+def test_a_datetime_is_exact_and_the_nearest_one_where_none_holds_the_time() -> None:
     assert to_datetime(MOMENT + 1) - to_datetime(MOMENT) == timedelta(microseconds=1)
-
-
-@each_case(("microseconds", "year"), [(10**30, 9999), (-(10**30), 1970)])
-def test_a_time_that_no_datetime_holds_is_shown_as_the_nearest(microseconds: int, year: int) -> None:
-    assert to_datetime(microseconds).year == year
+    assert to_datetime(LATEST) == datetime.max.replace(tzinfo=timezone.utc)
+    assert [to_datetime(time).year for time in (10**30, -(10**30))] == [9999, 1970]

@@ -81,25 +81,31 @@ class Clockwork:
         self.schedule.connect(self.now)
 
 
-@pytest.fixture
-def clockwork() -> Clockwork:
+def settled() -> Clockwork:
     clockwork = Clockwork()
     clockwork.settle()
     return clockwork
 
 
-def test_the_first_request_is_due_at_once() -> None:
+@pytest.fixture
+def clockwork() -> Clockwork:
+    return settled()
+
+
+def test_the_first_request_is_due_at_once_and_the_next_after_the_poll_interval() -> None:
     clockwork = Clockwork()
     assert clockwork.schedule.due() <= clockwork.now
-
-
-def test_a_healthy_stream_polls_at_the_poll_interval(clockwork: Clockwork) -> None:
+    clockwork.settle()
     assert clockwork.schedule.due() == clockwork.now + 300
 
 
-def test_an_interval_of_zero_never_polls() -> None:
+def test_an_interval_of_zero_never_polls_with_a_stream_and_without() -> None:
     clockwork = Clockwork(poll_interval=0)
     clockwork.settle()
+    assert clockwork.schedule.due() == NEVER
+    clockwork = Clockwork(poll_interval=0, fallback=0)
+    clockwork.advance_to_due()
+    clockwork.answer(body(T))
     assert clockwork.schedule.due() == NEVER
 
 
@@ -152,26 +158,24 @@ def test_what_changed_while_the_stream_was_away_is_no_reason_for_doubt() -> None
     assert clockwork.schedule.stream_doubt is None
 
 
-def test_an_event_is_fetched_at_once(clockwork: Clockwork) -> None:
+@each_case("time", [T + SECOND, None])
+def test_an_event_is_fetched_at_once_and_once_even_without_a_time(time: int | None) -> None:
+    clockwork = settled()
     clockwork.now += 5
-    clockwork.schedule.announce(Announcement(T + SECOND), clockwork.now)
+    clockwork.schedule.announce(Announcement(time), clockwork.now)
     assert clockwork.schedule.due() <= clockwork.now
-
-
-def test_an_event_that_was_chased_before_costs_nothing(clockwork: Clockwork) -> None:
-    clockwork.schedule.announce(Announcement(T + SECOND), clockwork.now)
     clockwork.advance_to_due()
-    clockwork.answer(body(T + SECOND))
-    clockwork.schedule.announce(Announcement(T + SECOND), clockwork.now)
-    clockwork.schedule.announce(Announcement(T), clockwork.now)  # what the first body said
+    clockwork.answer(body(time or T))
     assert clockwork.schedule.due() == clockwork.now + 300
 
 
-def test_an_event_without_a_time_is_fetched_once(clockwork: Clockwork) -> None:
-    clockwork.now += 5
-    clockwork.schedule.announce(Announcement(None), clockwork.now)
+def test_an_event_whose_time_is_known_costs_nothing(clockwork: Clockwork) -> None:
+    assert clockwork.schedule.announce(Announcement(T + SECOND), clockwork.now)
+    assert not clockwork.schedule.announce(Announcement(T + SECOND), clockwork.now)
     clockwork.advance_to_due()
-    clockwork.answer(body(T))
+    clockwork.answer(body(T + SECOND))
+    for time in (T + SECOND, T):  # the second is what the first body said
+        assert not clockwork.schedule.announce(Announcement(time), clockwork.now)
     assert clockwork.schedule.due() == clockwork.now + 300
 
 
@@ -337,8 +341,7 @@ def lead_again(clockwork: Clockwork) -> None:
 def test_a_chase_that_is_interrupted_asks_often_again(
     missing: int, wait: float, interrupt: Callable[[Clockwork], object]
 ) -> None:
-    clockwork = Clockwork()
-    clockwork.settle()
+    clockwork = settled()
     clockwork.schedule.announce(Announcement(T + missing), clockwork.now)
     for _ in range(3):
         clockwork.advance_to_due()
@@ -391,10 +394,9 @@ def test_an_idle_hour_costs_the_safety_polls_and_nothing_else(clockwork: Clockwo
     assert all(later - earlier >= 300 for earlier, later in pairwise(clockwork.requests))
 
 
-@pytest.mark.parametrize("cached", [20, 60])
-def test_behind_a_document_cache_the_second_of_two_changes_arrives_with_few_requests(
-    clockwork: Clockwork, cached: float
-) -> None:
+@each_case("cached", [20, 60])
+def test_behind_a_document_cache_the_second_of_two_changes_arrives_with_few_requests(cached: float) -> None:
+    clockwork = settled()
     began = clockwork.now
     clockwork.schedule.announce(Announcement(T + 1 * SECOND), began)
     clockwork.advance_to_due()
@@ -409,8 +411,9 @@ def test_behind_a_document_cache_the_second_of_two_changes_arrives_with_few_requ
     assert len(clockwork.requests) <= 8
 
 
-@pytest.mark.parametrize(("gap", "clean"), [(2.5, True), (0.5, False)])
-def test_what_a_gap_may_have_hidden_is_fetched_once(clockwork: Clockwork, gap: float, clean: bool) -> None:
+@each_case(("gap", "clean"), [(2.5, True), (0.5, False)])
+def test_what_a_gap_may_have_hidden_is_fetched_once(gap: float, clean: bool) -> None:
+    clockwork = settled()
     clockwork.now += 60
     clockwork.schedule.disconnect(clockwork.now, clean=clean)
     clockwork.now += gap
@@ -442,8 +445,7 @@ def test_a_replay_makes_the_fetch_after_a_gap_unnecessary(clockwork: Clockwork) 
 
 @pytest.mark.slow
 def test_requests_that_change_nothing_are_bounded() -> None:
-    clockwork = Clockwork()
-    clockwork.settle()
+    clockwork = settled()
     began = clockwork.now
     for step in range(1, 20_000):  # an hour of a stream that invents times
         clockwork.now += 0.18
@@ -461,13 +463,6 @@ def test_requests_that_change_something_are_free() -> None:
         budget = budget.spend(now=100.0)
     assert budget.ready_at() == pytest.approx(110.0)
     assert budget.spend(now=200.0).ready_at() == 200.0
-
-
-def test_never_to_poll_holds_without_a_stream_too() -> None:
-    clockwork = Clockwork(poll_interval=0, fallback=0)
-    clockwork.advance_to_due()
-    clockwork.answer(body(T))
-    assert clockwork.schedule.due() == NEVER
 
 
 def test_a_restored_database_is_accepted_although_a_request_fails_now_and_then(clockwork: Clockwork) -> None:
@@ -525,11 +520,6 @@ def test_what_is_chased_is_not_forgotten_by_standing_by(clockwork: Clockwork) ->
     assert clockwork.schedule.due() == pytest.approx(clockwork.now + 0.25)
 
 
-def test_a_replay_of_a_known_time_asks_for_nothing(clockwork: Clockwork) -> None:
-    assert clockwork.schedule.announce(Announcement(T + SECOND), clockwork.now)
-    assert not clockwork.schedule.announce(Announcement(T + SECOND), clockwork.now)
-
-
 # What is known to be current
 
 
@@ -550,9 +540,9 @@ def test_without_a_stream_the_last_document_counts_from_when_it_was_asked_for() 
     assert clockwork.schedule.known_ago(clockwork.now) == 12
 
 
-@pytest.mark.parametrize("realtime", [True, False])
-def test_a_stream_of_a_project_without_real_time_counts_for_nothing(clockwork: Clockwork, realtime: bool) -> None:
-    clockwork.settle()
+@each_case("realtime", [True, False])
+def test_a_stream_of_a_project_without_real_time_counts_for_nothing(realtime: bool) -> None:
+    clockwork = settled()
     clockwork.advance_to_due()
     clockwork.answer(body(T, realtime=realtime))
     clockwork.now += 10
@@ -613,14 +603,10 @@ def polling() -> Clockwork:
     return poll_only(fallback=60)
 
 
-def test_a_webhook_is_fetched_at_once(polling: Clockwork) -> None:
+def test_a_webhook_is_fetched_at_once_and_polls_go_on_every_minute(polling: Clockwork) -> None:
     polling.schedule.announce(webhook(), polling.now)
     assert polling.schedule.due() == polling.now
     assert (polling.schedule.announced_at, polling.schedule.announced_by) == (polling.now, WEBHOOK)
-
-
-def test_beside_webhooks_alone_polls_go_on_every_minute(polling: Clockwork) -> None:
-    polling.schedule.announce(webhook(), polling.now)
     polling.advance_to_due()
     polling.answer(body(T + SECOND))
     assert polling.schedule.due() == polling.now + 60

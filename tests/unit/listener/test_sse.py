@@ -110,12 +110,9 @@ def test_line_ends_may_be_mixed(end: bytes, blank: bytes) -> None:
     assert data_of(b"data: 1" + end + blank + b"data: 2" + end + blank) == ["1", "2"]
 
 
-def test_lf_lines_with_a_crlf_blank_line_are_two_events() -> None:
-    assert data_of(b"data: 1\n\r\ndata: 2\n\r\n") == ["1", "2"]
-
-
-def test_a_cr_at_the_end_of_a_piece_and_its_lf_in_the_next_are_one_line_end() -> None:
+def test_a_cr_at_the_end_of_a_piece_and_its_lf_in_a_later_one_are_one_line_end() -> None:
     assert data_of(b"data: 1\r", b"\ndata: 2\r", b"\n\r", b"\n") == ["1\n2"]
+    assert data_of(b"data: 1\r", b"", b"\n", b"", b"\r\n") == ["1"]
 
 
 def test_a_blank_line_that_ends_in_cr_delivers_at_once() -> None:
@@ -124,35 +121,22 @@ def test_a_blank_line_that_ends_in_cr_delivers_at_once() -> None:
     assert texts(framer.feed(b"\n")) == []
 
 
-def test_an_empty_piece_changes_nothing() -> None:
-    assert data_of(b"data: 1\r", b"", b"\n", b"", b"\r\n") == ["1"]
+@each_case(
+    ("pieces", "expected"),
+    [
+        ([BOM + b"data: 1\n\n"], ["1"]),
+        ([b"\xef", b"\xbb", b"\xbfdata: 1\n\n"], ["1"]),
+        ([BOM + b"\n" + b"data: 1\n\n"], ["1"]),
+        ([BOM + BOM + b"data: 1\n\n", BOM + b"data: 2\n\n", b"data: 3\n\n"], ["3"]),
+    ],
+)
+def test_a_byte_order_mark_is_skipped_at_the_very_beginning_alone(pieces: list[bytes], expected: list[str]) -> None:
+    assert data_of(*pieces) == expected
 
 
-def test_a_byte_order_mark_does_not_cost_the_first_event() -> None:
-    assert data_of(BOM + b"data: 1\n\n") == ["1"]
-
-
-def test_a_byte_order_mark_may_come_in_pieces() -> None:
-    assert data_of(b"\xef", b"\xbb", b"\xbfdata: 1\n\n") == ["1"]
-
-
-def test_a_byte_order_mark_alone_on_the_first_line_is_a_blank_line() -> None:
-    assert data_of(BOM + b"\n" + b"data: 1\n\n") == ["1"]
-
-
-def test_a_byte_order_mark_is_only_one_at_the_very_beginning() -> None:
-    assert data_of(BOM + BOM + b"data: 1\n\n", BOM + b"data: 2\n\n", b"data: 3\n\n") == ["3"]
-
-
-def test_invalid_utf8_in_a_comment_raises_nothing() -> None:
+def test_invalid_utf8_is_replaced_and_makes_a_field_name_an_unknown_one() -> None:
     assert data_of(b": \xff\xfe\ndata: 1\n\n") == ["1"]
-
-
-def test_invalid_utf8_in_data_is_replaced() -> None:
     assert data_of(b"data: a\xffb\n\n") == ["a\N{REPLACEMENT CHARACTER}b"]
-
-
-def test_invalid_utf8_in_a_field_name_makes_it_an_unknown_one() -> None:
     assert data_of(b"dat\xff: 1\ndata: 2\n\n") == ["2"]
 
 
@@ -179,20 +163,17 @@ def test_comments_between_the_lines_of_an_event_do_not_count() -> None:
 
 def test_a_comment_block_is_no_event_but_a_sign_of_life() -> None:
     framer = EventFramer()
-    assert texts(framer.feed(b": ping\r\n\r\n")) == []
-    assert framer.lines == 2
+    assert list(framer.feed(b": ping\r\n\r\n\n")) == [None, None, None]
+    assert framer.lines == 3
 
 
 def test_an_event_without_data_is_none() -> None:
     assert events_of(b"event: environment_updated\nretry: 5\n\ndata: 1\n\n") == [("message", "1", None)]
 
 
-def test_an_unnamed_event_is_a_message() -> None:
-    assert [event for event, _, _ in events_of(b"data: 1\n\nevent:\ndata: 2\n\n")] == ["message", "message"]
-
-
-def test_the_type_of_an_event_does_not_stick_to_the_next() -> None:
-    assert [event for event, _, _ in events_of(b"event: a\ndata: 1\n\ndata: 2\n\n")] == ["a", "message"]
+def test_an_unnamed_event_is_a_message_whatever_came_before_it() -> None:
+    stream = b"data: 1\n\nevent:\ndata: 2\n\nevent: a\ndata: 3\n\ndata: 4\n\n"
+    assert [event for event, _, _ in events_of(stream)] == ["message", "message", "a", "message"]
 
 
 # Bounds
@@ -239,10 +220,6 @@ def test_events_are_decoded_when_they_are_asked_for() -> None:
     assert time.process_time() - began < 1
 
 
-def test_comments_and_blank_lines_are_yielded_too() -> None:
-    assert list(EventFramer().feed(b": ping\n\n\n")) == [None, None, None]
-
-
 # Recordings
 
 NAMES = sorted(path.stem for path in (recordings.FOLDER / "stream").glob("*.raw"))
@@ -267,7 +244,7 @@ def test_every_recorded_stream_is_read_by_a_test() -> None:
 
 
 @each_case("name", TIMES)
-def test_a_recorded_stream_gives_its_events_and_pings(name: str) -> None:
+def test_a_recorded_stream_gives_its_pings_and_each_event_with_the_piece_that_brought_it(name: str) -> None:
     body = recordings.dechunked(recordings.stream(name).partition(b"\r\n\r\n")[2])
     expected = [("environment_updated", f'{{"updated_at": {time}}}', "15000") for time in TIMES[name]]
     assert events_of(body) == events_of(*bytewise(body)) == expected
@@ -275,10 +252,6 @@ def test_a_recorded_stream_gives_its_events_and_pings(name: str) -> None:
     texts(framer.feed(body))
     assert framer.lines == 4 * len(expected) + 2 * PINGS.get(name, 0)
     assert body.count(b": ping") == PINGS.get(name, 0)
-
-
-@each_case("name", TIMES)
-def test_a_recorded_stream_gives_each_event_with_the_piece_that_brought_it(name: str) -> None:
     framer = EventFramer()
     for _, piece in recordings.stream_pieces(name)[1:]:
         block = recordings.dechunked(piece)
