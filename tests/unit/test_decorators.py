@@ -44,31 +44,30 @@ def call(decorated: Callable[..., Any], *args: Any, **kwargs: Any) -> HttpRespon
     return asyncio.run(answer) if asyncio.iscoroutine(answer) else answer
 
 
-@pytest.fixture(params=[view, aview], ids=["sync", "async"])
-def sample(request: pytest.FixtureRequest) -> Any:
-    return request.param
+each_sample = each_case("sample", [view, aview])
 
 
 class TestViews:
+    @each_sample
     def test_run_with_their_arguments_while_the_flag_is_on(self, sample: Any) -> None:
         publish(new_checkout=True)
         assert call(flag_enabled("new_checkout")(sample), 1, b=2).content == b"new (1,) {'b': 2}"
 
-    def test_do_not_exist_while_it_is_off(self, sample: Any) -> None:
+    @each_sample
+    def test_do_not_exist_while_it_is_off_or_unknown(self, sample: Any) -> None:
         publish(new_checkout=False)
-        with pytest.raises(Http404):
-            call(flag_enabled("new_checkout")(sample))
+        for name in ("new_checkout", "no_such_flag"):
+            with pytest.raises(Http404):
+                call(flag_enabled(name)(sample))
 
-    def test_do_not_exist_while_the_flag_is_unknown(self, sample: Any) -> None:
-        with pytest.raises(Http404):
-            call(flag_enabled("new_checkout")(sample))
-
+    @each_sample
     def test_follow_a_change_with_the_next_request(self, sample: Any) -> None:
         decorated = flag_enabled("new_checkout", fallback=other)(sample)
         for enabled in (True, False, True):
             publish(new_checkout=enabled)
             assert call(decorated).content.startswith(b"new" if enabled else b"other")
 
+    @each_sample
     def test_keep_their_names_and_attributes(self, sample: Any) -> None:
         decorated = flag_enabled("new_checkout")(csrf_exempt(sample))
         assert decorated.__name__ == sample.__name__
@@ -76,6 +75,7 @@ class TestViews:
         assert decorated.csrf_exempt is True
         assert iscoroutinefunction(decorated) is iscoroutinefunction(sample)
 
+    @each_sample
     def test_may_be_partials(self, sample: Any) -> None:
         publish(new_checkout=True)
         assert call(flag_enabled("new_checkout")(partial(sample, extra=1))).content == b"new () {'extra': 1}"
@@ -99,10 +99,12 @@ class TestFallback:
             ("https://a.example/", "https://a.example/"),
         ],
     )
+    @each_sample
     def test_a_string_is_redirected_to(self, sample: Any, fallback: str, target: str) -> None:
         answer = call(flag_enabled("new_checkout", fallback=fallback)(sample), 1, b=2)
         assert (answer.status_code, answer["Location"]) == (302, target)
 
+    @each_sample
     def test_is_not_used_while_the_flag_is_on(self, sample: Any) -> None:
         publish(new_checkout=True)
         assert call(flag_enabled("new_checkout", fallback="old-checkout")(sample)).status_code == 200
@@ -113,6 +115,7 @@ class TestSeveralFlags:
         ("states", "both_on", "both_off"),
         [((True, True), True, False), ((True, False), False, False), ((False, False), False, True)],
     )
+    @each_sample
     def test_all_have_to_be_on_or_all_off(
         self, sample: Any, states: tuple[bool, bool], both_on: bool, both_off: bool
     ) -> None:
@@ -122,8 +125,10 @@ class TestSeveralFlags:
             decorated = flag_enabled("new_checkout", "gift_cards", enabled=enabled, fallback=other)(sample)
             assert call(decorated).content.startswith(b"new" if is_open else b"other")
 
+    @each_sample
     def test_the_404_names_none_of_them_and_the_log_does(self, sample: Any, caplog: pytest.LogCaptureFixture) -> None:
         publish(new_checkout=True, gift_cards=False)
+        caplog.clear()
         with caplog.at_level("DEBUG", "django_flagsmith_realtime.decorators"):
             with pytest.raises(Http404) as both:
                 call(flag_enabled("new_checkout", "gift_cards")(sample))

@@ -19,9 +19,11 @@ from django_flagsmith_realtime.decorators import flag_enabled
 from django_flagsmith_realtime.middleware import FlagsmithMiddleware
 from django_flagsmith_realtime.reading.reader import get_reader
 from django_flagsmith_realtime.reading.scope import current_flags
+from tests.support.cases import each_case
 from tests.support.documents import publish
 
 MIDDLEWARE = "django_flagsmith_realtime.middleware.FlagsmithMiddleware"
+SYNC_ONLY = "tests.unit.test_middleware.sync_only"
 Get = Callable[[str], HttpResponse]
 
 
@@ -34,17 +36,23 @@ def sync_only(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[
     return middleware
 
 
-@pytest.fixture(params=["wsgi", "asgi", "asgi behind a sync middleware", "asgi before a sync middleware"])
-def get(request: pytest.FixtureRequest, settings: Any) -> Get:
-    """Send a GET through one of Django's handlers, with the middleware."""
-    settings.MIDDLEWARE = [MIDDLEWARE]
-    if "behind" in request.param:
-        settings.MIDDLEWARE = ["tests.unit.test_middleware.sync_only", MIDDLEWARE]
-    if "before" in request.param:
-        settings.MIDDLEWARE = [MIDDLEWARE, "tests.unit.test_middleware.sync_only"]
-    if request.param == "wsgi":
-        return Client().get
-    return lambda url: asyncio.run(AsyncClient().get(url))
+def get_under_wsgi(url: str) -> HttpResponse:
+    return Client().get(url)
+
+
+def get_under_asgi(url: str) -> HttpResponse:
+    return asyncio.run(AsyncClient().get(url))
+
+
+each_chain = each_case(
+    ("get", "middleware"),
+    [
+        (get_under_wsgi, [MIDDLEWARE]),
+        (get_under_asgi, [MIDDLEWARE]),
+        (get_under_asgi, [SYNC_ONLY, MIDDLEWARE]),
+        (get_under_asgi, [MIDDLEWARE, SYNC_ONLY]),
+    ],
+)
 
 
 def serve(settings: Any, *views: Callable[..., Any]) -> None:
@@ -53,7 +61,12 @@ def serve(settings: Any, *views: Callable[..., Any]) -> None:
 
 
 class TestOneSnapshot:
-    def test_all_reads_of_a_sync_view_agree_although_it_changes_meanwhile(self, settings: Any, get: Get) -> None:
+    @each_chain
+    def test_all_reads_of_a_sync_view_agree_although_it_changes_meanwhile(
+        self, settings: Any, get: Get, middleware: list[str]
+    ) -> None:
+        settings.MIDDLEWARE = middleware
+
         @flag_enabled("new_checkout")
         def view(request: HttpRequest) -> HttpResponse:
             publish(banner_text="two", new_checkout=False)
@@ -67,7 +80,12 @@ class TestOneSnapshot:
         assert get("/0/").content.strip() == b"one|one|one"
         assert get("/0/").status_code == 404
 
-    def test_all_reads_of_an_async_view_agree_although_it_changes_meanwhile(self, settings: Any, get: Get) -> None:
+    @each_chain
+    def test_all_reads_of_an_async_view_agree_although_it_changes_meanwhile(
+        self, settings: Any, get: Get, middleware: list[str]
+    ) -> None:
+        settings.MIDDLEWARE = middleware
+
         @flag_enabled("new_checkout")
         async def view(request: HttpRequest) -> HttpResponse:
             publish(banner_text="two", new_checkout=False)
@@ -82,7 +100,9 @@ class TestOneSnapshot:
         assert get("/0/").content.strip() == b"one|one|one"
         assert get("/0/").status_code == 404
 
-    def test_the_next_request_sees_the_change(self, settings: Any, get: Get) -> None:
+    @each_chain
+    def test_the_next_request_sees_the_change(self, settings: Any, get: Get, middleware: list[str]) -> None:
+        settings.MIDDLEWARE = middleware
         for text in ("one", "two", "three"):
             publish(banner_text=text)
             assert get("/banner/").content.decode().endswith(text)
@@ -218,7 +238,11 @@ class TestStreaming:
 
 
 class TestScope:
-    def test_nothing_leaks_to_the_next_request_or_to_what_follows(self, settings: Any, get: Get) -> None:
+    @each_chain
+    def test_nothing_leaks_to_the_next_request_or_to_what_follows(
+        self, settings: Any, get: Get, middleware: list[str]
+    ) -> None:
+        settings.MIDDLEWARE = middleware
         seen: list[Any] = []
 
         def view(request: HttpRequest) -> HttpResponse:
@@ -262,11 +286,17 @@ class TestMiddleware:
         response: Any = FlagsmithMiddleware(aget_response)(RequestFactory().get("/"))
         assert asyncio.run(response).content == b"async"
 
-    def test_request_flags_read_nothing_until_they_are_used(self, settings: Any, get: Get) -> None:
+    @each_chain
+    def test_request_flags_read_nothing_until_they_are_used(
+        self, settings: Any, get: Get, middleware: list[str]
+    ) -> None:
+        settings.MIDDLEWARE = middleware
+
         def view(request: HttpRequest) -> HttpResponse:
             flags = request.flags
             publish(banner_text="published in the view")
             return HttpResponse(flags.get_feature_value("banner_text"))
 
         serve(settings, view)
+        publish(banner_text="published before")
         assert get("/0/").content == b"published in the view"

@@ -43,11 +43,6 @@ class Async(FlagEnabledMixin, View):
         return HttpResponse(f"new {args} {kwargs}")
 
 
-@pytest.fixture(params=[Sync, Async], ids=["sync", "async"])
-def base(request: pytest.FixtureRequest) -> Any:
-    return request.param
-
-
 def get_under_wsgi(url: str) -> HttpResponse:
     return Client().get(url)
 
@@ -56,16 +51,15 @@ def get_under_asgi(url: str) -> HttpResponse:
     return asyncio.run(AsyncClient().get(url))
 
 
-@pytest.fixture
-def get(base: Any) -> Get:
-    """Send a GET as it comes to such a view without Django adapting one."""
-    return get_under_wsgi if base is Sync else get_under_asgi
+# Each kind of view, with a GET that comes to it without Django adapting one.
+each_kind = each_case(("base", "get"), [(Sync, get_under_wsgi), (Async, get_under_asgi)])
 
 
 def serve(settings: Any, view: Any) -> None:
     settings.ROOT_URLCONF = (path("<int:number>/", view), path("old-checkout/", other, name="old-checkout"))
 
 
+@each_case("base", [Sync, Async])
 @each_case("get", [get_under_wsgi, get_under_asgi])
 def test_the_view_runs_while_the_flag_is_on_and_does_not_exist_while_it_is_off(
     settings: Any, base: Any, get: Get
@@ -77,6 +71,7 @@ def test_the_view_runs_while_the_flag_is_on_and_does_not_exist_while_it_is_off(
     assert get("/1/").status_code == 404
 
 
+@each_case("base", [Sync, Async])
 def test_another_method_than_the_views_is_not_allowed_as_ever(settings: Any, base: Any) -> None:
     serve(settings, base.as_view())
     publish(new_checkout=True)
@@ -88,6 +83,7 @@ class TestFallback:
     def off(self) -> None:
         publish(new_checkout=False)
 
+    @each_kind
     def test_a_string_is_redirected_to(self, settings: Any, base: Any, get: Get) -> None:
         serve(settings, type("Closed", (base,), {"flag_fallback": "old-checkout"}).as_view())
         answer = get("/1/")
@@ -102,10 +98,12 @@ class TestFallback:
             lambda request, number: other(request, number=number),
         ],
     )
+    @each_kind
     def test_a_view_gets_the_views_arguments(self, settings: Any, base: Any, get: Get, fallback: Any) -> None:
         serve(settings, type("Closed", (base,), {"flag_fallback": fallback}).as_view())
         assert get("/1/").content.split(b" ", 1)[1] == b"() {'number': 1}"
 
+    @each_kind
     def test_a_method_is_one(self, settings: Any, base: Any, get: Get) -> None:
         class Closed(base):
             def flag_fallback(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -125,6 +123,7 @@ class TestFallback:
         serve(settings, Async.as_view(flag_fallback=aother))
         assert get("/1/").content == b"other () {'number': 1}"
 
+    @each_kind
     def test_options_of_as_view_count(self, settings: Any, base: Any, get: Get) -> None:
         serve(settings, base.as_view(flag_fallback=other))
         assert get("/1/").content.startswith(b"other")
@@ -143,6 +142,7 @@ class TestFallback:
         (tuple, (False, False), False, 200),
     ],
 )
+@each_kind
 def test_several_flags_have_to_be_all_on_or_all_off(
     settings: Any, base: Any, get: Get, kind: Any, states: tuple[bool, bool], enabled: bool, status: int
 ) -> None:

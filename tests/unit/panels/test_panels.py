@@ -60,12 +60,15 @@ def toolbar() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(params=["wsgi", "asgi"])
-def get(request: pytest.FixtureRequest) -> Get:
-    """Send a GET through one of Django's handlers."""
-    if request.param == "wsgi":
-        return Client().get
-    return lambda *args, **kwargs: asyncio.run(AsyncClient().get(*args, **kwargs))
+def get_under_wsgi(url: str) -> HttpResponse:
+    return Client().get(url)
+
+
+def get_under_asgi(url: str) -> HttpResponse:
+    return asyncio.run(AsyncClient().get(url))
+
+
+each_handler = each_case("get", [get_under_wsgi, get_under_asgi])
 
 
 def load(name: str) -> Any:
@@ -99,6 +102,7 @@ def line(view: Any, text: str) -> str:
 
 class TestReads:
     @each_case("view", [views.page, views.apage])
+    @each_handler
     def test_of_a_view_and_its_templates_are_told_with_their_lines(self, get: Get, view: Any) -> None:
         publish(new_checkout=True)
         get(f"/{view.__name__}/")
@@ -108,6 +112,7 @@ class TestReads:
         assert places("max_cart_items") == {"panel/part.html:3": 3}
         assert places("gift_cards") == {"panel/part.html:3": 3}
 
+    @each_handler
     def test_of_jinja2_are_told_with_their_lines(self, get: Get) -> None:
         publish()
         get("/jinja/")
@@ -123,12 +128,14 @@ class TestReads:
         ],
     )
     @each_case("enabled", [True, False])
+    @each_handler
     def test_of_views_behind_a_flag_are_told_by_the_view(self, get: Get, url: str, place: str, enabled: bool) -> None:
         publish(new_checkout=enabled)
         get(url)
         assert places("new_checkout") == {place: 1}
         assert reads()["new_checkout", "nobody"]["enabled"] is enabled
 
+    @each_handler
     def test_tell_whose_they_are(self, get: Get) -> None:
         publish()
         get("/calls/?who=user_bob")
@@ -140,18 +147,14 @@ class TestReads:
         assert panel().get_stats()["identity"] == "user_bob, plan = 'gold'"
         assert [whose for _, whose in reads()] == ["user_bob"] * 3 + ["user_alice", "nobody"]
 
-    def test_show_what_was_read_and_why(self) -> None:
-        publish()
+    def test_show_what_was_read_and_why_and_link_to_flagsmith(self) -> None:
+        snapshot = publish()
         Client().get("/calls/?who=user_bob")
         rows = reads()
         assert rows["banner_text", "user_bob"]["value"] == '"Welcome back, gold member"'
         assert rows["banner_text", "user_bob"]["reason"] == "TARGETING_MATCH; segment=gold_members"
         assert rows["nowhere", "user_bob"]["value"] == '"as the caller says"'
         assert rows["nowhere", "user_bob"]["reason"] == "ERROR; code=FLAG_NOT_FOUND"
-
-    def test_link_to_their_flags_in_flagsmith(self) -> None:
-        snapshot = publish()
-        Client().get("/calls/?who=user_bob")
         feature = snapshot.environment.flags["banner_text"].feature_id
         assert f'/features?feature={feature}"><code>banner_text</code></a>' in panel().content
         assert "<td><code>nowhere</code></td>" in panel().content, "which is not in Flagsmith"
@@ -162,10 +165,12 @@ class TestReads:
         values = {name: row["value"] for (name, _), row in reads().items()}
         assert values == {"unknown_0": "Decimal('1.5')", "unknown_1": "{(1, 2): 3}"}
 
+    @each_handler
     def test_do_not_take_the_place_of_a_projects_own(self, settings: Any, get: Get) -> None:
-        settings.MIDDLEWARE = ["tests.unit.panels.views.OwnFlags", *settings.MIDDLEWARE]
+        settings.MIDDLEWARE = ["tests.unit.panels.views.OwnFlags", TOOLBAR, OURS]
         assert "of the project" in get("/own-flags/").content.decode()
 
+    @each_handler
     def test_in_threads_of_an_async_view_are_told(self, get: Get) -> None:
         publish()
         get("/acalls/")
@@ -177,6 +182,7 @@ class TestReads:
         assert places("max_cart_items") == {line(views.limit, "max_cart_items"): 1}
 
     @each_case("middleware", [[OURS, TOOLBAR], [TOOLBAR, OURS]])
+    @each_handler
     def test_are_told_wherever_the_toolbar_stands(self, settings: Any, get: Get, middleware: list[str]) -> None:
         settings.MIDDLEWARE = middleware
         publish()
@@ -185,6 +191,7 @@ class TestReads:
         get("/calls/")
         assert places("max_cart_items") == {line(views.limit, "max_cart_items"): 1}
 
+    @each_handler
     def test_without_our_middleware_the_panel_changes_nobodys_identity(self, settings: Any, get: Get) -> None:
         settings.MIDDLEWARE = [TOOLBAR]
         publish()
@@ -210,6 +217,7 @@ class TestSnapshot:
         assert f"<td>{format_local(snapshot.updated_at)}, " in shown
         assert f"<td>{format_local(snapshot.published_at)}, just now</td>" in shown
 
+    @each_handler
     def test_is_not_asked_for_by_the_panel(self, settings: Any, get: Get, recording: list[tuple[str, str]]) -> None:
         publish()
         recording.clear()
@@ -219,6 +227,7 @@ class TestSnapshot:
         assert "<td>not asked for</td>" in panel().content
         assert panel().nav_subtitle == "none read"
 
+    @each_handler
     def test_reads_of_the_cache_are_counted_as_a_real_redis_does(
         self, redis_server: RedisServer, settings: Any, get: Get
     ) -> None:
@@ -333,6 +342,7 @@ class TestOff:
         settings.MIDDLEWARE = [OURS]
         assert not self.is_observed()
 
+    @each_handler
     def test_after_the_request(self, get: Get) -> None:
         publish()
         get("/page/")
