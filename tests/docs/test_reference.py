@@ -28,6 +28,7 @@ from django_flagsmith_realtime.storage.status import CONNECTED, Leader, Status, 
 from django_flagsmith_realtime.storage.usage import Usage, UsageBoxes
 from django_flagsmith_realtime.templatetags.flagsmith import register
 from tests.docs.pages import names, table
+from tests.support.cases import each_case
 from tests.support.documents import PREFIX, configured_store, publish
 from tests.support.paths import DOCS, ROOT
 from tests.support.source import modules, nodes
@@ -114,7 +115,7 @@ def told_name(action: Action) -> str:
     return " ".join(filter(None, (name, metavar if action.nargs != 0 else "")))
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@each_case("command", COMMANDS)
 def test_each_commands_arguments_are_told(command: str) -> None:
     parser = load_command_class(PACKAGE, command).create_parser("manage.py", command)
     own = [action for action in parser._actions if action.dest not in COMMON and action.help != SUPPRESS]

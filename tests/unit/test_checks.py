@@ -332,7 +332,7 @@ def test_the_timeouts_of_django_redis_have_names_of_their_own(monkeypatch: pytes
         assert named(messages(GOOD, cache)) == ids, options
 
 
-@pytest.mark.parametrize("options", [{}, {"timeout": 1}, {"timeout": None, "connect_timeout": 1}])
+@each_case("options", [{}, {"timeout": 1}, {"timeout": None, "connect_timeout": 1}])
 def test_memcached_without_timeouts_is_a_warning(options: dict[str, Any]) -> None:
     assert named(messages(GOOD, {**MEMCACHED, "OPTIONS": options})) == ["W007"]
 
@@ -387,12 +387,12 @@ def test_flags_for_pages_that_no_url_serves_are_a_warning() -> None:
     assert 'include("django_flagsmith_realtime.live.urls")' in str(message.hint)
 
 
-@pytest.mark.parametrize("setting", [GOOD, {}], ids=["listener", "source"])
+@each_case("setting", [GOOD, {}])
 def test_a_directory_as_snapshot_file_is_a_warning(setting: dict[str, str], tmp_path: Path) -> None:
     assert named(messages({**setting, "SNAPSHOT_FILE": tmp_path})) == ["W014" if setting else "W015"]
 
 
-@pytest.mark.parametrize("content", ["", '{"flags": 7}', '{"flags": {"a": {"on": true}}}'])
+@each_case("content", ["", '{"flags": 7}', '{"flags": {"a": {"on": true}}}'])
 def test_a_snapshot_file_that_is_the_only_source_and_cannot_be_parsed_is_a_warning(
     content: str, tmp_path: Path
 ) -> None:

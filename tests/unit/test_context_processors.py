@@ -109,7 +109,7 @@ def test_get_returns_the_callers_default_for_an_unknown_flag() -> None:
     assert get_flags().get("banner_text").value == "Welcome to Northwind"
 
 
-@pytest.mark.parametrize("call", [lambda: get_flags(identity="42"), lambda: get_flags(Identity("42"))])
+@each_case("call", [lambda: get_flags(identity="42"), lambda: get_flags(Identity("42"))])
 def test_an_identity_in_the_wrong_place_is_a_clear_error(call: Any) -> None:
     with pytest.raises(TypeError, match=r"identity=Identity\("):
         call()

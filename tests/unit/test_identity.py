@@ -39,14 +39,15 @@ class TestIdentity:
         assert Identity(**asdict(identity)) == identity
 
 
+each_client = each_case("client", [Client, AsyncClient])
+
+
 class TestFromUser:
     """With Django's own middleware and a real session."""
 
-    @pytest.fixture(params=[Client, AsyncClient], ids=["wsgi", "asgi"])
-    def get(
-        self, request: pytest.FixtureRequest, settings: Any, db: None, django_user_model: Any
-    ) -> Callable[..., HttpResponse]:
-        """Send a GET to a view, for somebody who is logged in, or for a visitor."""
+    @pytest.fixture
+    def get(self, settings: Any, db: None, django_user_model: Any) -> Callable[..., HttpResponse]:
+        """Send a GET to a view by a kind of client, for somebody who is logged in, or for a visitor."""
         settings.MIDDLEWARE = [
             "django_flagsmith_realtime.middleware.FlagsmithMiddleware",
             "django.contrib.sessions.middleware.SessionMiddleware",
@@ -56,18 +57,19 @@ class TestFromUser:
             "ENVIRONMENT_KEY": "ser.tests",
             "IDENTITY": "django_flagsmith_realtime.identity.from_user",
         }
+        alice = django_user_model.objects.create_user("alice", id=7)
 
-        visitor, member = request.param(), request.param()
-        member.force_login(django_user_model.objects.create_user("alice", id=7))
-
-        def get(view: Callable[..., Any], *, logged_in: bool = True) -> Any:
+        def get(kind: type[Client | AsyncClient], view: Callable[..., Any], *, logged_in: bool = True) -> Any:
             settings.ROOT_URLCONF = (path("", view),)
-            send = (member if logged_in else visitor).get
-            return send("/") if request.param is Client else async_to_sync(send)("/")
+            client = kind()
+            if logged_in:
+                client.force_login(alice)
+            return client.get("/") if kind is Client else async_to_sync(client.get)("/")
 
         return get
 
-    def test_a_page_that_reads_no_flag_does_not_touch_the_session(self, get: Any) -> None:
+    @each_client
+    def test_a_page_that_reads_no_flag_does_not_touch_the_session(self, get: Any, client: Any) -> None:
         def view(request: HttpRequest) -> HttpResponse:
             assert request.flags is not None
             assert bool(request.flags)
@@ -78,11 +80,14 @@ class TestFromUser:
 
         publish()
         for each in (view, aview):
-            answer = get(each)
+            answer = get(client, each)
             assert answer.content == b"False"
             assert not answer.has_header("Vary")
 
-    def test_a_page_that_reads_one_is_for_the_user_by_primary_key_and_varies_with_the_cookie(self, get: Any) -> None:
+    @each_client
+    def test_a_page_that_reads_one_is_for_the_user_by_primary_key_and_varies_with_the_cookie(
+        self, get: Any, client: Any
+    ) -> None:
         def view(request: HttpRequest) -> HttpResponse:
             page = render(request, "banner.html")
             page["X-Identity"] = repr(request.flags.identity)
@@ -97,11 +102,12 @@ class TestFromUser:
 
         publish()
         for each in (view, aview, blocking):
-            answers = get(each), get(each, logged_in=False)
+            answers = get(client, each), get(client, each, logged_in=False)
             assert [answer["X-Identity"] for answer in answers] == [repr(Identity("7")), "None"]
             assert [answer["Vary"] for answer in answers] == ["Cookie", "Cookie"]
 
-    def test_all_reads_of_a_request_cost_the_queries_of_one(self, get: Any) -> None:
+    @each_client
+    def test_all_reads_of_a_request_cost_the_queries_of_one(self, get: Any, client: Any) -> None:
         queries: list[int] = []
 
         def view(request: HttpRequest) -> HttpResponse:
@@ -112,7 +118,7 @@ class TestFromUser:
             return HttpResponse()
 
         publish()
-        get(view)
+        get(client, view)
         assert queries == [2], "the session, and the user"
 
     def test_without_the_middleware_of_auth_the_log_says_what_is_missing(

@@ -13,7 +13,6 @@ from typing import Any
 import jinja2
 import pytest
 from django.http import HttpRequest
-from django.template import engines
 from django.template.backends.jinja2 import Jinja2
 from django.test import RequestFactory
 from jinja2.sandbox import SandboxedEnvironment
@@ -216,40 +215,22 @@ class TestRequest:
 class TestBackend:
     """Django's own `django.template.backends.jinja2.Jinja2`."""
 
-    @pytest.fixture(params=["extensions", "environment"])
-    def backend(self, request: pytest.FixtureRequest, settings: Any) -> Jinja2:
-        options: dict[str, Any] = {"context_processors": ["django_flagsmith_realtime.context_processors.flags"]}
-        if request.param == "extensions":
-            options["extensions"] = [EXTENSION]
-        else:
-            options["environment"] = "tests.unit.test_jinja2.project_environment"
-        settings.TEMPLATES = [
-            {
-                "BACKEND": "django.template.backends.jinja2.Jinja2",
-                "NAME": "jinja2",
-                "APP_DIRS": True,
-                "OPTIONS": options,
-            }
-        ]
-        backend = engines["jinja2"]
-        assert isinstance(backend, Jinja2)
-        return backend
-
-    def test_the_tags_see_the_request(self, backend: Jinja2, request_: HttpRequest) -> None:
+    @each_case("options", [{"extensions": [EXTENSION]}, {"environment": "tests.unit.test_jinja2.project_environment"}])
+    def test_the_tags_and_the_context_processor_see_the_request(self, options: dict[str, Any]) -> None:
+        processors = {"context_processors": ["django_flagsmith_realtime.context_processors.flags"]}
+        backend = Jinja2({"NAME": "jinja2", "DIRS": [], "APP_DIRS": True, "OPTIONS": {**options, **processors}})
         publish(new_checkout=True, banner_text="<b>")
-        pin(request_)
+        request = RequestFactory().get("/")
+        pin(request)
         publish(new_checkout=False)
         get_reader().current()
         template = backend.from_string(IF_NEW + ' {{ flag_value("banner_text") }}')
-        assert template.render({}, request_) == "new &lt;b&gt;"
+        assert template.render({}, request) == "new &lt;b&gt;"
         assert template.render({}) == "old Welcome to Northwind"
-
-    def test_the_context_processor_works_too(self, backend: Jinja2, request_: HttpRequest) -> None:
-        publish(new_checkout=True)
         source = (
             "{% if flags.new_checkout.enabled and not flags.typo.enabled %}{{ flags.banner_text.value }}{% endif %}"
         )
-        assert backend.from_string(source).render({}, request_) == "Welcome to Northwind"
+        assert backend.from_string(source).render({}, request) == "&lt;b&gt;"
 
 
 def project_environment(**options: Any) -> jinja2.Environment:

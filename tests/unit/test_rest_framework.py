@@ -154,7 +154,7 @@ class TestFallback:
     def off(self) -> None:
         publish(new_checkout=False)
 
-    @pytest.mark.parametrize(("fallback", "key"), [(old, "old"), (old_view, "old view")])
+    @each_case(("fallback", "key"), [(old, "old"), (old_view, "old view")])
     def test_a_view_of_the_framework_or_a_function(self, settings: Any, fallback: Any, key: str) -> None:
         decorated = api_view(["GET"])(flag_enabled("new_checkout", fallback=fallback)(banner))
         for view in (Mixed.as_view(flag_fallback=fallback), decorated):

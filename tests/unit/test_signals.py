@@ -14,6 +14,7 @@ from django_flagsmith_realtime import get_flags
 from django_flagsmith_realtime.environment.diff import Update
 from django_flagsmith_realtime.listener.signal_sender import send_update
 from django_flagsmith_realtime.signals import RobustSignal, flag_changed, flags_updated, snapshot_loaded
+from tests.support.cases import each_case
 from tests.support.documents import publish
 
 
@@ -30,13 +31,13 @@ async def afail(**kwargs: Any) -> None:
     raise RuntimeError("from a coroutine")
 
 
-@pytest.fixture(params=[Unnamed(), partial(fail, "partial"), afail], ids=["object", "partial", "coroutine"])
-def failing(request: pytest.FixtureRequest) -> Any:
-    return request.param
+each_failing = each_case("failing", [Unnamed(), partial(fail, "partial"), afail])
 
 
+@each_failing
 def test_a_receiver_that_fails_is_logged_and_stops_nobody(failing: Any, caplog: pytest.LogCaptureFixture) -> None:
     signal, seen = RobustSignal(), []
+    caplog.clear()
 
     def receive(**kwargs: Any) -> str:
         seen.append(kwargs)
@@ -51,8 +52,10 @@ def test_a_receiver_that_fails_is_logged_and_stops_nobody(failing: Any, caplog: 
     assert str(caplog.records[0].exc_info[1]).startswith("from a")
 
 
+@each_failing
 def test_it_is_the_same_when_sent_from_a_coroutine(failing: Any, caplog: pytest.LogCaptureFixture) -> None:
     signal, seen = RobustSignal(), []
+    caplog.clear()
     signal.connect(failing)
     signal.connect(lambda **kwargs: seen.append(kwargs), weak=False)
     asyncio.run(signal.asend_robust(None, name="x"))

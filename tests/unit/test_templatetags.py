@@ -48,26 +48,20 @@ def request_() -> HttpRequest:
 
 
 class TestFlag:
-    @pytest.mark.parametrize(("enabled", "expected"), [(True, "new"), (False, "old")])
+    @each_case(("enabled", "expected"), [(True, "new"), (False, "old")])
     def test_one_of_two_parts_is_rendered(self, enabled: bool, expected: str) -> None:
         publish(new_checkout=enabled)
         assert render(IF_NEW) == expected
+        assert render('[{% flag "new_checkout" %}new{% endflag %}]') == ("[new]" if enabled else "[]")
 
-    def test_else_may_be_left_out(self) -> None:
-        publish(new_checkout=False)
-        assert render('[{% flag "new_checkout" %}new{% endflag %}]') == "[]"
-
-    def test_flags_nest(self) -> None:
+    def test_flags_nest_and_keep_apart_from_if_and_else(self) -> None:
         publish(new_checkout=True, gift_cards=False)
         inner = '{% flag "gift_cards" %}a{% else %}b{% endflag %}'
         assert render(f'{{% flag "new_checkout" %}}[{inner}]{{% else %}}({inner}){{% endflag %}}') == "[b]"
+        assert render('{% flag "new_checkout" %}{% if no %}1{% else %}2{% endif %}{% else %}3{% endflag %}') == "2"
         publish(new_checkout=False, gift_cards=True)
         get_reader().current()
         assert render(f'{{% flag "new_checkout" %}}[{inner}]{{% else %}}({inner}){{% endflag %}}') == "(a)"
-
-    def test_if_and_else_keep_apart(self) -> None:
-        publish(new_checkout=True)
-        assert render('{% flag "new_checkout" %}{% if no %}1{% else %}2{% endif %}{% else %}3{% endflag %}') == "2"
 
     def test_loops_includes_and_blocks_may_hold_them(self) -> None:
         publish(new_checkout=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from django.template import Context, Template, TemplateSyntaxError
-from django.test import RequestFactory
+from django.test import RequestFactory, override_settings
 
 from django_flagsmith_realtime import Identity, get_flags
 from django_flagsmith_realtime.environment.snapshot import parse_document
@@ -42,12 +42,6 @@ def flags_json(*names: str, **more: str) -> str:
     page = by_tag(*names, **more)
     assert by_function(*names, **more) == page
     return page
-
-
-@pytest.fixture(params=[by_tag, by_function], ids=["tag", "function"])
-def render(request: pytest.FixtureRequest) -> Render:
-    found: Render = request.param
-    return found
 
 
 def state_in(page: str) -> Any:
@@ -104,15 +98,15 @@ def test_names_are_those_that_the_client_looks_up() -> None:
     assert list(state_in(flags_json("Dark Mode"))["flags"]) == ["dark_mode"]
 
 
+@each_case(("render", "name"), [(by_tag, "typo"), (by_function, "tpyo")])
 def test_an_unknown_flag_is_off_and_reported_as_everywhere(
-    render: Render, caplog: pytest.LogCaptureFixture, settings: Any
+    render: Render, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     publish()
-    assert state_in(render("typo")) == {"flags": {"typo": {"enabled": False, "value": None}}}
-    assert "Flag 'typo' is off" in caplog.text
-    settings.FLAGSMITH = {"ENVIRONMENT_KEY": "ser.tests", "STRICT": True}
-    with pytest.raises(UnknownFlag):
-        render("typo")
+    assert state_in(render(name)) == {"flags": {name: {"enabled": False, "value": None}}}
+    assert f"Flag '{name}' is off" in caplog.text
+    with override_settings(FLAGSMITH={"ENVIRONMENT_KEY": "ser.tests", "STRICT": True}), pytest.raises(UnknownFlag):
+        render(name)
 
 
 def test_defaults_stand_in_while_there_are_no_flags(settings: Any) -> None:
@@ -135,6 +129,7 @@ def test_what_a_test_overrides_is_in_the_page() -> None:
 # Server-side only
 
 
+@pytest.mark.parametrize("render", [by_tag, by_function])
 def test_a_flag_for_servers_only_never_reaches_a_page(render: Render, caplog: pytest.LogCaptureFixture) -> None:
     publish(new_checkout=True)
     for _ in range(3):
@@ -146,6 +141,7 @@ def test_a_flag_for_servers_only_never_reaches_a_page(render: Render, caplog: py
     assert "s3cr3t" not in caplog.text
 
 
+@each_case("render", [by_tag, by_function])
 @each_case("mode", ["DEBUG", "STRICT"])
 def test_it_raises_in_development(render: Render, mode: str, settings: Any) -> None:
     publish()

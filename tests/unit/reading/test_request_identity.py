@@ -95,10 +95,12 @@ def asked() -> Asked:
 KINDS = ("sync", "coroutine", "awaitable", "partial", "async_object", "twins")
 
 
-@pytest.fixture(params=["sync", "coroutine"])
-def configured(request: pytest.FixtureRequest, settings: Any, asked: Asked) -> Asked:
-    """Let the setting name a callable of each sort that differs to who asks."""
-    configure(settings, getattr(asked, request.param))
+each_sort = each_case("kind", ["sync", "coroutine"])  # of callables, that differs to who asks
+
+
+def configured(settings: Any, kind: str) -> Asked:
+    asked = Asked()
+    configure(settings, getattr(asked, kind))
     return asked
 
 
@@ -151,9 +153,11 @@ class TestCallable:
             assert [read(request), read(request), banner(request)] == [HELLO] * 3, way
             assert asked.requests == [request], way
 
-    def test_it_is_not_asked_until_a_flag_is_read(self, configured: Asked, request_: HttpRequest) -> None:
+    @each_sort
+    def test_it_is_not_asked_until_a_flag_is_read(self, settings: Any, kind: str) -> None:
         publish()
-        flags = get_flags(request_)
+        asked = configured(settings, kind)
+        flags = get_flags(new_request())
         decorated = flag_enabled("new_checkout")(lambda request: None)
         assert (len(flags), "new_checkout" in flags, next(iter(flags)), bool(decorated), repr(flags)) == (
             22,
@@ -162,26 +166,30 @@ class TestCallable:
             True,
             "<Flags of a request>",
         )
-        assert configured.requests == []
+        assert asked.requests == []
         assert flags.is_feature_enabled("banner_text")
-        assert len(configured.requests) == 1
+        assert len(asked.requests) == 1
 
-    def test_it_is_not_asked_where_it_would_make_no_difference(self, configured: Asked, request_: HttpRequest) -> None:
-        assert get_flags(request_).is_feature_enabled("new_checkout") is False
+    @pytest.mark.parametrize("kind", ["sync", "coroutine"])
+    def test_it_is_not_asked_where_it_would_make_no_difference(self, settings: Any, kind: str) -> None:
+        asked = configured(settings, kind)
+        assert get_flags(new_request()).is_feature_enabled("new_checkout") is False
         assert asyncio.run(abanner(new_request())) is None
         publish()
         get_reader().current()
         request = new_request()
         assert get_flags(request).get_feature_value("typo", "default") == "default"
         assert get_flags(request, identity=Identity("user_bob")).get_flag("max_cart_items").enabled is False
-        assert configured.requests == []
+        assert asked.requests == []
 
-    def test_it_is_asked_again_for_the_next_request(self, configured: Asked) -> None:
+    @each_sort
+    def test_it_is_asked_again_for_the_next_request(self, settings: Any, kind: str) -> None:
         publish()
+        asked = configured(settings, kind)
         for _ in range(3):
             request = new_request()
             assert banner(request) == asyncio.run(abanner(request)) == HELLO
-        assert len(configured.requests) == 3
+        assert len(asked.requests) == 3
 
     @each_case("way", READS)
     def test_none_means_the_environments_flags(self, settings: Any, way: str) -> None:
@@ -195,10 +203,12 @@ class TestCallable:
         configure(settings, "tests.unit.reading.test_request_identity.name_alice")
         assert READS[way](new_request()) == HELLO
 
-    def test_without_a_request_there_is_nobody_to_ask_for(self, configured: Asked) -> None:
+    @each_sort
+    def test_without_a_request_there_is_nobody_to_ask_for(self, settings: Any, kind: str) -> None:
         publish()
+        asked = configured(settings, kind)
         assert banner() == asyncio.run(abanner()) == WELCOME
-        assert configured.requests == []
+        assert asked.requests == []
 
     def test_of_twins_each_world_asks_its_own(self, settings: Any) -> None:
         class Twins:
@@ -234,18 +244,14 @@ def name_alice(request: HttpRequest) -> Identity:
 
 
 class TestExplicit:
-    def test_an_explicit_identity_wins_over_the_callable(self, configured: Asked, request_: HttpRequest) -> None:
+    @each_sort
+    def test_an_explicit_identity_wins_over_the_callable_and_none_is_nobody(self, settings: Any, kind: str) -> None:
         publish()
-        gold = Identity("x", {"plan": "gold"})
-        assert banner(request_, identity=gold) == asyncio.run(abanner(request_, identity=gold))
-        assert banner(request_, identity=gold) == "Welcome back, gold member"
-        assert banner(request_) == HELLO
-
-    def test_none_is_nobody(self, configured: Asked, request_: HttpRequest) -> None:
-        publish()
-        assert banner(request_, identity=None) == asyncio.run(abanner(request_, identity=None)) == WELCOME
-        assert configured.requests == []
-        assert banner(request_) == HELLO
+        asked, request = configured(settings, kind), new_request()
+        for identity, shown in ((Identity("x", {"plan": "gold"}), "Welcome back, gold member"), (None, WELCOME)):
+            assert banner(request, identity=identity) == asyncio.run(abanner(request, identity=identity)) == shown
+        assert asked.requests == []
+        assert banner(request) == HELLO
 
     @each_case("wrong", ["42", 42, {"id": 1}, object(), Identity])
     def test_anything_else_is_an_error_that_says_how(self, wrong: Any) -> None:
