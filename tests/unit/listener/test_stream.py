@@ -86,29 +86,27 @@ def times(messages: list[Any]) -> list[int | None]:
 # A connection's life
 
 
-def test_a_stream_says_that_it_is_open_then_what_happens_then_ends_cleanly(server: ScriptedServer) -> None:
-    messages = heard(server, EventStream([UPDATED, PING, UPDATED], end="clean"))
+@each_case("framing", ["chunked", "close"])
+def test_a_stream_says_that_it_is_open_then_what_happens_then_ends_cleanly(
+    server: ScriptedServer, framing: Any
+) -> None:
+    messages = heard(server, EventStream([UPDATED, PING, UPDATED], end="clean", framing=framing))
     assert messages == [StreamConnected(), Announcement(TIME), Announcement(TIME)]
 
 
-def test_a_stream_is_open_before_anything_happens(server: ScriptedServer) -> None:
-    server.script(PATH, EventStream())
-    listening = make_stream(server.url).listen()
-    assert next(listening) == StreamConnected()
-    listening.close()
-    server.wait_for(lambda: server.open_connections == 0)
-
-
 @each_case("framing", ["chunked", "close"])
-def test_an_event_is_delivered_as_soon_as_it_came(server: ScriptedServer, framing: Any) -> None:
+def test_a_stream_is_open_at_once_and_delivers_an_event_as_soon_as_it_came(
+    server: ScriptedServer, framing: Any
+) -> None:
     stream = EventStream(framing=framing)
     server.script(PATH, stream)
     listening = make_stream(server.url).listen()
-    next(listening)
+    assert next(listening) == StreamConnected()
     for second in range(3):  # each shorter than 128 bytes, and the connection stays silent after it
         stream.send(b'data: {"updated_at": %d}\n\n' % (1_795_372_800 + second))
         assert next(listening) == Announcement((1_795_372_800 + second) * 1_000_000)
     listening.close()
+    server.wait_for(lambda: server.open_connections == 0)
 
 
 def test_the_request_carries_no_environment_key_and_asks_for_no_compression(server: ScriptedServer) -> None:
@@ -128,13 +126,9 @@ def test_a_key_with_a_slash_stays_one_step_of_the_path(server: ScriptedServer) -
     assert server.requests[0].target == "/sse/environments/..%2Fa%20b%2F%C3%BC%3F/stream"
 
 
-def test_only_updates_and_unnamed_events_count(server: ScriptedServer) -> None:
+def test_only_finished_updates_and_unnamed_events_count(server: ScriptedServer) -> None:
     events = b'event: other\ndata: {}\n\nevent: environment_updated\ndata: {}\n\ndata: {"updated_at": 5}\n\n'
-    assert times(heard(server, EventStream([events], end="clean"))) == [None, 5_000_000]
-
-
-def test_an_unfinished_event_is_not_delivered(server: ScriptedServer) -> None:
-    assert heard(server, EventStream([UPDATED[:-2]], end="clean")) == [StreamConnected()]
+    assert times(heard(server, EventStream([events, UPDATED[:-2]], end="clean"))) == [None, 5_000_000]
 
 
 @each_case("framing", ["chunked", "close"])
@@ -150,13 +144,6 @@ def test_a_chunked_stream_that_is_cut_off_is_a_broken_connection(server: Scripte
     assert messages[:2] == [StreamConnected(), Announcement(TIME)]
     assert isinstance(messages[2], Unreachable)
     assert "broke" in str(messages[2])
-
-
-def test_a_stream_without_a_length_may_just_end(server: ScriptedServer) -> None:
-    assert heard(server, EventStream([UPDATED], end="clean", framing="close")) == [
-        StreamConnected(),
-        Announcement(TIME),
-    ]
 
 
 @each_case("piece", [b"x" * 50_000, b"data: x\n"])
@@ -253,12 +240,11 @@ def test_a_silent_stream_is_dead_after_the_timeout(server: ScriptedServer) -> No
     assert isinstance(messages[2], TimedOut)
 
 
-def test_silence_before_the_headers_is_a_timeout(server: ScriptedServer) -> None:
+def test_headers_that_do_not_come_or_not_soon_are_a_timeout(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (error,) = heard(server, Silence(), timeout=SHORT)
     assert isinstance(error, TimedOut)
-
-
-def test_dripping_headers_are_a_timeout(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_module, "ANSWER_SECONDS", SHORT)
     (error,) = heard(server, Drip({}, 60, what="headers"))
     assert isinstance(error, TimedOut)
@@ -452,6 +438,9 @@ def read() -> Iterator[Callable[[Stream], Reading]]:
 # How long it waits
 
 
+BROKEN = Unreachable("broken")
+
+
 def waits(*ends: tuple[HttpError | None, float], retry: float = 0.0) -> list[float]:
     """Return the waits after streams that ended so, each with the error and the seconds it lived."""
     state, found = STREAM, []
@@ -461,43 +450,30 @@ def waits(*ends: tuple[HttpError | None, float], retry: float = 0.0) -> list[flo
     return found
 
 
-@pytest.fixture
-def longest_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Backoff.next, "__kwdefaults__", {"floor": 0.0, "draw": lambda: 1.0})
+def draw(monkeypatch: pytest.MonkeyPatch, jitter: float) -> None:
+    monkeypatch.setattr(Backoff.next, "__kwdefaults__", {"floor": 0.0, "draw": lambda: jitter})
 
 
-BROKEN = Unreachable("broken")
+def test_streams_that_fail_or_end_soon_back_off_and_one_that_lived_is_renewed_promptly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    short, lived, failed, broke = (None, 0.1), (None, 30.0), (BROKEN, 0.0), (BROKEN, 10.0)
+    draw(monkeypatch, 1.0)  # the longest
+    assert waits(lived, lived, lived, retry=15.0) == [0.5, 0.5, 0.5]
+    assert waits(*[short] * 5) == [1, 2, 4, 8, 10]
+    assert waits(*[failed] * 11) == [1, 2, 4, 8, 10, 10, 10, 10, 10, 60, 60]
+    assert waits(lived, *[failed] * 4) == [0.5, 1, 2, 4, 8]
+    assert waits(failed, failed, broke, failed) == [1, 2, 1, 2], "the error of a stream that lived begins anew"
+    draw(monkeypatch, 0.25)
+    assert waits(failed, short) == [0.25, 0.5]
 
 
-@pytest.mark.usefixtures("longest_jitter")
-class TestWaits:
-    def test_a_clean_end_of_a_stream_that_lived_is_followed_by_a_prompt_renewal(self) -> None:
-        assert waits((None, 30.0), (None, 30.0), (None, 30.0), retry=15.0) == [0.5, 0.5, 0.5]
-
-    def test_clean_ends_of_short_streams_back_off(self) -> None:
-        assert waits(*[(None, 0.1)] * 5) == [1, 2, 4, 8, 10]
-
-    def test_errors_back_off(self) -> None:
-        assert waits(*[(BROKEN, 0.0)] * 11) == [1, 2, 4, 8, 10, 10, 10, 10, 10, 60, 60]
-
-    def test_errors_after_a_renewal_back_off_as_ever(self) -> None:
-        assert waits((None, 30.0), *[(BROKEN, 0.0)] * 4) == [0.5, 1, 2, 4, 8]
-
-    def test_an_error_of_a_stream_that_lived_begins_anew(self) -> None:
-        assert waits((BROKEN, 0.0), (BROKEN, 0.0), (BROKEN, 10.0), (BROKEN, 0.0)) == [1, 2, 1, 2]
-
-    def test_retry_is_a_floor_after_errors(self) -> None:
-        assert waits(*[(BROKEN, 0.0)] * 2, (BROKEN, 30.0), retry=15.0) == [15, 15, 15]
-
-    def test_retry_after_is_a_floor(self) -> None:
-        busy = RateLimited("busy", retry_after=20.0)
-        assert waits((busy, 0.0), (BROKEN, 0.0)) == [20, 2]
-        assert waits((busy, 0.0), retry=30.0) == [30]
-
-
-def test_without_a_floor_a_wait_may_be_as_short_as_the_jitter_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Backoff.next, "__kwdefaults__", {"floor": 0.0, "draw": lambda: 0.25})
-    assert waits((BROKEN, 0.0), (None, 0.1)) == [0.25, 0.5]
+def test_retry_and_retry_after_are_floors_after_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw(monkeypatch, 1.0)
+    assert waits(*[(BROKEN, 0.0)] * 2, (BROKEN, 30.0), retry=15.0) == [15, 15, 15]
+    busy = RateLimited("busy", retry_after=20.0)
+    assert waits((busy, 0.0), (BROKEN, 0.0)) == [20, 2]
+    assert waits((busy, 0.0), retry=30.0) == [30]
 
 
 # The reader at work
