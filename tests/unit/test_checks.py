@@ -267,6 +267,8 @@ def test_a_missing_table_is_a_warning_where_its_database_is_checked(database_cac
         (IDENTIFIED, {"MIDDLEWARE": [OURS, "django.middleware.common.CommonMiddleware", AUTHENTICATION]}),
         (IDENTIFIED, {"MIDDLEWARE": [AUTHENTICATION, f"{__name__}.EarlyMiddleware"]}),
         ({**GOOD, "IDENTITY": str}, {"MIDDLEWARE": [OURS]}),
+        ({**GOOD, "IDENTITY": None}, {"MIDDLEWARE": [OURS]}),
+        ({**GOOD, "IDENTITY": "tests.unit.test_checks.messages"}, {"MIDDLEWARE": [OURS]}),
         (GOOD, {"MIDDLEWARE": BETWEEN}),
         ({**GOOD, "SNAPSHOT_FILE": __file__ + ".json"}, {}),
         ({**GOOD, "ADMIN_PERMISSION": "auth.view_group"}, {}),
@@ -289,11 +291,6 @@ def test_an_identity_that_cannot_be_called_is_an_error(named_callable: str, said
     [message] = messages({**GOOD, "IDENTITY": named_callable}, MIDDLEWARE=[OURS])
     assert named([message]) == ["E007"]
     assert said in message.msg
-
-
-@each_case("named_callable", [None, "tests.unit.test_checks.messages", messages])
-def test_a_callable_that_names_identities_is_silent(named_callable: Any) -> None:
-    assert messages({**GOOD, "IDENTITY": named_callable}, MIDDLEWARE=[OURS]) == []
 
 
 def test_from_user_itself_needs_a_user_as_its_path_does() -> None:

@@ -206,7 +206,7 @@ class TestReads:
 
 
 class TestSnapshot:
-    def test_is_told_with_its_age(self) -> None:
+    def test_is_told_with_its_age_and_in_the_subtitle_with_the_number_of_flags(self) -> None:
         snapshot = publish()
         Client().get("/page/")
         told = panel().get_stats()["snapshot"]
@@ -216,6 +216,9 @@ class TestSnapshot:
         shown = html.unescape(panel().content)
         assert f"<td>{format_local(snapshot.updated_at)}, " in shown
         assert f"<td>{format_local(snapshot.published_at)}, just now</td>" in shown
+        assert panel().nav_subtitle == f"5 flags, version {told['version']}"
+        Client().get("/checkout/")
+        assert panel().nav_subtitle == f"1 flag, version {told['version']}"
 
     @each_handler
     def test_is_not_asked_for_by_the_panel(self, settings: Any, get: Get, recording: list[tuple[str, str]]) -> None:
@@ -245,13 +248,6 @@ class TestSnapshot:
         counts += [asked("/acalls/"), panel().get_stats()["cache_reads"]]
         assert counts == [2, 2, 1, 1, 2, 2]
 
-    def test_the_subtitle_counts_flags(self) -> None:
-        version = publish().version[:8]
-        Client().get("/page/")
-        assert panel().nav_subtitle == f"5 flags, version {version}"
-        Client().get("/checkout/")
-        assert panel().nav_subtitle == f"1 flag, version {version}"
-
 
 class TestPage:
     def test_has_all_of_it_escaped(self) -> None:
@@ -265,17 +261,13 @@ class TestPage:
             "\N{NO-BREAK SPACE}", " "
         )
 
-    def test_tells_of_a_version_that_was_published_since(self) -> None:
-        publish()
-        Client().get("/page/")
-        assert "has been published since" not in panel().content
-        newer: Snapshot = publish(dark_mode=False)
-        assert f"<code>{newer.version[:8]}</code> has been published since" in panel().content
-
-    def test_tells_that_nobody_listens(self) -> None:
+    def test_tells_that_nobody_listens_and_of_a_version_that_was_published_since(self) -> None:
         publish()
         Client().get("/page/")
         assert "Nobody is listening. Start manage.py flagsmith_listen" in panel().content
+        assert "has been published since" not in panel().content
+        newer: Snapshot = publish(dark_mode=False)
+        assert f"<code>{newer.version[:8]}</code> has been published since" in panel().content
 
     def test_tells_when_all_processes_last_read_a_flag(self, settings: Any) -> None:
         publish()
@@ -323,24 +315,19 @@ class TestPage:
 class TestOff:
     """Nothing is recorded."""
 
-    def is_observed(self, **more: Any) -> bool:
-        return bool(Client(**more).get("/page/").wsgi_request.flags.pin.observers)
+    def is_observed(self, client: Client) -> bool:
+        return bool(client.get("/page/").wsgi_request.flags.pin.observers)
 
-    def test_where_the_toolbar_is_not_shown(self, settings: Any) -> None:
-        publish()
-        assert self.is_observed()
-        settings.INTERNAL_IPS = []
-        assert not self.is_observed()
-
-    def test_where_the_panel_was_switched_off(self) -> None:
+    def test_where_the_panel_is_switched_off_or_the_toolbar_not_shown_or_not_installed(self, settings: Any) -> None:
         publish()
         client = Client()
+        assert self.is_observed(client)
         client.cookies["djdtFlagsmithPanel"] = "off"
-        assert not client.get("/page/").wsgi_request.flags.pin.observers
-
-    def test_where_the_panel_is_not_listed(self, settings: Any) -> None:
+        assert not self.is_observed(client)
+        settings.INTERNAL_IPS = []
+        assert not self.is_observed(Client())
         settings.MIDDLEWARE = [OURS]
-        assert not self.is_observed()
+        assert not self.is_observed(Client())
 
     @each_handler
     def test_after_the_request(self, get: Get) -> None:

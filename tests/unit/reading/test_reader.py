@@ -23,9 +23,10 @@ from django_flagsmith_realtime.environment.snapshot import Snapshot
 from django_flagsmith_realtime.exceptions import StoreError
 from django_flagsmith_realtime.reading import event_loop
 from django_flagsmith_realtime.reading import reader as reader_module
-from django_flagsmith_realtime.reading.reader import STEP_BACK_SECONDS, Reader, get_reader
+from django_flagsmith_realtime.reading.reader import STEP_BACK_SECONDS, Reader, drop_readers, get_reader
 from django_flagsmith_realtime.signals import snapshot_loaded
 from tests.support.backends import HangingCache, RecordingCache, use
+from tests.support.cases import each_case
 from tests.support.documents import KEY, banner, configured_store, make_document, payload_key, publish
 from tests.support.paths import ROOT
 from tests.support.processes import MemcachedServer, RedisServer, project_environment, wait_until
@@ -256,11 +257,12 @@ class TestFailingCache:
             clock(1.1)
             assert banner(asyncio.run(read())) == text
 
-    @pytest.mark.parametrize("held", ["one", None])
+    @each_case("held", ["one", None])
     def test_sync_reads_block_an_event_loop_once_for_a_cache_that_hangs(
         self, hanging: type[HangingCache], monkeypatch: pytest.MonkeyPatch, held: str | None
     ) -> None:
         publish(banner_text="one")
+        drop_readers()
         reader = get_reader()
         if held:
             reader.current()
@@ -331,13 +333,14 @@ class TestReader:
         reader.current(5)
         assert recording == [("get", "head")]
 
-    @pytest.mark.parametrize("max_age", [0, 60])
+    @each_case("max_age", [0, 60])
     def test_whoever_comes_while_the_first_look_is_under_way_waits_for_what_it_finds(
         self, hanging: type[HangingCache], max_age: float
     ) -> None:
         publish(banner_text="one")
         hanging.asked.clear()
         hanging.open.clear()
+        drop_readers()
         reader = get_reader()
         with ThreadPoolExecutor(4) as threads:
             first = threads.submit(reader.current, max_age)
@@ -505,7 +508,7 @@ class TestAsync:
         assert asyncio.run(get_reader().acurrent()) is get_reader().current(60)
 
 
-@pytest.mark.parametrize("is_async", [False, True])
+@each_case("is_async", [False, True])
 def test_a_read_on_an_event_loop_asks_by_itself_where_no_thread_can_start(
     is_async: bool, loaded: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -515,6 +518,8 @@ def test_a_read_on_an_event_loop_asks_by_itself_where_no_thread_can_start(
     async def read() -> Any:
         return banner(await get_reader().acurrent() if is_async else get_reader().current())
 
+    drop_readers()
+    loaded.clear()
     publish(banner_text="one")
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
@@ -650,7 +655,7 @@ def test_an_outage_of_the_cache_is_one_warning_and_one_end_with_its_length(
     ]
 
 
-@pytest.mark.parametrize("is_failing", [False, True])
+@each_case("is_failing", [False, True])
 def test_a_clock_that_a_test_had_frozen_far_ahead_keeps_nobody_from_the_cache(
     is_failing: bool, settings: Any, clock: Any
 ) -> None:

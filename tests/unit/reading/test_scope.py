@@ -55,7 +55,7 @@ class TestPinning:
         publish()
         assert len(get_flags(request_)) == 0
 
-    def test_flags_are_built_once_per_identity(self, request_: HttpRequest) -> None:
+    def test_flags_are_built_once_per_identity_and_anew_for_other_traits(self, request_: HttpRequest) -> None:
         publish()
         assert get_flags(request_) is get_flags(request_)
         assert get_flags(request_) is asyncio.run(aget_flags(request_))
@@ -63,9 +63,6 @@ class TestPinning:
             request_, identity=Identity("somebody", {"plan": "gold"})
         )
         assert get_flags(request_, identity=GOLD) is not get_flags(request_)
-
-    def test_the_same_identifier_with_other_traits_is_evaluated_anew(self, request_: HttpRequest) -> None:
-        publish()
         assert get_flags(request_, identity=GOLD).is_feature_enabled("new_checkout") is True
         free = Identity("somebody", {"plan": "free"})
         assert get_flags(request_, identity=free).is_feature_enabled("new_checkout") is False
@@ -114,17 +111,15 @@ class TestContext:
             assert asyncio.run(aget_flags()) is flags
         assert current_flags() is None
 
-    def test_a_scope_ends_also_by_an_exception(self, request_: HttpRequest) -> None:
-        with pytest.raises(RuntimeError), Scope(request_flags(request_)):
-            raise RuntimeError
-        assert current_flags() is None
-
-    def test_scopes_nest(self, request_: HttpRequest) -> None:
+    def test_scopes_nest_and_end_also_by_an_exception(self, request_: HttpRequest) -> None:
         inner = RequestFactory().get("/")
         with Scope(request_flags(request_)):
             with Scope(request_flags(inner)):
                 assert get_flags() is request_flags(inner)
             assert get_flags() is request_flags(request_)
+        with pytest.raises(RuntimeError), Scope(request_flags(request_)):
+            raise RuntimeError
+        assert current_flags() is None
 
     def test_asgirefs_threads_see_the_scope_and_plain_ones_do_not(self, request_: HttpRequest) -> None:
         async def read() -> Any:
@@ -193,7 +188,12 @@ class TestFlagsScope:
             assert banner() == "one"
 
     def test_reads_inside_are_for_the_identity(self) -> None:
+        async def read() -> Any:
+            async with flags_scope(identity=GOLD):
+                return await abanner()
+
         publish()
+        assert asyncio.run(read()) == "Welcome back, gold member"
         with flags_scope(identity=GOLD):
             assert banner() == asyncio.run(abanner()) == "Welcome back, gold member"
             assert get_flags().identity == GOLD
@@ -314,14 +314,6 @@ class TestFlagsScope:
             list(threads.map(wait_and_read, range(8)))
         assert current_flags() is None
         assert asyncio.run(both()) == [True, True]
-
-    def test_it_works_with_async_with(self) -> None:
-        async def read() -> Any:
-            async with flags_scope(identity=GOLD):
-                return await abanner()
-
-        publish()
-        assert asyncio.run(read()) == "Welcome back, gold member"
 
     def test_it_ends_by_an_exception_and_by_a_cancellation(self) -> None:
         async def wait() -> None:
