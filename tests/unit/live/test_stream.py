@@ -155,9 +155,9 @@ class TestStreamOfPages:
         publish(banner_text="old")
         other.current()
         head = publish(banner_text="new").head
-        with override_settings(FLAGSMITH={**settings.FLAGSMITH, "FRESHNESS": 0.2}):
+        with override_settings(FLAGSMITH={**settings.FLAGSMITH, "FRESHNESS": 0.05}):
             asyncio.run(read(f"{PAGES}?lastEventId=1"))
-        snapshot = other.current(max_age=0.2)
+        snapshot = other.current(max_age=0.05)
         assert snapshot and snapshot.head == head
 
     def test_one_that_saw_this_version_is_not(self) -> None:
