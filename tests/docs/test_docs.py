@@ -86,7 +86,7 @@ TESTS = {
     ),
     "the service is down": (
         "test_listener.py::test_what_is_published_stays_while_flagsmith_cannot_be_asked",
-        "test_snapshot_file.py::TestReading::test_a_process_that_finds_an_empty_cache_begins_with_the_file",
+        "test_snapshot_file.py::TestReading::test_a_process_begins_with_the_file_where_the_cache_is_empty_and_only_there",
     ),
     "values that aren't booleans": ("test_api.py::TestFlags::test_each_kind_of_value_comes_as_it_is",),
     "targeting": (
@@ -135,7 +135,7 @@ TESTS = {
     ),
     "why a flag has its value": ("test_flagsmith_flags.py::test_reasons_of_every_kind_come_up",),
     "health checks": (
-        "test_flagsmith_status.py::test_each_problem_has_an_exit_code",
+        "test_flagsmith_status.py::test_each_problem_has_an_exit_code_which_the_help_names",
         "test_health.py::test_a_healthy_deployment_reads_like_this",
     ),
     "system checks": ("test_checks.py::test_each_check_has_a_fault_that_raises_it",),

@@ -22,7 +22,7 @@ CLAIMS = {
     ),
     "A read never waits on Flagsmith, and fails only if you ask for that": (
         "test_reader.py::TestFailingCache::test_what_is_held_survives_a_redis_that_dies_and_heals_by_itself",
-        "test_snapshot_file.py::TestReading::test_a_process_that_finds_an_empty_cache_begins_with_the_file",
+        "test_snapshot_file.py::TestReading::test_a_process_begins_with_the_file_where_the_cache_is_empty_and_only_there",
         "test_api.py::TestUnknownFlags::test_they_are_off_and_logged_once_per_name",
         "test_api.py::TestUnknownFlags::test_strict_raises_and_names_the_remedy",
         "test_imports.py::test_what_reads_cannot_reach_the_network",

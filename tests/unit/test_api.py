@@ -41,12 +41,11 @@ GOLD = Identity("somebody", {"plan": "gold"})
 ALICE = Identity("user_alice")
 
 
-@pytest.fixture(params=["sync", "async"])
-def read(request: pytest.FixtureRequest) -> Callable[..., Flags]:
-    """`get_flags`, or `aget_flags` from an event loop."""
-    if request.param == "sync":
-        return get_flags
-    return lambda *args, **kwargs: asyncio.run(aget_flags(*args, **kwargs))
+def get_flags_in_a_loop(*args: Any, **kwargs: Any) -> Flags:
+    return asyncio.run(aget_flags(*args, **kwargs))
+
+
+both_ways = each_case("read", [get_flags, get_flags_in_a_loop])
 
 
 def configure(settings: Any, **keys: Any) -> None:
@@ -60,6 +59,7 @@ def test_the_package_lists_its_names() -> None:
 
 
 class TestFlags:
+    @both_ways
     def test_they_are_a_mapping_of_names_to_flags(self, read: Callable[..., Flags]) -> None:
         publish()
         flags = read()
@@ -73,6 +73,7 @@ class TestFlags:
         assert dict(flags.items())["banner_text"].value == "Welcome to Northwind"
         assert flags["banner_text"] == flags.get_flag("banner_text")
 
+    @both_ways
     def test_each_kind_of_value_comes_as_it_is(self, read: Callable[..., Flags]) -> None:
         publish()
         flags = read()
@@ -82,13 +83,10 @@ class TestFlags:
             assert type(flags.get_feature_value(name)) is type(value)
             assert flags.is_feature_enabled(name) is state["enabled"]
 
-    def test_a_value_is_returned_although_the_flag_is_off(self) -> None:
+    def test_the_calls_default_stands_in_for_a_flag_without_a_value_and_not_for_one_that_is_off(self) -> None:
         publish()
         assert get_flags()["api_base_url"].enabled is False
         assert get_flags().get_feature_value("api_base_url", "x") == "https://api.northwind.example/v2"
-
-    def test_the_calls_default_stands_in_for_a_flag_without_a_value(self) -> None:
-        publish()
         assert get_flags().get_feature_value("dark_mode", default="none") == "none"
         assert get_flags().get_feature_value("dark_mode") is None
         assert get_flags().get_feature_value("empty_string", default="none") == ""
@@ -100,6 +98,7 @@ class TestFlags:
         with pytest.raises(TypeError):
             del get_flags()["dark_mode"]  # type: ignore[attr-defined]
 
+    @both_ways
     def test_no_snapshot_at_all_is_no_flags(self, read: Callable[..., Flags]) -> None:
         flags = read()
         assert len(flags) == 0
@@ -169,7 +168,7 @@ class TestUnknownFlags:
             assert get_flags()["typo"].reason == "ERROR; code=FLAG_NOT_FOUND"
         get_flags().is_feature_enabled("other_typo")
         messages = [record.getMessage() for record in caplog.records]
-        assert len(messages) == 2
+        assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
         assert "'typo'" in messages[0]
         assert "Production" in messages[0]
         assert "ser." not in caplog.text
@@ -322,6 +321,7 @@ class TestTypes:
 
 
 class TestIdentity:
+    @both_ways
     def test_overrides_and_segments_are_those_of_the_identity(self, read: Callable[..., Flags]) -> None:
         publish()
         assert read(identity=GOLD).get_feature_value("banner_text") == "Welcome back, gold member"
@@ -345,7 +345,7 @@ class TestIdentity:
         assert get_flags(identity=GOLD).get_feature_value("later") == "soon"
         assert get_flags(identity=GOLD)["typo"].enabled is False
 
-    def test_changing_the_traits_afterwards_changes_nothing(self) -> None:
+    def test_an_identity_can_be_sent_to_a_task_and_is_frozen_with_its_traits(self) -> None:
         publish()
         traits = {"plan": "gold"}
         identity = Identity("somebody", traits)
@@ -354,8 +354,6 @@ class TestIdentity:
         assert get_flags(identity=identity).is_feature_enabled("new_checkout") is True
         with pytest.raises(FrozenInstanceError):
             identity.identifier = "x"  # type: ignore[misc]
-
-    def test_an_identity_can_be_sent_to_a_task(self) -> None:
         assert pickle.loads(pickle.dumps(GOLD)) == GOLD
 
     @pytest.mark.slow
@@ -469,11 +467,6 @@ class TestNoNetwork:
         asyncio.run(aget_flags(identity=ALICE)).all_flags()
         get_flags().is_feature_enabled("typo")
         assert {address[:2] for address in only} == {("127.0.0.1", redis_server.port)}
-
-
-def test_logging_of_unknown_flags_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    get_flags().is_feature_enabled("typo")
-    assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 
 # Names

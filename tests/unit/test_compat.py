@@ -85,10 +85,8 @@ class TestBindToCaller:
         async_to_sync(start_thread)()
         return found[0]
 
-    def test_a_copied_context_still_lacks_the_executor(self) -> None:
+    def test_a_copied_context_still_lacks_the_executor_that_a_bound_function_has(self) -> None:
         assert self.executor_in_a_thread(lambda function: partial(copy_context().run, function)) is None
-
-    def test_a_function_that_is_bound_has_it(self) -> None:
         assert self.executor_in_a_thread(bind_to_caller) is not None
 
 

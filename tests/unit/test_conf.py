@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sys
 from dataclasses import FrozenInstanceError
+from itertools import product
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -198,27 +199,23 @@ def test_the_keys_and_their_defaults_are_the_documented_ones() -> None:
     assert set(KEYS) == set(DEFAULTS)
     config = configured()
     assert {key: getattr(config, key.lower()) for key in DEFAULTS} == DEFAULTS
+    with override_settings(FLAGSMITH={}):
+        del settings.FLAGSMITH
+        assert get_config() == config == Config()
 
 
-def test_the_setting_is_read_live() -> None:
+def test_the_setting_is_read_live_and_again_only_when_it_changes() -> None:
+    with pytest.raises(ImproperlyConfigured):
+        configured(POLL_INTERVAL=-1)
     with override_settings(FLAGSMITH={"ENVIRONMENT_KEY": "ser.a", "POLL_INTERVAL": 5}):
         assert get_config().poll_interval == 5
         assert get_config() is get_config()
         with override_settings(FLAGSMITH={"POLL_INTERVAL": 6}):
             assert (get_config().poll_interval, get_config().environment_key) == (6, None)
         assert get_config().poll_interval == 5
-
-
-def test_another_setting_does_not_matter() -> None:
-    config = get_config()
-    with override_settings(LANGUAGE_CODE="de"):
-        assert get_config() is config
-
-
-def test_a_project_without_the_setting_gets_the_defaults() -> None:
-    with override_settings(FLAGSMITH={}):
-        del settings.FLAGSMITH
-        assert get_config() == Config()
+        config = get_config()
+        with override_settings(LANGUAGE_CODE="de"):
+            assert get_config() is config
 
 
 @each_case(("key", "value"), RIGHT)
@@ -228,21 +225,18 @@ def test_a_right_value_is_taken(key: str, value: Any) -> None:
     assert found == (f"{value}/" if value == "http://127.0.0.1:8000" else value)
 
 
-@each_case("key", ["ENVIRONMENT_KEY", "WEBHOOK_SECRET", "REALTIME_TOKEN"])
-def test_an_empty_environment_variable_is_none(key: str) -> None:
-    assert find_problems({key: ""}) == []
-    assert getattr(configured(**{key: ""}), key.lower()) is None
-
-
-@each_case("url", ["http://host/api/v1", "http://host/api/v1/", "http://host/api/v1//"])
-def test_a_url_ends_with_one_slash(url: str) -> None:
-    assert configured(API_URL=url).api_url == "http://host/api/v1/"
-    assert configured(REALTIME_URL=url).realtime_url == "http://host/api/v1/"
-
-
-@each_case("path", ["/a/flags.json", Path("/a/flags.json")])
-def test_a_path_may_be_written_either_way(path: Any) -> None:
-    assert configured(SNAPSHOT_FILE=path).snapshot_file == Path("/a/flags.json")
+@each_case(
+    ("keys", "values", "expected"),
+    [
+        (["ENVIRONMENT_KEY", "WEBHOOK_SECRET", "REALTIME_TOKEN"], [""], None),  # an empty environment variable
+        (["API_URL", "REALTIME_URL"], ["http://host/v1", "http://host/v1/", "http://host/v1//"], "http://host/v1/"),
+        (["SNAPSHOT_FILE"], ["/a/flags.json", Path("/a/flags.json")], Path("/a/flags.json")),
+    ],
+)
+def test_a_value_may_be_written_in_several_ways(keys: list[str], values: list[Any], expected: Any) -> None:
+    for key, value in product(keys, values):
+        assert find_problems({key: value}) == []
+        assert getattr(configured(**{key: value}), key.lower()) == expected
 
 
 def test_the_configuration_is_frozen() -> None:
@@ -337,12 +331,6 @@ def test_any_mapping_will_do() -> None:
 def test_every_problem_is_found_at_once() -> None:
     problems = find_problems({"POLL_INTERVAL": -1, "unknown": 1, "ENVIRONMENT_KEY": "pub"})
     assert [problem.id for problem in problems] == ["flagsmith.E004", "flagsmith.E003", "flagsmith.E002"]
-
-
-def test_a_setting_that_was_wrong_is_read_again_when_it_changes() -> None:
-    with pytest.raises(ImproperlyConfigured):
-        configured(POLL_INTERVAL=-1)
-    assert configured(POLL_INTERVAL=1).poll_interval == 1
 
 
 @each_case("keys", [{}, {"ENVIRONMENT_KEY": None}, {"ENVIRONMENT_KEY": ""}])

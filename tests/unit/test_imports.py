@@ -73,11 +73,8 @@ def forbidden(module: str, target: str) -> bool:
     return ROW_OF[room(target)] < ROW_OF[room(module)]
 
 
-def test_each_module_has_its_room() -> None:
+def test_each_module_has_its_room_and_imports_go_down() -> None:
     assert {room(module) for module in modules()} <= set(ROW_OF)
-
-
-def test_imports_go_down() -> None:
     assert [(module, other) for module in modules() for other in imports_of(module) if forbidden(module, other)] == []
 
 

@@ -142,14 +142,11 @@ class TestSpecification:
     """
 
     @each_case("kind", ON)
-    def test_a_value_is_resolved(self, kind: str, client: Any) -> None:
+    def test_a_value_is_resolved_even_if_it_is_zero(self, kind: str, client: Any) -> None:
         found = details(client, kind, f"{kind}-flag", DEFAULTS[kind])
         assert (found.flag_key, found.value, found.reason) == (f"{kind}-flag", READ[kind], "STATIC")
         assert type(found.value) is type(READ[kind])
         assert (found.error_code, found.error_message, found.variant) == (None, None, None)
-
-    @each_case("kind", ON)
-    def test_a_zero_is_a_value(self, kind: str, client: Any) -> None:
         found = details(client, kind, f"{kind}-zero", DEFAULTS[kind])
         assert (found.value, found.reason) == (READ_ZERO[kind], "STATIC")
 
@@ -293,11 +290,9 @@ class TestEvents:
         settle()
         return value
 
-    def test_a_provider_that_is_set_is_ready(self, client: Any) -> None:
+    def test_a_provider_that_is_set_is_ready_and_names_the_flags_of_a_change(self, client: Any) -> None:
         assert self.ready.got[0].provider_name == "Flagsmith"
         assert status() == ProviderStatus.READY
-
-    def test_a_change_names_the_flags(self, client: Any) -> None:
         led(publish())
         client.get_boolean_value("dark_mode", False)
         publish(dark_mode=False, banner_text="new")

@@ -200,17 +200,15 @@ class TestNesting:
         assert [on("a"), on("b")] == [False, True]
         second.disable()
 
-    def test_the_same_one_may_be_entered_again(self) -> None:
+    def test_the_same_one_may_be_entered_again_and_an_exception_ends_it(self) -> None:
         flags = override_flags(a=True)
         with flags:
             with flags:
                 assert on("a")
             assert on("a")
-        assert not overrides.are_active()
-
-    def test_an_exception_ends_it(self) -> None:
-        with pytest.raises(LookupError), override_flags(a=True):
+        with pytest.raises(LookupError), flags:
             raise LookupError
+        assert not overrides.are_active()
 
     def test_blocks_that_end_out_of_order(self) -> None:
         def steps(name: str) -> Iterator[bool]:
@@ -388,7 +386,7 @@ class HooksWithoutArguments:
         Hooks.seen.append(on("a"))
 
 
-@pytest.mark.parametrize("hooks", [Hooks, HooksWithoutArguments])
+@each_case("hooks", [Hooks, HooksWithoutArguments])
 def test_hooks_of_each_kind_that_pytest_knows_are_called(hooks: Any) -> None:
     case = override_flags(a=True)(type("Case", (hooks,), {}))
     hooks.seen.clear()
@@ -486,7 +484,7 @@ class TestConcurrency:
         asyncio.run(cancel())
 
 
-@pytest.mark.parametrize("get", [Client().get, lambda url: asyncio.run(AsyncClient().get(url))], ids=["wsgi", "asgi"])
+@each_case("get", [Client().get, lambda url: asyncio.run(AsyncClient().get(url))])
 def test_requests_of_djangos_clients_see_them(settings: Any, get: Callable[[str], HttpResponse]) -> None:
     async def aview(request: HttpRequest) -> HttpResponse:
         return HttpResponse(f"{(await request.aflags()).get_feature_value('banner')} {on()}")

@@ -11,6 +11,7 @@ import pytest
 from django_flagsmith_realtime.listener import background
 from django_flagsmith_realtime.listener.background import BackgroundListener
 from django_flagsmith_realtime.listener.listener import Listener
+from tests.support.cases import each_case
 from tests.support.processes import wait_until
 
 
@@ -24,31 +25,25 @@ def build(settings: Any) -> Callable[[], Listener]:
     return BackgroundListener()._build
 
 
-def test_it_is_started_once_and_ends_when_it_is_stopped(build: Callable[[], Listener]) -> None:
-    listener = BackgroundListener(build)
-    listener.start()
-    listener.start()
-    assert threads() == ["flagsmith-listener"]
-    assert listener.is_started
-    listener.stop()
-    assert threads() == []
-    assert not listener.is_started
-    listener.stop()
-
-
-def test_it_may_be_started_again(build: Callable[[], Listener]) -> None:
+def test_it_is_started_once_ends_when_it_is_stopped_and_may_be_started_again(build: Callable[[], Listener]) -> None:
     listener = BackgroundListener(build)
     for _ in range(2):
         listener.start()
+        listener.start()
         assert threads() == ["flagsmith-listener"]
+        assert listener.is_started
+        listener.stop()
+        assert threads() == []
+        assert not listener.is_started
         listener.stop()
 
 
-@pytest.mark.parametrize("bug", [RuntimeError("a bug"), SystemExit(1)], ids=repr)
+@each_case("bug", [RuntimeError("a bug"), SystemExit(1)])
 def test_one_that_ends_by_a_bug_starts_again(
     bug: BaseException, build: Callable[[], Listener], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(background, "RESTART_SECONDS", 0.01)
+    caplog.clear()
     built = []
 
     def fail_twice() -> Listener:

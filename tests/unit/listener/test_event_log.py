@@ -10,6 +10,7 @@ from django_flagsmith_realtime.exceptions import Refused, ServerError, StoreErro
 from django_flagsmith_realtime.listener import events
 from django_flagsmith_realtime.listener.event_log import EventLog, count
 from django_flagsmith_realtime.listener.stream_health import MISSED_CHANGE, REALTIME_OFF
+from tests.support.cases import each_case
 from tests.support.clock import Clock
 
 BROKEN = events.StreamDisconnected(ServerError("The host failed (503)."), is_routine=False, delay=1.0)
@@ -91,10 +92,11 @@ def test_a_warning_of_the_document_is_logged_once_as_long_as_it_holds(
     assert lines(caplog) == [("WARNING", f"Flagsmith environment: {text}") for text in ("One.", "Two.", "Two.")]
 
 
-@pytest.mark.parametrize("doubt", [REALTIME_OFF, MISSED_CHANGE])
+@each_case("doubt", [REALTIME_OFF, MISSED_CHANGE])
 def test_a_stream_that_announces_nothing_is_an_outage(
     doubt: str, event_log: EventLog, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.clear()
     event_log(events.Tick(doubt))
     event_log(events.Tick(doubt))
     clock.now += 30

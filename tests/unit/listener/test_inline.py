@@ -12,24 +12,18 @@ from django.test import Client
 from django_flagsmith_realtime.listener import inline
 from django_flagsmith_realtime.listener.background import BackgroundListener
 from django_flagsmith_realtime.test import override_flags
+from tests.support.cases import each_case
 from tests.support.documents import KEY
 
 
-def test_django_s_test_client_does_not_start_it(settings: Any) -> None:
+def test_neither_the_default_nor_django_s_test_client_nor_a_server_under_test_starts_it(settings: Any) -> None:
+    inline._start(sender=WSGIHandler)
+    assert not inline._background.is_started
     settings.FLAGSMITH = {"ENVIRONMENT_KEY": KEY, "LISTENER": "inline"}
     assert Client().get("/none/").status_code == 200
     assert not inline._background.is_started
-
-
-def test_a_server_under_test_does_not_start_it(settings: Any) -> None:
-    settings.FLAGSMITH = {"ENVIRONMENT_KEY": KEY, "LISTENER": "inline"}
     with override_flags():
         inline._start(sender=WSGIHandler)
-    assert not inline._background.is_started
-
-
-def test_the_default_starts_nothing() -> None:
-    inline._start(sender=WSGIHandler)
     assert not inline._background.is_started
 
 
@@ -61,7 +55,7 @@ def test_a_later_request_says_that_the_thread_gets_no_time(
     assert caplog.text.count("--enable-threads") == 1
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("setting", "backend", "said"),
     [
         ({"ENVIRONMENT_KEY": KEY}, "dummy.DummyCache", "keeps nothing"),
@@ -73,6 +67,7 @@ def test_what_cannot_work_is_logged_once_and_requests_are_served(
 ) -> None:
     settings.CACHES = {"default": {"BACKEND": f"django.core.cache.backends.{backend}"}}
     settings.FLAGSMITH = {"LISTENER": "inline", **setting}
+    caplog.clear()
     inline._logged.clear()
     for _ in range(3):
         inline._start(sender=WSGIHandler)

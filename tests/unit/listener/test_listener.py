@@ -22,6 +22,7 @@ from django_flagsmith_realtime.reading.reader import get_reader
 from django_flagsmith_realtime.signals import flag_changed
 from tests.support import listening as listening_module
 from tests.support.backends import SmallCache, use
+from tests.support.cases import each_case
 from tests.support.documents import configured_store, make_document
 from tests.support.processes import wait_until
 
@@ -198,13 +199,12 @@ def test_a_listener_that_starts_before_flagsmith_heals_by_itself(
     assert not any(record.exc_info for record in caplog.records)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("setting", "said"),
     [
         ({"ENVIRONMENT_KEY": "ser.wrong"}, "refused the request (403)"),
         ({"API_URL": "http://127.0.0.1:1/"}, "refused the connection"),
     ],
-    ids=["wrong key", "unreachable"],
 )
 def test_what_is_published_stays_while_flagsmith_cannot_be_asked(
     listening: Listening, caplog: pytest.LogCaptureFixture, setting: dict[str, str], said: str

@@ -22,6 +22,7 @@ from django_flagsmith_realtime.signals import listener_became_leader, stream_con
 from django_flagsmith_realtime.storage.status import DAY, Status
 from tests.support import listening as listening_module
 from tests.support.backends import RecordingCache, SmallCache, use
+from tests.support.cases import each_case
 from tests.support.documents import configured_store
 from tests.support.fault_proxy import CANNED, FaultProxy, canned
 from tests.support.processes import wait_until
@@ -159,10 +160,9 @@ def test_a_stream_that_breaks_backs_off_and_comes_back_with_its_signals(
     ]
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("setting", "reason"),
     [({"REALTIME_URL": None}, "REALTIME_URL"), ({"SNAPSHOT_FILE": "flags.json", "ENVIRONMENT_KEY": None}, "SNAPSHOT")],
-    ids=["no stream", "a file"],
 )
 def test_without_a_stream_the_state_is_poll_only_with_the_reason(
     listening: Listening, setting: dict[str, Any], reason: str, tmp_path: Path

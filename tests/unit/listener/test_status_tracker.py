@@ -13,6 +13,7 @@ from django_flagsmith_realtime.listener import events
 from django_flagsmith_realtime.listener.status_tracker import MAX_TEXT, StatusTracker
 from django_flagsmith_realtime.listener.stream_health import MISSED_CHANGE, REALTIME_OFF
 from django_flagsmith_realtime.storage.status import DAY, Errors, Status
+from tests.support.cases import each_case
 from tests.support.clock import Clock
 from tests.support.documents import publish
 
@@ -24,9 +25,13 @@ def clock() -> Clock:
     return Clock(START)
 
 
+def make_tracker(clock: Clock) -> StatusTracker:
+    return StatusTracker(clock=clock, secrets=["ser.secret", None, ""])
+
+
 @pytest.fixture
 def status_tracker(clock: Clock) -> StatusTracker:
-    return StatusTracker(clock=clock, secrets=["ser.secret", None, ""])
+    return make_tracker(clock)
 
 
 def status(status_tracker: StatusTracker) -> Status:
@@ -122,27 +127,17 @@ def test_a_time_that_the_stream_says_again_is_an_event_but_no_change(
     assert (source.at, source.announced.within(DAY, clock.now)) == (START, 1)
 
 
-def test_requests_are_counted_whether_they_succeed_or_not(status_tracker: StatusTracker) -> None:
+@each_case(("is_billed", "requests"), [(True, 2), (False, 0)])
+def test_requests_are_counted_whether_they_succeed_or_not_and_reads_of_a_file_are_none(
+    clock: Clock, is_billed: bool, requests: int
+) -> None:
+    status_tracker = StatusTracker(clock=clock, is_billed=is_billed)
     status_tracker(fetched(0.25))
     status_tracker(events.FetchFailed(ServerError("No.")))
     found = status(status_tracker)
-    assert found.requests.within(DAY, START) == 2
+    assert found.requests.within(DAY, START) == requests
     assert found.fetch and found.fetch.took == 0.25
     assert found.failure and found.failure.text == "No."
-
-
-def test_reads_of_a_file_are_no_requests(clock: Clock) -> None:
-    status_tracker = StatusTracker(clock=clock, is_billed=False)
-    status_tracker(fetched())
-    status_tracker(events.FetchFailed(ServerError("No.")))
-    found = status(status_tracker)
-    assert found.requests.within(DAY, START) == 0
-    assert found.failure
-
-
-def test_repairs_are_counted(status_tracker: StatusTracker) -> None:
-    status_tracker(events.Repaired())
-    assert status(status_tracker).repairs.within(DAY, START) == 1
 
 
 def test_latency_is_that_of_the_last_hundred(status_tracker: StatusTracker) -> None:
@@ -157,8 +152,9 @@ def test_latency_is_that_of_the_last_hundred(status_tracker: StatusTracker) -> N
     assert (latency.last, latency.p50, latency.p99, latency.count) == (0.2, 0.15, 0.199, 100)
 
 
-@pytest.mark.parametrize("error", [StoreError, ServerError])
-def test_no_error_shows_a_secret_or_fills_the_screen(status_tracker: StatusTracker, error: type[Any]) -> None:
+@each_case("error", [StoreError, ServerError])
+def test_no_error_shows_a_secret_or_fills_the_screen(clock: Clock, error: type[Any]) -> None:
+    status_tracker = make_tracker(clock)
     text = "redis://me:password@host refused\nser.secret " + "x " * 10_000
     status_tracker(events.StoreFailed(error(text)) if error is StoreError else events.FetchFailed(error(text)))
     status_tracker(broke(text))
@@ -191,7 +187,9 @@ def known_at(found: Status) -> float | None:
     return found.content.known_at
 
 
-def test_errors_are_counted_by_what_failed(status_tracker: StatusTracker) -> None:
+def test_repairs_are_counted_and_errors_by_what_failed(status_tracker: StatusTracker) -> None:
+    status_tracker(events.Repaired())
+    assert status(status_tracker).repairs.within(DAY, START) == 1
     status_tracker(broke())
     status_tracker(broke(routine=True))
     for _ in range(2):

@@ -32,7 +32,7 @@ def flag(name: str = "banner", value: Any = None, **more: Any) -> Flag:
     return Flag(**{"enabled": True, "value": value, "feature_id": 1, "feature_name": name, "reason": "STATIC", **more})
 
 
-def test_a_table_has_a_line_for_each_flag() -> None:
+def test_a_table_has_a_heading_and_a_line_for_each_flag() -> None:
     flags = [
         flag("banner", "Hi"),
         flag("cart", 25, reason="SPLIT; weight=30.0", variant="green"),
@@ -44,9 +44,6 @@ def test_a_table_has_a_line_for_each_flag() -> None:
         "cart    on     SPLIT; weight=30.0  green    25",
         "dark    off    STATIC",
     ]
-
-
-def test_no_flags_are_a_heading() -> None:
     assert format_table([], 80) == "flag  state  reason  variant  value"
 
 

@@ -49,25 +49,15 @@ def kinds(found: Health) -> list[str]:
     return [problem.kind for problem in found.problems]
 
 
-def test_flags_and_a_leader_are_all_that_it_takes() -> None:
-    led(publish())
-    assert health().is_healthy
-    assert health().age == 2
-
-
-def test_an_empty_cache_has_neither() -> None:
+def test_flags_and_a_leader_are_all_that_it_takes_and_a_problem_each_where_they_are_missing() -> None:
     found = health()
     assert kinds(found) == ["no snapshot", "no listener"]
     assert "flagsmith_listen" in found.problems[-1].text
-
-
-def test_a_leader_without_flags_is_one_problem() -> None:
     led()
     assert kinds(health()) == ["no snapshot"]
-
-
-def test_flags_without_a_leader_are_one_problem() -> None:
     led(publish())
+    assert health().is_healthy
+    assert health().age == 2
     caches["default"].delete(f"{PREFIX}:lease")
     assert kinds(health()) == ["no listener"]
 
@@ -77,14 +67,14 @@ def test_inline_it_takes_a_request() -> None:
         assert "from their first request on" in health().problems[-1].text
 
 
-def test_a_cache_that_fails_is_the_only_problem(settings: Any) -> None:
+def test_a_cache_that_fails_is_the_only_problem_and_shows_no_password(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     use(settings, "nowhere.Cache")
     [problem] = health().problems
     assert problem.kind == "cache"
     assert "nowhere" in problem.text
 
-
-def test_no_problem_shows_the_password_of_the_cache(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: Any, **kwargs: Any) -> Any:
         raise OSError("redis://me:SECRET@cache/0 is away")
 
@@ -165,19 +155,15 @@ def test_a_new_leader_is_shown_without_the_report_of_the_one_before() -> None:
     assert "Listener    web-2, process 7, since a moment ago" in to_text(health())
 
 
-def test_a_standby_is_shown() -> None:
+def test_a_standby_is_shown_until_it_leads() -> None:
     led(publish())
+    wait("web-1:42")  # which has just become the leader
+    assert health().standbys == ()
     wait("web-2:7")
     assert health().to_plain()["leader"]["standbys"] == ["web-2:7"]
     assert "\nStandby     web-2, process 7\n" in to_text(health())
     wait("web-2:7", "web-3:8", "web-4:9")
     assert "\nStandby     web-2, process 7 and 2 more\n" in to_text(health())
-
-
-def test_a_standby_that_has_just_become_the_leader_is_not_shown_as_standby() -> None:
-    led(publish())
-    wait("web-1:42")
-    assert health().standbys == ()
 
 
 # JSON
@@ -213,12 +199,13 @@ def test_the_public_json_has_no_host_no_reason_and_no_error() -> None:
         assert hidden in json.dumps(health(max_age=1).to_plain())
 
 
-def test_a_leader_that_is_gone_is_not_shown_as_one() -> None:
-    led(publish())
+def test_a_leader_that_is_gone_is_shown_as_the_last_one_alone() -> None:
+    led(publish(), written_at=NOW - 90)
     caches["default"].delete(f"{PREFIX}:lease")
     plain = health().to_plain()
     assert (plain["leader"], plain["stream"]) == (None, None)
     assert plain["requests"]["last_hour"] == 3
+    assert "\nListener    none; the last was web-1, process 42, 1 min 30 s ago\n" in to_text(health())
 
 
 def test_a_version_that_another_process_published_has_no_counts() -> None:
@@ -281,12 +268,6 @@ def test_the_reason_of_the_stream_is_not_repeated_as_last_error() -> None:
     assert to_text(health()).count("Why.") == 1
     caches["default"].delete(f"{PREFIX}:lease")
     assert "Last error  0 s ago: Why." in to_text(health()).replace("just now", "0 s ago"), "nor lost"
-
-
-def test_the_last_listener_is_shown() -> None:
-    led(publish(), written_at=NOW - 90)
-    caches["default"].delete(f"{PREFIX}:lease")
-    assert "\nListener    none; the last was web-1, process 42, 1 min 30 s ago\n" in to_text(health())
 
 
 def test_a_silent_leader_is_shown_as_such() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,7 @@ def ignoring(kind: str, server: Server) -> dict[str, Any]:
     return {"BACKEND": f"{kind}.cache.{class_name}", "LOCATION": server.cache()["LOCATION"], "OPTIONS": options}
 
 
-@pytest.mark.parametrize("kind", ["pymemcache", "django_redis", "django_valkey"])
+@each_case("kind", ["pymemcache", "django_redis", "django_valkey"])
 def test_an_error_that_the_settings_hide_is_one(kind: str, request: pytest.FixtureRequest, settings: Any) -> None:
     server: Server = request.getfixturevalue("memcached_server" if kind == "pymemcache" else "redis_server")
     settings.CACHES = {"default": ignoring(kind, server)}
@@ -249,26 +249,29 @@ def redis(redis_server: RedisServer, settings: Any) -> Iterator[Any]:
     settings.CACHES = {"default": redis_server.cache()}
     with redis_server.client() as client:
         yield client
-        client.replicaof("NO", "ONE")
-        client.config_set("maxmemory", 0)
-        client.config_set("requirepass", "")
-        client.acl_setuser("default", enabled=True, reset=True, nopass=True, keys=["*"], commands=["+@all"])
+        mend(client)
 
 
-FAULTS = {
-    "a replica": (lambda client: client.replicaof("127.0.0.1", 1), "must be the primary"),
-    "full": (lambda client: client.config_set("maxmemory", 1), "Raise Redis's maxmemory"),
-    "closed to its user": (
-        lambda client: client.acl_setuser("default", enabled=True, commands=["-set"]),
-        "in Redis's ACL",
-    ),
-    "password": (lambda client: client.config_set("requirepass", "x"), "wants a password: add it to LOCATION"),
-}
+def mend(client: Any) -> None:
+    client.replicaof("NO", "ONE")
+    client.config_set("maxmemory", 0)
+    client.config_set("requirepass", "")
+    client.acl_setuser("default", enabled=True, reset=True, nopass=True, keys=["*"], commands=["+@all"])
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_redis_that_refuses_says_whose_setting_it_is(fault: str, redis: Any) -> None:
-    refuse, advice = FAULTS[fault]
+FAULTS = [
+    (lambda client: client.replicaof("127.0.0.1", 1), "must be the primary"),
+    (lambda client: client.config_set("maxmemory", 1), "Raise Redis's maxmemory"),
+    (lambda client: client.acl_setuser("default", enabled=True, commands=["-set"]), "in Redis's ACL"),
+    (lambda client: client.config_set("requirepass", "x"), "wants a password: add it to LOCATION"),
+]
+
+
+@each_case(("refuse", "advice"), FAULTS)
+def test_a_redis_that_refuses_says_whose_setting_it_is(
+    refuse: Callable[[Any], object], advice: str, redis: Any
+) -> None:
+    mend(redis)
     refuse(redis)
     lease = Lease("default", "tests", seconds=15)
     try:

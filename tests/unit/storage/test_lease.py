@@ -57,7 +57,7 @@ def leases() -> Iterator[Leases]:
 
 @pytest.mark.usefixtures("cache_name")
 class TestOnEachCache:
-    def test_one_of_two_holds_it_until_it_releases_it(self, leases: Leases) -> None:
+    def test_one_of_two_holds_it_until_it_releases_it_and_all_that_wait_are_known(self, leases: Leases) -> None:
         one, other = leases(), leases()
         assert (one.acquire(), other.acquire(), one.acquire()) == (True, False, True)
         assert (one.is_held, other.is_held) == (True, False)
@@ -68,6 +68,13 @@ class TestOnEachCache:
         one.release()
         assert not one.is_held
         assert other.acquire()
+        for lease in (one, other, one):
+            lease.write_standby()
+        store = Store("default", NAMESPACE)
+        assert [f"{standby}" for standby in store.read_standbys()] == [
+            lease.token.rpartition(":")[0] for lease in (other, one)
+        ]
+        store.close()
 
     @pytest.mark.slow
     def test_it_expires_unless_it_is_renewed(self, leases: Leases) -> None:
@@ -111,16 +118,6 @@ class TestOnEachCache:
             assert [lease.token for lease in winners] == [caches["default"].get(KEY)]
             winners[0].release()
 
-    def test_all_that_wait_are_known_and_each_once(self, leases: Leases) -> None:
-        one, other = leases(), leases()
-        for lease in (one, other, one):
-            lease.write_standby()
-        store = Store("default", NAMESPACE)
-        assert [f"{standby}" for standby in store.read_standbys()] == [
-            lease.token.rpartition(":")[0] for lease in (other, one)
-        ]
-        store.close()
-
 
 @each_case("garbage", [17, ["a"], {"b": 1}, b"bytes"])
 def test_a_value_that_is_not_a_lease_is_replaced(leases: Leases, garbage: object) -> None:
@@ -147,11 +144,15 @@ class TestByTheClock:
         clock.now += 0.2
         assert not lease.is_held, "the cache keeps it for twelve seconds"
 
-    def test_a_process_that_slept_does_not_release_what_may_be_anothers(self, leases: Leases) -> None:
+    def test_a_process_that_slept_does_not_name_itself_as_leader_nor_release_what_may_be_anothers(
+        self, leases: Leases
+    ) -> None:
         clock = Clock()
         slept = leases(clock=clock)
-        slept.acquire()
+        assert slept.acquire()
+        assert slept.leader == f"{socket.gethostname()}:{os.getpid()}"
         clock.now += 60
+        assert slept.leader is None
         slept.release()
         assert caches["default"].get(KEY) == slept.token, "another may have acquired it between the read and the delete"
 
@@ -252,12 +253,3 @@ class TestKeeper:
             assert not keeper.has_standby
             other.write_standby()
             wait_until(lambda: keeper.has_standby)
-
-
-def test_a_process_that_slept_through_its_lease_does_not_name_itself_as_leader(leases: Leases) -> None:
-    clock = Clock()
-    lease = leases(clock=clock)
-    assert lease.acquire()
-    assert lease.leader == f"{socket.gethostname()}:{os.getpid()}"
-    clock.now += 100
-    assert lease.leader is None

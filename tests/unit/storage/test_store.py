@@ -30,7 +30,7 @@ from tests.unit.storage.test_status import FULL
 
 
 class TestOnEachCache:
-    def test_what_is_published_is_read_back_equal(self, each_cache: str) -> None:
+    def test_what_the_leader_writes_is_read_back_equal(self, each_cache: str) -> None:
         document = make_document(banner_text="Grüße 🚀", new_checkout=True)
         store = configured_store()
         assert store.read_head() is None
@@ -47,8 +47,6 @@ class TestOnEachCache:
         assert dict(environment.flags) == dict(document.environment.flags)
         assert get_reader().current().head == head
 
-    def test_what_else_the_leader_writes_is_read_back_equal(self, each_cache: str) -> None:
-        store = configured_store()
         history = [PastChange(1, 2, "banner_text", (Difference("value", "Grüße", "🚀"),))]
         usage = Usage(since=5.0).add({"a": 3}, now=6.0)
         assert (store.read_status(), store.read_history(), store.read_usage()) == (None, [], None)
