@@ -76,7 +76,7 @@ def sections(text: str) -> list[tuple[str, str]]:
 
 TESTS = {
     "a change reaches every process": (
-        "test_listener.py::test_a_change_is_published_with_one_request",
+        "test_listener.py::test_the_flags_are_there_when_it_starts_and_a_change_is_published_with_one_request_each",
         "test_inline.py::test_with_a_webhook_a_server_needs_neither_another_process_nor_a_stream",
         "test_web_servers.py::test_workers_that_gunicorn_forks_after_preloading_see_each_update",
     ),

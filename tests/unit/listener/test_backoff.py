@@ -17,11 +17,8 @@ def delays(backoff: Backoff, count: int, *, draw: float = 1.0, floor: float = 0.
     return found
 
 
-def test_a_stream_waits_up_to_ten_seconds_in_the_first_minute_then_up_to_sixty() -> None:
+def test_a_stream_draws_from_up_to_ten_seconds_in_the_first_minute_then_from_up_to_sixty() -> None:
     assert delays(STREAM, 11) == [1, 2, 4, 8, 10, 10, 10, 10, 10, 60, 60]
-
-
-def test_a_stream_draws_from_all_of_its_wait() -> None:
     assert delays(STREAM, 3, draw=0.0) == [0, 0, 0]
     assert delays(STREAM, 3, draw=0.5) == [0.5, 1, 2]
 
@@ -35,11 +32,8 @@ def test_a_renewal_comes_within_half_a_second_always() -> None:
     assert delays(RENEWAL, 100)[-1] == 0.5
 
 
-def test_a_floor_is_a_floor_and_no_more() -> None:
+def test_a_floor_is_a_floor_and_no_more_and_counts_as_waiting() -> None:
     assert delays(STREAM, 6, floor=5) == [5, 5, 5, 8, 10, 10]
-
-
-def test_a_floor_counts_as_waiting() -> None:
     assert delays(STREAM, 3, floor=30) == [30, 30, 30]
     backoff = STREAM
     for _ in range(5):

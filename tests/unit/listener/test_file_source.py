@@ -92,7 +92,9 @@ def is_shown(text: str) -> Callable[[], bool]:
 
 @pytest.mark.usefixtures("quick")
 class TestWatching:
-    def test_an_edit_is_live_with_its_signals(self, watched: Path, watching: Watching) -> None:
+    def test_an_edit_is_live_with_its_signals_and_stays_as_it_was_written(
+        self, watched: Path, watching: Watching
+    ) -> None:
         seen: list[Any] = []
 
         def note(*, name: str, new: Any, **kwargs: Any) -> None:
@@ -101,15 +103,22 @@ class TestWatching:
         flag_changed.connect(note)
         with watching():
             edit(watched, banner_text="two")
+            content = watched.read_bytes()
             wait_until(is_shown("two"), timeout=3)
             wait_until(lambda: seen)
         flag_changed.disconnect(note)
+        assert watched.read_bytes() == content
         assert seen == [("banner_text", "two")]
 
-    def test_a_file_that_is_moved_into_place_is_live(self, watched: Path, watching: Watching) -> None:
+    def test_a_file_that_is_moved_into_place_is_live_and_so_is_one_without_any_flag(
+        self, watched: Path, watching: Watching
+    ) -> None:
         with watching():
             write_snapshot_file(watched, snapshot_of(banner_text="two"))
             wait_until(is_shown("two"), timeout=3)
+            body = json.loads(watched.read_text())
+            watched.write_text(json.dumps({**body, "feature_states": [], "identity_overrides": []}))
+            wait_until(lambda: not get_reader().current().environment.flags, timeout=3)
 
     @pytest.mark.slow
     def test_an_older_file_that_is_put_back_is_live(self, watched: Path, watching: Watching) -> None:
@@ -153,12 +162,6 @@ class TestWatching:
             assert schedule.due() - now <= 0.5
             now = schedule.due()
 
-    def test_a_file_without_any_flag_is_accepted_at_once(self, watched: Path, watching: Watching) -> None:
-        with watching():
-            body = json.loads(watched.read_text())
-            watched.write_text(json.dumps({**body, "feature_states": [], "identity_overrides": []}))
-            wait_until(lambda: not get_reader().current().environment.flags, timeout=3)
-
     @pytest.mark.slow
     def test_the_clock_may_go_back(self, watched: Path, watching: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
         class Clock:
@@ -170,13 +173,6 @@ class TestWatching:
             monkeypatch.setattr(sources, "time", Clock)
             edit(watched, banner_text="three")
             wait_until(is_shown("three"), timeout=3)
-
-    def test_it_writes_nothing_into_the_file_that_is_edited(self, watched: Path, watching: Watching) -> None:
-        with watching():
-            edit(watched, banner_text="two")
-            content = watched.read_bytes()
-            wait_until(is_shown("two"), timeout=3)
-        assert watched.read_bytes() == content
 
 
 def test_refreshing_from_a_file_sends_no_request(watched: Path) -> None:

@@ -71,18 +71,15 @@ def is_connected(status: Status) -> bool:
     return status.stream.state == "connected" and status.content is not None
 
 
-def test_the_status_tells_who_leads_and_what_is_published(listening: Listening) -> None:
+def test_the_status_tells_who_leads_what_is_published_and_how_soon_a_change_was(
+    listening: Listening, standin: StandIn
+) -> None:
     with listening():
         status = wait_for(is_connected)
         assert status.leader.pid == os.getpid()
         assert status.content and (status.content.flags, status.content.environment) == (22, "Production")
         assert status.requests.within(DAY, status.written_at) == 1
         wait_until(lambda: health().age is not None and health().is_healthy)
-
-
-def test_a_change_has_a_latency_and_an_event(listening: Listening, standin: StandIn) -> None:
-    with listening():
-        wait_for(is_connected)
         standin.set_flag("banner_text", value="Sale")
         status = wait_for(lambda status: status.latency)
         assert status.latency and status.latency.count == 1
