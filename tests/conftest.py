@@ -93,6 +93,8 @@ def fresh_process() -> Iterator[None]:
     caches["default"].clear()
     yield
     usage_counter.forget()  # its thread would write them while another test runs
+    for each in reader._readers.values():
+        each._executor.shutdown()  # its thread's writes would reach the cache of the next test
     documents.close_stores()
 
 
