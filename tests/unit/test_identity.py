@@ -24,12 +24,10 @@ from tests.support.documents import publish
 
 class TestIdentity:
     @each_case("identifier", [42, None, b"x", object()])
-    def test_an_identifier_is_a_string(self, identifier: Any) -> None:
+    @each_case("traits", [None, "plan", [("plan", "pro")], 7])
+    def test_an_identifier_is_a_string_and_traits_are_a_dict(self, identifier: Any, traits: Any) -> None:
         with pytest.raises(TypeError, match=r"Identity\(str\(…\)\)"):
             Identity(identifier)
-
-    @each_case("traits", [None, "plan", [("plan", "pro")], 7])
-    def test_traits_are_a_dict(self, traits: Any) -> None:
         with pytest.raises(TypeError, match="Traits are a dict"):
             Identity("42", traits)
 
