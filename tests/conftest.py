@@ -51,6 +51,17 @@ request_finished.connect(close_caches)
 SLOW = {ROOT / "tests" / folder for folder in ("servers", "faults", "fleet", "live")}
 collect_ignore = ["support/users_project"]  # a suite of its own
 
+# What pytest-django sets up for each test, of which none here needs any. It was half of the 1.5 ms before a test begins.
+UNUSED = {
+    "_dj_autoclear_mailbox",
+    "_django_clear_site_cache",
+    "_django_isolate_apps",
+    "_django_set_urlconf",
+    "_django_setup_unittest",
+    "_live_server_helper",
+    "_template_string_if_invalid_marker",
+}
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
@@ -63,8 +74,9 @@ def pytest_collection() -> Generator[None, object, object]:
     return result
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     for item in items:
+        item.fixturenames = [name for name in item.fixturenames if name not in UNUSED]
         if not SLOW.isdisjoint(item.path.parents):
             item.add_marker(pytest.mark.slow)
 
