@@ -275,18 +275,16 @@ def state(standin: StandIn) -> Any:
     return json.loads(ask(standin, "/standin/state", {})[2])
 
 
-def test_the_page_tells_in_words_whom_segments_are_for(unchanged: StandIn) -> None:
-    assert {segment["name"]: segment["rule"] for segment in state(unchanged)["segments"]} == {
+def test_the_page_tells_in_words_whom_segments_are_for_and_what_these_have_instead(unchanged: StandIn) -> None:
+    shown = state(unchanged)
+    assert {segment["name"]: segment["rule"] for segment in shown["segments"]} == {
         "gold_members": "plan is gold",
         "ten_percent": "10 % of identities",
         "staff_or_eu": r"(email matches ^.+@northwind\.example$ or country in DE,FR,NL,SE) and not (blocked is true) "
         "and age from 18 and age is set",
         "app_v2": "app_version from 2.0.0:semver or user_number modulo 2|0",
     }
-
-
-def test_the_page_tells_what_segments_have_instead(unchanged: StandIn) -> None:
-    [row] = [row for row in state(unchanged)["flags"] if row["name"] == "banner_text"]
+    [row] = [row for row in shown["flags"] if row["name"] == "banner_text"]
     assert row["segments"] == [
         {"name": "gold_members", "enabled": True, "value": "Welcome back, gold member"},
         {"name": "ten_percent", "enabled": True, "value": "Lucky ten percent"},
@@ -307,13 +305,10 @@ def change(standin: StandIn, name: str, body: Any) -> requests.Response:
 
 
 @each_case("value", ["x", 3, True, None])
-def test_the_page_gives_a_flag_a_value_of_any_type(standin: StandIn, value: Any) -> None:
+def test_the_page_switches_a_flag_and_gives_it_a_value_of_any_type(standin: StandIn, value: Any) -> None:
     answer = change(standin, "banner_text", {"value": value})
     [row] = [row for row in answer.json()["flags"] if row["name"] == "banner_text"]
     assert (type(row["value"]), row["value"]) == (type(value), value)
-
-
-def test_the_page_switches_a_flag(standin: StandIn) -> None:
     assert change(standin, "new_checkout", {"enabled": True}).ok
     assert comparable(document(standin)[2])["feature_states"][1]["enabled"] is True
 
@@ -328,12 +323,9 @@ def test_a_change_that_makes_no_sense_is_refused_with_the_reason(unchanged: Stan
     assert answer.json()["detail"]
 
 
-def test_a_change_that_is_no_json_is_refused(unchanged: StandIn) -> None:
+def test_a_change_that_is_no_json_or_of_an_unknown_flag_is_refused(unchanged: StandIn) -> None:
     url = f"{unchanged.url}/standin/flags/new_checkout"
     broken = requests.post(url, data="{", headers={"Content-Type": "application/json"}, timeout=SECONDS)
     form = requests.post(url, data={"enabled": "1"}, timeout=SECONDS)
-    assert (broken.status_code, form.status_code) == (400, 415)
-
-
-def test_a_change_of_an_unknown_flag_is_not_found(unchanged: StandIn) -> None:
-    assert change(unchanged, "nothing", {"enabled": True}).status_code == 404
+    unknown = change(unchanged, "nothing", {"enabled": True})
+    assert (broken.status_code, form.status_code, unknown.status_code) == (400, 415, 404)
