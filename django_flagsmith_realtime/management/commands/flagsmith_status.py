@@ -92,5 +92,5 @@ def seconds(text: str) -> float:
     except ValueError:
         number = math.nan
     if not 0 <= number < math.inf:
-        raise ArgumentTypeError(f"{text!r} is not a number of seconds from 0 up")
+        raise ArgumentTypeError(f"{text!r} is not a number of seconds, 0 or more")
     return number
