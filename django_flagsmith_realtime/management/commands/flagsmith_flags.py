@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 import time
 from argparse import ArgumentParser
@@ -23,7 +22,6 @@ from ...identity import Identity
 from ...listener.preconditions import find_command_problems, find_inline_problems
 from ...monitoring.formatting import format_age, printable
 from ...monitoring.usage import describe_usage, read_usage
-from ...reading import reader
 from ...reading.reader import get_reader
 from ...storage.snapshot_file import SEQUENCE
 from ...storage.usage import DAY
@@ -67,10 +65,7 @@ class Command(BaseCommand):
         if problems := find_inline_problems():
             raise CommandError(explain(problems[0]))
         flags = get_flags(identity=who)
-        log = logging.getLogger(reader.__name__)
-        log.disabled = not get_config().snapshot_file  # explain_missing_flags() says why the cache can't be read
         snapshot = flags.snapshot
-        log.disabled = False
         if snapshot is None:
             problems = find_command_problems()
             raise CommandError(explain(problems[0]) if problems else explain_missing_flags())
