@@ -47,6 +47,10 @@ def test_the_version_is_in_one_place() -> None:
     assert [file.name for file in files if __version__ in file.read_text()] == ["__init__.py"]
 
 
+def test_what_git_ignores_is_named_where_hatchling_reads_it() -> None:
+    assert tracked("*.gitignore") == {".gitignore"}, "others don't keep files out of the source distribution"
+
+
 @pytest.mark.slow
 @pytest.mark.xdist_group("wheel")
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
